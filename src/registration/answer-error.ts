@@ -12,7 +12,7 @@ export interface StatusMeaning {
 const THROTTLED_MS = 300_000;
 
 /**
- * The error for an answer whose status is not 2xx: `service-unreachable` if the failure is temporary, even in a status
+ * The error for a response whose status is not 2xx: `service-unreachable` if the failure is temporary, even in a status
  * 400 (`DirectoryError`, "temporarily throttled"), else `service-refused`.
  *
  * @param meaning the meaning of the status in this protocol.
@@ -53,7 +53,7 @@ const REMEDIES: ReadonlyMap<number, string> = new Map([
   [403, "check the account's permissions"],
 ]);
 
-/** The error for an answer that violates the protocol. */
+/** The error for a response that violates the protocol. */
 export function answerError(
   { where, status, request, redact }: ServiceAnswer,
   problem: string,

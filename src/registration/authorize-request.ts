@@ -21,7 +21,7 @@ export interface AuthorizeDemand extends SignInDemand {
   readonly endpoint: URL | string;
   readonly redirectUri: string;
   readonly prompt?: 'none' | 'login' | undefined;
-  /** Returned with the answer, for the caller to compare. */
+  /** Returned with the response, for the caller to compare. */
   readonly state?: string | undefined;
   /** PKCE: base64url of the SHA-256 of the verifier. RFC 7636, 4.2. */
   readonly codeChallenge?: string | undefined;

@@ -7,11 +7,11 @@ export interface DiscoveredService {
   readonly endpoint: URL;
   /** The `aud` of the token. From `discoverServices`, only a resource whose token may be sent to the endpoint. */
   readonly resource: string;
-  /** The version of its protocol; `1.0` if the answer has none. */
+  /** The version of its protocol; `1.0` if the response has none. */
   readonly version: string;
 }
 
-/** Addresses of the services of a tenant or an AD FS. Services that the answer does not name are absent. */
+/** Addresses of the services of a tenant or an AD FS. Services that the response does not name are absent. */
 export interface DiscoveredServices {
   /** Registers keys. MS-DVRD 2.2.4.11. */
   readonly keyProvisioning?: DiscoveredService;
@@ -21,11 +21,11 @@ export interface DiscoveredServices {
   readonly nonce?: DiscoveredService;
   /** Issues tokens. */
   readonly authentication?: { readonly authorizeEndpoint?: URL; readonly tokenEndpoint?: URL };
-  /** The whole answer, including unknown members. Its addresses are unchecked. */
+  /** The whole response, including unknown members. Its addresses are unchecked. */
   readonly raw: Readonly<Record<string, unknown>>;
 }
 
-/** Thrown for a text that is not a discovery answer. */
+/** Thrown for a text that is not a discovery response. */
 export class DiscoveryFormError extends Error {
   constructor(message: string) {
     super(message);
@@ -35,7 +35,7 @@ export class DiscoveryFormError extends Error {
 
 type Members = Readonly<Record<string, unknown>>;
 
-/** Reads a discovery answer in JSON or XML (MS-DVRD 4.2, 4.3). @throws DiscoveryFormError for anything else. */
+/** Reads a discovery response in JSON or XML (MS-DVRD 4.2, 4.3). @throws DiscoveryFormError for anything else. */
 export function readDiscoveryDocument(text: string, contentType: string): DiscoveredServices {
   const isXml = /[/+]xml\b/i.test(contentType) || (!/json/i.test(contentType) && text.trimStart().startsWith('<'));
   const raw = isXml ? parseXmlForm(text) : parseJsonForm(text);

@@ -21,14 +21,14 @@ import { isOwnResource } from './token-resource.ts';
 export interface DiscoverServicesOptions extends ServiceOptions {
   /** Id or domain of a tenant of Entra ID. Absent: the service is an AD FS. */
   readonly tenant?: string | undefined;
-  /** Further hosts that the answer may name, besides the one asked. Default {@link TRUSTED_HOSTS}. */
+  /** Further hosts that the response may name, besides the one asked. Default {@link TRUSTED_HOSTS}. */
   readonly trustedHosts?: readonly string[] | undefined;
   /**
    * Further resources for which tokens may be asked. Always allowed: a resource that names the host that gets the
    * token, and the GUID of an AD FS that issues its own tokens. Default: none.
    */
   readonly trustedResources?: readonly string[] | undefined;
-  /** Format to ask an AD FS for. Default `json`. An answer in the other format is read too. */
+  /** Format to ask an AD FS for. Default `json`. A response in the other format is read too. */
   readonly format?: 'json' | 'xml' | undefined;
 }
 
@@ -95,7 +95,7 @@ export async function discoverServices(
   }
 }
 
-/** Reads a discovery answer. @throws ServiceError `service-answer` if it is malformed. */
+/** Reads a discovery response. @throws ServiceError `service-answer` if it is malformed. */
 export function parseDiscovery(text: string, contentType: string): DiscoveredServices {
   checkText(text, 'the discovery response');
   checkText(contentType, 'contentType');

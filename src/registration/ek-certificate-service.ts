@@ -18,7 +18,7 @@ export interface EkCertificateServiceOptions extends Omit<ServiceOptions, 'signa
   readonly urls?: { readonly intel?: string | URL; readonly amd?: string | URL } | undefined;
 }
 
-/** How a maker's service names a key and answers. */
+/** How a manufacturer's service identifies a key, and the form of its response. */
 interface MakerService {
   readonly url: string;
   readonly pathOf: (key: PublicKey) => string;
@@ -103,7 +103,7 @@ export function ekCertificateService({
   };
 }
 
-/** Reads the certificate in the answer, and checks that it is for this key. */
+/** Reads the certificate in the response, and checks that it is for this key. */
 async function understood(
   answer: ServiceAnswer,
   spki: Uint8Array,

@@ -8,7 +8,7 @@ const MAX_BODY = 64 * 1024;
 type Members = ReadonlyMap<string, unknown>;
 
 /**
- * Reads the first 64 Ki characters of the body of an error answer. Never throws: keeps an unknown form as text.
+ * Reads the first 64 Ki characters of the body of an error response. Never throws: keeps an unknown form as text.
  */
 export function parseErrorDetails(body: string): ErrorDetails {
   const beginning = body.slice(0, MAX_BODY);

@@ -11,10 +11,10 @@ import { isSafeUrl } from './service-url.ts';
 const DEFAULT_TIMEOUT_MS = 10_000;
 
 /**
- * Sends a request and reads the answer. All requests go through here. Returns redirections like other answers.
+ * Sends a request and reads the response. All requests go through here. Returns redirections like other responses.
  *
  * @throws TypeError for a URL without https (http is for loopback addresses only), or with a password.
- * @throws ServiceError `service-unreachable`, `service-timeout`, or `service-answer` for an answer of more than 4 MiB.
+ * @throws ServiceError `service-unreachable`, `service-timeout`, or `service-answer` for a response of more than 4 MiB.
  * The reason of `signal` when it aborts.
  */
 export async function exchange(request: ServiceRequest, options: ServiceOptions = {}): Promise<ServiceAnswer> {

@@ -15,7 +15,7 @@ export async function getJson(url: URL, options: ServiceOptions = {}): Promise<u
   return await ask({ method: 'GET', url }, options);
 }
 
-/** Sends `body` as JSON with POST and returns the JSON of the answer. It throws as {@link getJson} does. */
+/** Sends `body` as JSON with POST and returns the JSON of the response. It throws as {@link getJson} does. */
 export async function postJson(url: URL, body: object, options: ServiceOptions = {}): Promise<unknown> {
   const headers = { 'content-type': 'application/json' };
   return await ask({ method: 'POST', url, headers, body: JSON.stringify(body) }, options);
@@ -27,7 +27,7 @@ async function ask(request: ServiceRequest, options: ServiceOptions): Promise<un
   return jsonOf(answer);
 }
 
-/** Parses the JSON of an answer. @throws ServiceError `service-answer` if it is not JSON. */
+/** Parses the JSON of a response. @throws ServiceError `service-answer` if it is not JSON. */
 export function jsonOf(answer: ServiceAnswer): JsonValue {
   const refuse = (where: string, problem: string) => answerError(answer, `${where} is ${problem}`);
   return parseJson('the response', answer.text, refuse, LIMIT.file);

@@ -36,7 +36,7 @@ const UNBIND_MS = 250;
  *
  * @throws KeyprovError `library-missing` without the package ldapts, `library-unsuitable` for an incompatible version;
  * `service-unreachable` if the server does not answer or its certificate is not trusted, `service-timeout`;
- * `service-refused` for a wrong name or password; `service-answer` for an answer that is not LDAP, or too long.
+ * `service-refused` for a wrong name or password; `service-answer` for a response that is not LDAP, or too long.
  * TypeError for unreadable roots.
  */
 export async function bindLdap(
@@ -86,7 +86,7 @@ interface Incoming {
 }
 
 /**
- * Gives the parser of a client one whole message at a time, and no more than an answer can have. ldapts 8.0.17 takes
+ * Gives the parser of a client one whole message at a time, and no more than a response can have. ldapts 8.0.17 takes
  * any number, recurses for each further one in the same packet, and nothing catches what it then throws.
  */
 function boundIncoming(client: Client): Incoming {

@@ -76,7 +76,7 @@ export function ldapError(what: string, cause: unknown): KeyprovError {
   });
 }
 
-/** The result code in the error of a client; undefined if there was no answer. RFC 4511, appendix A. */
+/** The result code in the error of a client; undefined if there was no response. RFC 4511, appendix A. */
 export function ldapResultCode(cause: unknown): number | undefined {
   const { code } = Object(cause) as { code?: unknown };
   return typeof code === 'number' ? code : undefined;

@@ -31,7 +31,7 @@ export interface RegistrationRequest {
   readonly clientRequestId: string;
 }
 
-/** The service's answer about a registered key. MS-KPP 3.1.5.1.1.2. */
+/** The service's response about a registered key. MS-KPP 3.1.5.1.1.2. */
 export interface RegistrationAnswer {
   /** The Key ID of the registration, a GUID; not the Key ID of the directory. */
   readonly kid: string;
@@ -42,7 +42,7 @@ export interface RegistrationAnswer {
   /** Id of the request in the logs of the service. */
   readonly requestId?: string;
   readonly clientRequestId: string;
-  /** Unknown members of the answer. */
+  /** Unknown members of the response. */
   readonly further: Readonly<Record<string, unknown>>;
 }
 
@@ -87,8 +87,8 @@ const BAD_ANSWER = 0x801c03e9;
 const MAX_NAME = 256;
 
 /**
- * Registers a key. MS-KPP 3.1.5.1. Tries again after temporary failures (no connection, no answer, status 429 and 5xx,
- * throttling), always with the same body and client-request-id: a service that has stored the key recognizes it.
+ * Registers a key. MS-KPP 3.1.5.1. Tries again after temporary failures (no connection, no response, status 429 and
+ * 5xx, throttling), always with the same body and client-request-id: a service that has stored the key recognizes it.
  *
  * @throws TypeError for a URL without https (except for loopback addresses), a client-request-id that is not a GUID, or
  * an impossible token; RangeError for a number of attempts below 1.

@@ -4,8 +4,8 @@ const SHORTEST = 4;
 const SHORTEST_PART = 16;
 
 /**
- * Removes secrets from external text: errors of fetch may quote headers, and answers may quote the request. Parts of a
- * JWT and form-encoded secrets are removed too.
+ * Removes secrets from external text: errors of fetch may quote headers, and responses may quote the request. Parts of
+ * a JWT and form-encoded secrets are removed too.
  */
 export function redactor(secrets: readonly string[]): (text: string) => string {
   const forms = secrets.flatMap((secret) => {

@@ -87,7 +87,7 @@ async function connect(tls: VerifiedTls, proxy: string | undefined): Promise<Con
     const url = new URL(typeof input === 'object' && 'url' in input ? input.url : input);
     if (!isSafeUrl(url)) throw new TypeError(`${url.origin}: use https, or http to a loopback address`);
     const dispatcher = isLoopback(url) ? direct : outside;
-    // A redirection could bypass these rules; `exchange` treats it like any other answer.
+    // A redirection could bypass these rules; `exchange` treats it like any other response.
     const request = { redirect: 'error', ...init, dispatcher };
     // The package declares its own types of fetch, which differ from Node's for the compiler.
     return await Reflect.apply(undiciFetch, undefined, [input, request]);

@@ -2,7 +2,7 @@ import type { Bytes } from '../bytes.ts';
 
 /** Options of all calls to a service. */
 export interface ServiceOptions {
-  /** Limit for one exchange, from its start to the last byte of the answer, in milliseconds. Default 10,000. */
+  /** Limit for one exchange, from its start to the last byte of the response, in milliseconds. Default 10,000. */
   readonly timeoutMs?: number | undefined;
   /**
    * Sends the requests. `createServiceFetch` makes one with a proxy, further TLS roots, or a client certificate.
@@ -27,13 +27,13 @@ export interface ServiceRequest {
   readonly secrets?: readonly string[];
   /** Windows code for errors that do not have a more specific one. */
   readonly windowsCode?: number;
-  /** The same request was sent before, and may have taken effect whatever the answer to this one. */
+  /** The same request was sent before, and may have taken effect whatever the response to this one. */
   readonly outcomeUnknown?: boolean;
   /** The clock. */
   readonly now?: () => Date;
 }
 
-/** An answer with any status. */
+/** A response with any status. */
 export interface ServiceAnswer {
   readonly request: ServiceRequest;
   /** Method and address, without the query, which may hold data that must not be logged. */

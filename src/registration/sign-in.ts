@@ -34,7 +34,7 @@ export interface SignInOptions extends ServiceOptions {
   readonly now?: (() => Date) | undefined;
 }
 
-/** The service's answer to a sign-in with a key. MS-OAPXBC 3.2.5.1.2.2. */
+/** The service's response to a sign-in with a key. MS-OAPXBC 3.2.5.1.2.2. */
 export interface SignIn {
   /** `pop` */
   readonly tokenType: string;

@@ -16,7 +16,7 @@ export interface IssuedTokens {
   readonly idToken?: string;
   /** When the access token expires, by our clock; absent if the service does not say. */
   readonly expires?: Date;
-  /** When the answer came. */
+  /** When the response came. */
   readonly received: Date;
 }
 
@@ -31,7 +31,7 @@ const MFA_NEEDED: ReadonlyMap<number, string> = new Map([
 ]);
 
 /**
- * Sends a form and returns the members of the answer.
+ * Sends a form and returns the members of the response.
  * @param secrets of the form, which must not appear in an error.
  * @throws ServiceError `mfa-failed` if the service demands MFA, else as `getJson` does.
  */

@@ -9,7 +9,7 @@ export type TpmAddress =
       readonly kind: 'swtpm';
       readonly host: string;
       readonly port: number;
-      /** Its control channel: where tpm2-tss expects it (port + 1, or the path followed by `.ctrl`), or elsewhere. */
+      /** The control channel: `default` is where tpm2-tss expects it (port + 1, or the path followed by `.ctrl`). */
       readonly control?: 'default' | { readonly port: number } | { readonly path: string };
     }
   | {
@@ -26,11 +26,11 @@ const FORMS =
   'auto, libtpms[:DIRECTORY], swtpm:HOST:PORT[,control[=PORT]], swtpm:unix:PATH[,control[=PATH]], mssim:HOST:PORT, device[:PATH], tbs, tcti:CONF';
 
 /**
- * Reads the text form of an address: `auto` (the platform's own TPM), `libtpms` (in process, memory only),
+ * Parses the text form of a TPM address: `auto` (the platform's own TPM), `libtpms` (in process, memory only),
  * `libtpms:DIRECTORY`, `swtpm:HOST:PORT`, `swtpm:unix:PATH`, `mssim:HOST:PORT`, `device`, `device:PATH`, `tbs`,
- * `tcti:CONF`. Put an IPv6 host in brackets. An address of a swtpm followed by `,control` also names its control
- * channel, which cancels commands: at port + 1 or the path followed by `.ctrl`, or at `,control=PORT` or
- * `,control=PATH`.
+ * `tcti:CONF`. Put an IPv6 host in brackets. Append `,control` to a swtpm address to use its control channel too, which
+ * can cancel commands: at port + 1, or at the path followed by `.ctrl`. `,control=PORT` or `,control=PATH` gives
+ * another place.
  * @throws KeyprovError `address-invalid`.
  */
 export function parseTpmAddress(text: string): TpmAddress {

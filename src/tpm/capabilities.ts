@@ -12,10 +12,10 @@ import type { Tpm } from './tpm.ts';
 
 type DataOf<C extends TpmCap> = Extract<TpmsCapabilityData, { capability: C }>['data'][number];
 
-/** How often a TPM may announce more: even one that returns one handle at a time has room for no more. */
+/** How often a TPM may announce more data. Enough even for a TPM that returns one handle at a time. */
 const MAX_ROUNDS = 256;
 
-/** Reads all of one capability group from `first` on, in as many steps as the TPM needs. */
+/** Reads one complete capability group, starting at `first`, in as many steps as the TPM needs. */
 async function readAll<C extends typeof TPM_CAP.HANDLES | typeof TPM_CAP.TPM_PROPERTIES | typeof TPM_CAP.ALGS>(
   tpm: Tpm,
   capability: C,
@@ -75,7 +75,7 @@ export async function readProperties(
   return new Map(list.map(({ property, value }) => [property, value]));
 }
 
-/** The maker of a TPM. */
+/** The manufacturer of a TPM, and its firmware. */
 export interface TpmVendor {
   /** TPM_PT_MANUFACTURER as text, without padding: `INTC`, `IBM`, `MSFT`. */
   readonly manufacturer: string;
@@ -94,7 +94,7 @@ const text = (...values: readonly number[]): string => {
   return String.fromCharCode(...bytes.filter((byte) => byte >= 0x20 && byte < 0x7f)).trim();
 };
 
-/** Reads the maker and the firmware version of the TPM. Part 2, 6.13. @throws like {@link Tpm.run}. */
+/** Reads the manufacturer and the firmware version of the TPM. Part 2, 6.13. @throws like {@link Tpm.run}. */
 export async function readVendor(tpm: Tpm, options: SignalOptions = {}): Promise<TpmVendor> {
   const properties = await readProperties(tpm, TPM_PT.FAMILY_INDICATOR, options);
   const value = (property: number): number => properties.get(property) ?? 0;
@@ -119,7 +119,7 @@ export interface LockoutState {
   readonly recoveryTimeSeconds: number;
   /** Seconds that the lockout authorization is blocked after a wrong try. TPM_PT_LOCKOUT_RECOVERY. */
   readonly lockoutRecoverySeconds: number;
-  /** True if the lockout authorization has a value, which settings and resets then need. */
+  /** True if the lockout authorization has a value. Changing settings and resetting the lockout then need it. */
   readonly lockoutAuthSet: boolean;
 }
 
@@ -139,8 +139,8 @@ export async function readLockout(tpm: Tpm, options: SignalOptions = {}): Promis
 }
 
 /**
- * Tells whether the TPM can make keys with these parameters. TPM2_TestParms, Part 3, 30.3. If the command itself is
- * missing or blocked on the way, returns true: making the key will tell.
+ * Tells whether the TPM can make keys with these parameters. TPM2_TestParms, Part 3, 30.3. Returns true if the command
+ * itself is missing or blocked, because making the key then shows it.
  * @throws like {@link Tpm.run}, for any other refusal.
  */
 export async function supportsParameters(

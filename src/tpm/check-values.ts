@@ -19,14 +19,14 @@ interface Areas {
   readonly creationHash?: Uint8Array;
 }
 
-/** The error for an answer that contradicts itself or the command. */
+/** The error for a response that contradicts itself or the command. */
 export const altered = (what: string): KeyprovError =>
   new KeyprovError('tpm-session', `${what}: it was altered in transit, or the authorization value is wrong`, {
     remedy: 'do not trust the connection to this TPM until you know the cause',
   });
 
 /**
- * Computes what an answer states, instead of believing it: the Name of a public area (Part 1, 16), and the digest of
+ * Computes what a response states, instead of believing it: the Name of a public area (Part 1, 16), and the digest of
  * creation data (Part 3, 12.1). Does not check digests of algorithms that this library does not compute.
  * @throws KeyprovError `tpm-session`.
  */

@@ -9,19 +9,19 @@ export interface CommandTimeouts {
   /** For commands that make keys or seeds, or test the whole TPM. Default: 300,000, as in the Linux kernel. */
   readonly keyGenerationMs?: number | undefined;
   /**
-   * For all others. Default: 90,000, as in the TCG PC Client Device Driver Design Principles for TPM 2.0, section 10.
-   * (The profile itself allows at most 2 seconds, but gives no figure for many commands.)
+   * For all other commands. Default: 90,000, as in the TCG PC Client Device Driver Design Principles for TPM 2.0,
+   * section 10.
    */
   readonly otherMs?: number | undefined;
 }
 
-/** When to give up on a TPM. */
+/** Time limits for a TPM. */
 export interface TpmTimes {
-  /** How long an unanswered command runs before it ends, together with the transport. */
+  /** How long to wait for a response before the command and the transport are given up. */
   readonly commandTimeouts?: CommandTimeouts | undefined;
   /**
-   * Aborts when the work with this TPM is to end, if the TPM is opened for one piece of work. From then on each
-   * command, including clean-up, has half a second; after that the TPM is given up.
+   * Aborts when all work with this TPM must end. From then on each command, including clean-up, has half a second;
+   * after that, the TPM is given up.
    */
   readonly lifetime?: AbortSignal | undefined;
 }

@@ -6,9 +6,9 @@ import type { TpmObject } from './tpm-object.ts';
 /** A handle, with its Name and authorization. */
 export interface Entity {
   readonly handle: number | TpmObject;
-  /** Its Name, if the caller knows it. Sessions need it; if it is absent, the TPM is asked. */
+  /** Its Name, if the caller knows it. Sessions need it. If absent, the `Tpm` reads it from the TPM. */
   readonly name?: Uint8Array;
-  /** How its use is authorized; absent means an empty authorization value. */
+  /** How its use is authorized. Absent: with an empty authorization value. */
   readonly auth?: Authorization;
 }
 
@@ -25,12 +25,11 @@ export type Role = 'none' | 'user' | 'admin' | 'dup';
 type HandleKey<A> = { [K in keyof A]-?: HandleArg extends A[K] ? K : never }[keyof A];
 
 /**
- * The kind of handle in an answer: an object that the `Tpm` manages, a session, or a handle that only the caller
- * manages.
+ * The kind of handle in a response: an object that the `Tpm` manages, a session, or a handle that the caller manages.
  */
 export type AnswerHandle = 'object' | 'session' | 'raw';
 
-/** The names of handles in answers, from Part 3. */
+/** The names of handles in responses, from Part 3. */
 type AnswerHandleKey = 'objectHandle' | 'loadedHandle' | 'sessionHandle' | 'sequenceHandle' | 'outHandle';
 
 /** A command of Part 3: names, codecs and roles as data. */
@@ -43,7 +42,7 @@ export interface Command<A extends object, R extends object> {
   readonly answerHandle: readonly [key: string, kind: AnswerHandle] | undefined;
   readonly answer: readonly (readonly [key: string, codec: Codec<unknown>])[];
   /**
-   * The authorization value of the first handle after the command, if the command changes it: the answer is
+   * The authorization value of the first handle after the command, if the command changes it: the response is
    * authenticated with the new value. Part 1, 19.6.5.
    */
   readonly changesAuth: ((args: A) => Uint8Array) | undefined;

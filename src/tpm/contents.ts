@@ -10,19 +10,19 @@ import { findDead } from './recover.ts';
 import type { TpmtPublic } from './structures/object.ts';
 import type { Tpm } from './tpm.ts';
 
-/** An object or session that takes one of the few slots of a TPM until it is flushed. */
+/** An object or session that occupies one of the TPM's few slots until it is flushed. */
 export interface VolatileEntry {
   readonly handle: number;
   readonly kind: 'object' | 'loaded session' | 'saved session';
   /** Its description for people: `P-256 storage key`. */
   readonly what: string;
-  /** Whether a process of keyprov left it behind: the next one that needs the room flushes it. */
+  /** Whether a keyprov process left it behind. The next keyprov process that needs the slot flushes it. */
   readonly ours: boolean;
 }
 
 /** Options of {@link readVolatile}. */
 export interface VolatileOptions extends SignalOptions {
-  /** The directory where connections to this TPM note what they have in it; see `TpmOptions`. */
+  /** The directory where connections to this TPM record what they have in it; see `TpmOptions`. */
   readonly marksDirectory?: string | undefined;
 }
 
@@ -45,7 +45,7 @@ export async function readVolatile(tpm: Tpm, options: VolatileOptions = {}): Pro
   return entries;
 }
 
-/** Flushes these entries, and notes that nothing is left of the dead connections they came from. */
+/** Flushes these entries, and records that nothing is left of the dead connections that they came from. */
 export async function flushVolatile(
   tpm: Tpm,
   handles: readonly number[],

@@ -113,13 +113,13 @@ export class Engine {
       }
       if (mark !== undefined) this.#marks?.settle(mark, handle);
       this.#flushed(args);
-      // The codecs of the answer were checked against R in the definition of the command.
+      // The codecs of the response were checked against R in the definition of the command.
       return values as R;
     } catch (error) {
       // If the connection is gone, the outcome is unknown.
       if (mark !== undefined && !isTransportError(error)) this.#marks?.settle(mark, undefined);
       if (isGone(error)) this.#flushed(args);
-      // A refusal can replace the real answer; the command's object is then the one that was not there before.
+      // A refusal can replace the real response; the command's object is then the one that was not there before.
       const isDoubtful = command.answerHandle !== undefined && isTpmError(error) && this.#cleanUp.before !== undefined;
       if (!isDoubtful) throw error;
       return await withCleanup(
@@ -182,7 +182,7 @@ export class Engine {
     this.#cleanUp.before?.delete(args.flushHandle);
   }
 
-  /** Reads an answer; if it cannot be believed, removes from the TPM what the command has loaded. */
+  /** Reads a response; if it cannot be believed, removes from the TPM what the command has loaded. */
   async #believe(command: AnyCommand, args: object, answer: Bytes, exchange: Exchange): Promise<Answer> {
     const believe = async (): Promise<Answer> => {
       const read = exchange.read(answer);

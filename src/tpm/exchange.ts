@@ -35,7 +35,7 @@ interface SessionEntry {
 /** One entry of the authorization area. */
 export type AuthEntry = SessionEntry | { readonly kind: 'password'; readonly authValue: Uint8Array };
 
-/** The contents of an answer, checked and decrypted. */
+/** The contents of a response, checked and decrypted. */
 export interface Answer {
   readonly handle: number | undefined;
   readonly values: Record<string, unknown>;
@@ -46,14 +46,14 @@ export interface Exchange {
   /** The whole command; wipe it with {@link Exchange.wipe} once it is answered. */
   readonly command: Bytes;
   /**
-   * Checks and reads a successful answer. Uses nothing of it before every session's HMAC is checked.
-   * @throws KeyprovError `tpm-session` for an altered answer, `codec` for an unreadable one.
+   * Checks and reads a successful response. Uses nothing of it before every session's HMAC is checked.
+   * @throws KeyprovError `tpm-session` for an altered response, `codec` for an unreadable one.
    */
   readonly read: (answer: Bytes) => Answer;
   readonly wipe: () => void;
 }
 
-/** What a session did in the command, as the TPM expects it for the answer; `undefined` for a password. */
+/** What a session did in the command, as the TPM expects it for the response; `undefined` for a password. */
 type SentAuth =
   | {
       readonly session: Session;
@@ -61,7 +61,7 @@ type SentAuth =
       /** The authorization value was sent in clear. */
       readonly isPassword?: true;
       readonly hasHmac?: true;
-      /** The authorization value in the HMAC key; for the answer, the value after the command. */
+      /** The authorization value in the HMAC key; for the response, the value after the command. */
       readonly keyAuth?: Uint8Array | undefined;
     }
   | undefined;
@@ -247,7 +247,7 @@ function readAuth(
   session.rollTPM(nonceTPM);
   const key = session.hmacKey(keyAuth === undefined ? EMPTY : (command.changesAuth?.(args as never) ?? keyAuth));
   try {
-    // If the command had no HMAC, the answer has one only if there is a key now; without a key it protects nothing.
+    // If the command had no HMAC, the response has one only if there is a key now; without a key it protects nothing.
     const expected =
       isPassword || (!hasHmac && key.length === 0)
         ? EMPTY
@@ -281,7 +281,7 @@ function hasOtherUse({ session: { use }, entity }: SessionEntry): boolean {
   return entity !== undefined || use.encrypt || use.audit;
 }
 
-/** Encrypts the first parameter of a command with `auth`, or decrypts that of an answer, in place. */
+/** Encrypts the first parameter of a command with `auth`, or decrypts that of a response, in place. */
 function cryptFirst(direction: 'command' | 'answer', parameters: Bytes, auth: SessionEntry | undefined): void {
   auth?.session.crypt(direction, parameters.subarray(2, 2 + uint16At(parameters, 0)), auth.entity?.authValue);
 }

@@ -2,7 +2,7 @@ import { type Bytes, fromHex, uint32At } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import { MAX_COMMAND_SIZE } from './transport.ts';
 
-/** Length of the header of every command and answer: tag (2), size (4), code (4). Part 1, 18.2. */
+/** Length of the header of every command and response: tag (2), size (4), code (4). Part 1, 18.2. */
 export const HEADER_SIZE = 10;
 
 /** TPM2_GetCapability of the manufacturer: changes nothing, and every TPM answers it in every state. Part 3, 30.2. */
@@ -21,7 +21,7 @@ export function checkCommandFrame(command: Uint8Array): void {
 }
 
 /**
- * Returns the length that the header of an answer announces (10 to 4096 bytes).
+ * Returns the length that the header of a response announces (10 to 4096 bytes).
  * @throws KeyprovError `transport-protocol` for any other length.
  */
 export function answerLength(header: Uint8Array, address: string): number {
@@ -34,7 +34,7 @@ export function answerLength(header: Uint8Array, address: string): number {
   return length;
 }
 
-/** Checks that `answer` is exactly one whole answer. @throws KeyprovError `transport-protocol` if it is not. */
+/** Checks that `answer` is exactly one whole response. @throws KeyprovError `transport-protocol` if it is not. */
 export function checkAnswerFrame(answer: Uint8Array, address: string): void {
   if (answer.length < HEADER_SIZE) {
     throw new KeyprovError('transport-protocol', `${address}: ${answer.length} bytes are too few for a TPM response`);

@@ -22,9 +22,9 @@ export interface HiddenAuthOptions extends SignalOptions {
 const EMPTY = new Uint8Array(0);
 
 /**
- * Runs `work` with the same handle, authorized by a salted session if its authorization was given as bytes, or if it
- * has none and the TPM was opened with the password of that hierarchy. So values are proved, and never sent. An empty
- * value hides nothing, and is passed on unchanged.
+ * Runs `work` with the same handle, but with a salted session instead of an authorization value. It uses the value
+ * given as bytes, or else the hierarchy's password that the TPM was opened with. The session proves the value without
+ * sending it. An empty value is passed on unchanged, since there is nothing to hide.
  */
 export async function withHiddenAuth<T>(
   tpm: TpmRunner,

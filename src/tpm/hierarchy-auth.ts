@@ -11,8 +11,8 @@ import type { TpmRunner } from './tpm-runner.ts';
 
 /**
  * The passwords of the hierarchies and of the storage root key (`storageParent`). A function is called once, when the
- * TPM needs the password, and may return none; its result is overwritten when the `Tpm` is closed. A password for a
- * hierarchy without one is ignored. Passwords are proved in salted sessions, and never sent.
+ * TPM needs the password, and may return undefined; its result is overwritten when the `Tpm` is closed. A password for
+ * a hierarchy that has none is ignored. Salted sessions prove passwords without sending them.
  */
 export type HierarchyAuth = {
   readonly [N in HierarchyName]?:
@@ -45,8 +45,8 @@ export class HierarchyPasswords {
 
   /**
    * The password for `handle`, if it is a hierarchy with a password, or the storage root key with a known one.
-   * @throws TpmError `tpm-auth-failed` if the TPM says that the hierarchy has a password, and none is known: a try without
-   * it would block the lockout hierarchy.
+   * @throws TpmError `tpm-auth-failed` if the TPM says that the hierarchy has a password, and none is known: a try
+   * without it would block the lockout hierarchy.
    */
   async of(handle: number, { signal }: SignalOptions): Promise<Uint8Array | undefined> {
     const name = hierarchyOf(handle);

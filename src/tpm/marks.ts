@@ -26,7 +26,7 @@ export interface Mark {
   readonly at: number;
   /** A Name; a TPMT_PUBLIC; or for a session, the UINT32 handles of the sessions loaded before it. */
   readonly what: { readonly kind: 'name' | 'template' | 'session'; readonly bytes: Uint8Array };
-  /** Absent if the answer did not come. */
+  /** Absent if the response did not come. */
   handle?: number | undefined;
   /** Whether it is a session that was saved once, and may be saved now. */
   wasSaved?: boolean | undefined;
@@ -58,9 +58,9 @@ export function defaultMarksDirectory(environment: NodeJS.ProcessEnv = process.e
 }
 
 /**
- * What one connection has in a TPM without a resource manager, kept in a file so that the next connection can flush it if
- * this one dies. Such a TPM has one connection at a time, so all other marks belong to dead connections, and no lock is
- * needed to tell.
+ * What one connection has in a TPM without a resource manager, kept in a file so that the next connection can flush it
+ * if this one dies. Such a TPM has one connection at a time, so all other marks belong to dead connections, and no lock
+ * is needed to tell.
  */
 export class Marks {
   /** The directory of this connection's marks; undefined if there is no place for them. */

@@ -15,7 +15,7 @@ import { TPM_RC } from './tpm-rc.ts';
 
 /** Options of {@link readNv}. */
 export interface ReadNvOptions extends SignalOptions {
-  /** Authorization of the owner, for an index that only the owner can read. Default: that of the `Tpm`. */
+  /** The owner's authorization, for an index that only the owner can read. Default: the password of the `Tpm`. */
   readonly ownerAuth?: Authorization | undefined;
 }
 
@@ -23,11 +23,11 @@ export interface ReadNvOptions extends SignalOptions {
 const MAX_CHUNK = 2048;
 
 /**
- * Reads all of an NV index; `undefined` if there is no such index or it was never written. Uses the empty authorization
- * value of the index if its attributes allow that and a wrong value would not count as a try (noDA), else the owner's
- * authorization. TPM2_NV_Read, Part 3, 31.13.
+ * Reads all of an NV index; `undefined` if there is no such index or it was never written. Uses the index's empty
+ * authorization value if its attributes allow that and a wrong value does not count as a try (noDA); otherwise uses the
+ * owner's authorization. TPM2_NV_Read, Part 3, 31.13.
  *
- * @throws TpmError if the TPM refuses, as for an index that is locked for reading.
+ * @throws TpmError if the TPM refuses, for example because the index is locked for reading.
  * @throws KeyprovError `tpm-unsupported` for an index that needs a policy or the platform's authorization.
  */
 export async function readNv(tpm: Tpm, index: number, options: ReadNvOptions = {}): Promise<Bytes | undefined> {

@@ -119,8 +119,8 @@ export class ObjectSlots {
   }
 
   /**
-   * Removes the one unknown object that `fits` accepts: the TPM loaded it with an answer that cannot be believed. The
-   * handle in that answer is only the first guess.
+   * Removes the one unknown object that `fits` accepts: the TPM loaded it with a response that cannot be believed. The
+   * handle in that response is only the first guess.
    * @returns false if there is none.
    */
   async flushLoaded(guess: number | undefined, fits: Fits): Promise<boolean> {

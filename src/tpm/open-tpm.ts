@@ -8,19 +8,19 @@ import type { TpmTransport } from './transport.ts';
 
 /** Options of {@link openTpm}. */
 export interface OpenTpmOptions extends TpmOptions {
-  /** Wraps the transport before it is used, for a recorder. */
+  /** Wraps the transport before it is used, for example with a recorder. */
   readonly wrap?: ((transport: TpmTransport) => TpmTransport) | undefined;
   /** Makes the TPM of `libtpms:DIRECTORY` if there is none. Default true; with false the error is `no-tpm`. */
   readonly create?: boolean | undefined;
 }
 
 /**
- * Opens a TPM, and starts it if that is up to us. Without an address tries only the platform's own TPM: `/dev/tpmrm0`
- * on Linux, TBS on Windows. Opens an emulator only by name.
+ * Opens a TPM, and starts it if nothing else does. Without an address, tries only the platform's own TPM: `/dev/tpmrm0`
+ * on Linux, TBS on Windows. Opens an emulator only if the address says so.
  *
  * @throws KeyprovError `no-tpm` if the platform has none that can be opened (`cause` says why), `address-invalid`,
- * `library-missing`, or a `transport-…` or `state-…` code. Each comes within a second (30 seconds for a simulator that
- * another client holds) and with a remedy; TypeError for an unknown option.
+ * `library-missing`, or a `transport-…` or `state-…` code. Each error comes within a second (30 seconds for a simulator
+ * that another client holds) and has a remedy; TypeError for an unknown option.
  *
  * @example
  * ```ts

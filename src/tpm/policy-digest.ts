@@ -15,8 +15,8 @@ const hashOf = (hash: HashAlg, ...parts: readonly Uint8Array[]): Bytes => digest
 const zeros = (hash: HashAlg): Bytes => new Uint8Array(HASHES[hash].size);
 
 /**
- * Computes the digest of a policy of these steps, without a TPM. Part 1, 19.7; each step as Part 3, 23 defines it.
- * No steps give the digest of an empty policy session: zeros.
+ * Computes the digest of a policy from its steps, without a TPM. Part 1, 19.7; Part 3, 23 defines each step. Without
+ * steps, returns the digest of an empty policy session: zeros.
  */
 export function policyDigest(hash: HashAlg, ...steps: readonly PolicyStep[]): Bytes {
   return steps.reduce<Bytes>((soFar, step) => step(soFar, hash), zeros(hash));
@@ -105,9 +105,9 @@ export function ekPolicyB(hash: HashAlg): Bytes {
 }
 
 /**
- * The six branches of the policy that Windows' Platform Crypto Provider gives to its keys (SHA-256), in its order: with
- * the authorization value any use, ObjectChangeAuth, Certify, ActivateCredential; one that is empty unless the key can
- * be exported; and Certify without the value. Layout: microsoft/TSS.MSR, PCPTool.
+ * Returns the six branches of the policy that Windows' Platform Crypto Provider gives to its keys (SHA-256), in its
+ * order. Four need the authorization value: any use, ObjectChangeAuth, Certify, ActivateCredential. The fifth is empty
+ * unless the key can be exported. The sixth allows Certify without the value. Layout: microsoft/TSS.MSR, PCPTool.
  */
 export function windowsHelloBranches(): readonly Bytes[] {
   const withAuth = (commandCode: number) =>

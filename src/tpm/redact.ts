@@ -14,9 +14,9 @@ const ENCRYPT = 0x40;
 const DECRYPT = 0x20;
 
 /**
- * Overwrites every secret in a command or an answer with zeros, in place and without changing a size: passwords in
- * the authorization area, and each parameter field with a secret codec. Data that a session has encrypted stays. Of an
- * unknown command only the header is left.
+ * Overwrites every secret in a command or a response with zeros, in place and without changing a size: passwords in the
+ * authorization area, and each parameter field with a secret codec. Keeps data that a session has encrypted. Keeps only
+ * the header of an unknown command.
  * @throws CodecError for bytes that are not such a command or answer.
  */
 export function redact(bytes: Bytes, direction: 'command' | 'answer', commandCode: number): void {

@@ -26,9 +26,8 @@ const VERSION_2 = 0x100;
 const VENDOR = 0x400;
 
 /**
- * Decodes the response code of a TPM, and the codes that software between the TPM and us gives instead: resource
- * managers, tpm2-tss, Windows. Only the value 0 is a success. Never throws: an undefined code is named `unknown`.
- * Part 2, 6.6.
+ * Decodes a TPM's response code, or the code that software in front of the TPM returned instead: a resource manager,
+ * tpm2-tss, or Windows. Only 0 means success. Never throws: an undefined code gets the name `unknown`. Part 2, 6.6.
  * @param value as received; a signed number stands for its 32 bits.
  */
 export function decodeResponseCode(value: number): ResponseCode {

@@ -54,7 +54,7 @@ export class Room {
     }
   }
 
-  /** Flushes what a command has loaded or started, if its answer cannot be believed. */
+  /** Flushes what a command has loaded or started, if its response cannot be believed. */
   async flushUnbelieved(command: AnyCommand, args: object, answer: Bytes): Promise<void> {
     await this.#cleanUp.run(() => this.#flushUnbelieved(command, args, answer));
   }

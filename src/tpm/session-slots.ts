@@ -131,7 +131,7 @@ export class SessionSlots {
   }
 
   /**
-   * Ends the session that the TPM has started with an answer that cannot be believed: the only unknown one. If there
+   * Ends the session that the TPM has started with a response that cannot be believed: the only unknown one. If there
    * are several, nothing tells which it is.
    */
   async flushStray(): Promise<void> {

@@ -7,22 +7,22 @@ import type { TpmtSymDef } from './structures/algorithm.ts';
 
 const EMPTY = new Uint8Array(0);
 
-/** How the use of an entity is authorized: by its authorization value in clear (a password), or by a session. */
+/** How the use of an entity is authorized: with its authorization value in clear (a password), or with a session. */
 export type Authorization = Uint8Array | SessionAuthorization;
 
-/** Authorization by a session; `authValue` is the entity's, empty if absent. */
+/** Authorization with a session. `authValue` is the entity's authorization value; absent means empty. */
 export interface SessionAuthorization {
   readonly session: Session;
   readonly authValue?: Uint8Array;
 }
 
-/** What a session does in a command. TPMA_SESSION, Part 2, 8.4. */
+/** The attributes of a session in a command. TPMA_SESSION, Part 2, 8.4. */
 export interface SessionUse {
   /** The session stays open after the command; if false, this is its last command. */
   readonly continueSession: boolean;
   /** Encrypts the first parameter of the command with this session. */
   readonly decrypt: boolean;
-  /** Encrypts the first parameter of the answer with this session. */
+  /** Encrypts the first parameter of the response with this session. */
   readonly encrypt: boolean;
   readonly audit: boolean;
   readonly auditExclusive: boolean;
@@ -45,7 +45,7 @@ export function sessionBits(use: SessionUse): number {
   return bits;
 }
 
-/** The data of a {@link Session}. */
+/** The state of a {@link Session}. */
 export interface SessionState {
   readonly sessionHandle: number;
   readonly type: 'hmac' | 'policy' | 'trial';
@@ -100,7 +100,7 @@ export class Session {
   readonly type: 'hmac' | 'policy' | 'trial';
   readonly authHash: HashAlg;
   readonly symmetric: TpmtSymDef;
-  /** What it does in the commands to come. */
+  /** Its attributes in the next commands. */
   use: SessionUse;
   /** Policy sessions: TPM2_PolicyAuthValue was run, so the HMAC key includes the authorization value. */
   needsAuthValue = false;
@@ -145,7 +145,7 @@ export class Session {
     this.#nonceCaller = view(this.#randomBytes(HASHES[this.authHash].size));
   }
 
-  /** Takes the TPM's nonce from an answer. */
+  /** Takes the TPM's nonce from a response. */
   rollTPM(nonceTPM: Uint8Array): void {
     this.#nonceTPM = copy(nonceTPM);
   }
@@ -174,8 +174,8 @@ export class Session {
   }
 
   /**
-   * Encrypts the first parameter of a command, or decrypts that of an answer, in place. Part 1, 21. `authValue` belongs
-   * to the entity that the session authorizes in the same command, if any.
+   * Encrypts the first parameter of a command, or decrypts that of a response, in place. Part 1, 21. `authValue`
+   * belongs to the entity that the session authorizes in the same command, if any.
    * @throws KeyprovError `tpm-session` if the session has no cipher.
    */
   crypt(direction: 'command' | 'answer', data: Uint8Array, authValue: Uint8Array | undefined): void {
@@ -195,7 +195,7 @@ export class Session {
         const way = direction === 'command' ? 'encrypt' : 'decrypt';
         const output = aesCfb(way, key.subarray(0, keyBits / 8), key.subarray(keyBits / 8), data);
         data.set(output);
-        wipe(output); // for an answer, this is the secret
+        wipe(output); // for a response, this is the secret
       } else {
         throw new KeyprovError('tpm-session', 'the session has no cipher for parameter encryption', {
           remedy: 'start it with a symmetric algorithm (AES-CFB or XOR), or clear its encrypt and decrypt attributes',
@@ -216,7 +216,7 @@ export class Session {
     try {
       if (!this.ended) await this.#close(this);
     } finally {
-      // Not earlier: a running command still needs the keys for its answer.
+      // Not earlier: a running command still needs the keys for its response.
       wipe(this.#sessionKey, this.#bound?.authValue);
     }
   }

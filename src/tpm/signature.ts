@@ -6,8 +6,8 @@ import { padLeft } from './public-key.ts';
 import type { TpmtSignature } from './structures/algorithm.ts';
 
 /**
- * Encodes a TPM's signature as non-TPM software expects it: RSASSA and RSAPSS as bare bytes, as long as the modulus;
- * ECDSA as an Ecdsa-Sig-Value in DER (RFC 3279, 2.2.3).
+ * Encodes a TPM signature for software that does not use TPM structures: RSASSA and RSAPSS as bare bytes, as long as
+ * the modulus; ECDSA as an Ecdsa-Sig-Value in DER (RFC 3279, 2.2.3).
  * @throws KeyprovError `tpm-unsupported` for another algorithm.
  */
 export function encodeBareSignature(signature: TpmtSignature): Bytes {

@@ -11,7 +11,7 @@ import type { TpmtPublic } from './structures/object.ts';
 import type { TpmObject } from './tpm-object.ts';
 import type { TpmRunner } from './tpm-runner.ts';
 
-/** A key to encrypt the salt of a session to; its public area must be trusted, not merely read from the TPM. */
+/** A key to which a session's salt is encrypted. Its public area must be trusted, not just read from the TPM. */
 export interface SaltKey {
   readonly handle: number | TpmObject;
   readonly publicArea: TpmtPublic;
@@ -23,16 +23,16 @@ export interface StartSessionOptions extends SignalOptions {
   /** Hash of the HMACs and keys. Default SHA-256. */
   readonly authHash?: HashAlg | undefined;
   /**
-   * Cipher for parameter encryption. Default if salted or bound: AES-CFB, with 128 bits or as many as the salt key;
-   * else none.
+   * Cipher for parameter encryption. Default if the session is salted or bound: AES-CFB with 128 bits, or with as many
+   * as the salt key has. Otherwise none.
    */
   readonly symmetric?: TpmtSymDef | undefined;
   readonly salt?: SaltKey | undefined;
-  /** The entity to bind to: its Name, and its authorization value. */
+  /** The entity to which the session is bound: its Name and its authorization value. */
   readonly bind?:
     | { readonly handle: number | TpmObject; readonly name: Uint8Array; readonly authValue: Uint8Array }
     | undefined;
-  /** What the session does in commands. Default: it continues, and does nothing else. */
+  /** The session's attributes. Default: it stays open after each command, and encrypts nothing. */
   readonly use?: Partial<SessionUse> | undefined;
 }
 
@@ -48,8 +48,8 @@ const NO_USE: SessionUse = {
 const TYPES = { hmac: TPM_SE.HMAC, policy: TPM_SE.POLICY, trial: TPM_SE.TRIAL } as const;
 
 /**
- * Starts an HMAC, policy or trial session. Close it when done, or set `continueSession: false` for its last use.
- * Part 1, 19.6.8: the session key is KDFa over the authorization value of `bind` and the salt.
+ * Starts an HMAC, policy or trial session. Close it afterwards, or set `continueSession: false` for its last use. Part
+ * 1, 19.6.8: the session key is KDFa over the authorization value of `bind` and the salt.
  * @throws KeyprovError `tpm-session` or `key-invalid` for a key that cannot be a salt key; else like `Tpm.run`.
  */
 export async function startSession(tpm: TpmRunner, options: StartSessionOptions = {}): Promise<Session> {

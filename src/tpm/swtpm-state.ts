@@ -4,7 +4,7 @@ import { KeyprovError } from '../errors.ts';
 const HEADER_SIZE = 16;
 
 /**
- * Writes the permanent state of a TPM as swtpm's file `tpm2-00.permall` (0.7): version 2, oldest reader 1, size of this
+ * Encodes a TPM's permanent state as swtpm's file `tpm2-00.permall` (0.7): version 2, oldest reader 1, size of this
  * header (10), flags (0), length of the file; then tag 1 (plain data), length of the state, state. Big endian.
  */
 export function exportSwtpmState(state: Uint8Array): Bytes {
@@ -13,7 +13,7 @@ export function exportSwtpmState(state: Uint8Array): Bytes {
 }
 
 /**
- * Reads the permanent state from swtpm's file `tpm2-00.permall`.
+ * Decodes the permanent state from swtpm's file `tpm2-00.permall`.
  * @throws KeyprovError `state-invalid` if it is another file, cut off, or encrypted.
  */
 export function importSwtpmState(file: Uint8Array): Bytes {

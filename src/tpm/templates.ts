@@ -93,8 +93,8 @@ const isHigh = (algorithm: UserKeyAlgorithm): algorithm is 'p-384' | 'rsa-3072' 
 
 /**
  * The template of a storage root key. TCG TPM v2.0 Provisioning Guidance, section 7.5.1; for P-384 and RSA 3072 with
- * the algorithms of the EK Credential Profile's high range: AES-256 and SHA-384. `unique: 'zeros'` is that template;
- * `'empty'`, which makes another key, is the one that TSS2 key files mean if a parent is a hierarchy.
+ * the algorithms of the EK Credential Profile's high range: AES-256 and SHA-384. `unique: 'zeros'` is that template.
+ * `'empty'` makes another key: the one that TSS2 key files mean if the parent is a hierarchy.
  */
 export function srkTemplate(algorithm: UserKeyAlgorithm, unique: 'zeros' | 'empty' = 'zeros'): TpmtPublic {
   const isEmpty = unique === 'empty';
@@ -130,8 +130,8 @@ export type UserKeyUsage = 'sign' | 'agree';
 /**
  * The public area of a user key as Windows Hello makes it: not restricted, no scheme, the policy of
  * `windowsHelloPolicy`; RSA keys can also decrypt. `noDA` exempts the key from the TPM's dictionary attack protection,
- * so omit it for a key with a PIN. With the usage `agree` an EC key can decrypt, as TPM2_ECDH_ZGen requires, but not
- * sign; RSA keys are the same with either usage.
+ * so do not set it for a key with a PIN. With the usage `agree`, an EC key can decrypt, as TPM2_ECDH_ZGen requires, but
+ * not sign. RSA keys do not depend on the usage.
  */
 export function userKeyTemplate(
   algorithm: UserKeyAlgorithm,

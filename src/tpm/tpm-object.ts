@@ -7,8 +7,8 @@ interface Holder {
 }
 
 /**
- * A transient object that a command has loaded. It stays usable if the `Tpm` swaps it out to make room for another one;
- * its handle may then change, so pass the object itself to commands, not its handle.
+ * A transient object that a command has loaded. Pass the object itself to commands, not its handle: the `Tpm` may swap
+ * it out to make room for another one and load it again, which changes the handle.
  */
 export class TpmObject {
   /** The Name of the object. Part 1, 16. */

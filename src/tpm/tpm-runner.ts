@@ -16,7 +16,7 @@ export interface TpmRunner {
   run<A extends object, R extends object>(command: Command<A, R>, args: A, options?: RunOptions): Promise<R>;
   /** Runs `job` while no other job runs: `Tpm.turn`. */
   turn<T>(job: () => Promise<T>, options?: SignalOptions): Promise<T>;
-  /** Starts a session, which `make` builds from the answer: `Tpm.openSession`. */
+  /** Starts a session, which `make` builds from the response: `Tpm.openSession`. */
   openSession(
     args: StartAuthSessionArgs,
     make: (answer: StartAuthSessionResult) => Session,

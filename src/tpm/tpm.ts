@@ -21,24 +21,24 @@ import { Turns } from './turns.ts';
 /** Options of {@link Tpm.open}. */
 export interface TpmOptions extends SignalOptions, TpmTimes {
   /**
-   * Directory that records what this process has in a TPM without a resource manager, so that the next process can flush
-   * it if this one dies. Use one directory for all users of that TPM, such as a key store. Default of `openTpm`:
-   * `keyprov/tpm-marks` in the user's cache directory. Default of `Tpm.open`: none.
+   * The directory that records what this process has in a TPM without a resource manager. If this process dies, the
+   * next one can then flush it. Use one directory, such as a key store, for all users of that TPM. Default of
+   * `openTpm`: `keyprov/tpm-marks` in the user's cache directory. Default of `Tpm.open`: none.
    */
   readonly marksDirectory?: string | undefined;
   /**
-   * The passwords of the hierarchies and of the storage root key. Every command that names one of them without an
+   * The passwords of the hierarchies and of the storage root key. A command that uses one of them without an
    * authorization gets its password, in a salted session.
    */
   readonly hierarchyAuth?: HierarchyAuth | undefined;
 }
 
 /**
- * One TPM 2.0. Commands may overlap freely: they are sent one at a time in the order of the calls, and every caller
- * gets its own answer.
+ * One TPM 2.0. Calls may overlap: commands are sent one at a time, in the order of the calls, and every caller gets the
+ * response to its own command.
  *
- * Objects that commands load are {@link TpmObject}s. If a TPM has no room for one more (three slots are usual), those
- * that the present command does not use are saved and flushed, and loaded again when they are needed.
+ * Objects that commands load are {@link TpmObject}s. A TPM usually has three slots for objects. If they are full, the
+ * `Tpm` saves and flushes objects that the current command does not use, and loads them again when they are needed.
  */
 export class Tpm implements TpmRunner {
   /** How many were opened so far in this process. */
@@ -67,9 +67,8 @@ export class Tpm implements TpmRunner {
   }
 
   /**
-   * Takes over `transport`. Starts a TPM inside this process with TPM2_Startup(CLEAR); if that fails, closes the
-   * transport.
-   * Starts another TPM if its first answer says that it is not started.
+   * Takes over `transport`. A TPM inside this process is started with TPM2_Startup(CLEAR); if that fails, the transport
+   * is closed. Any other TPM is started only if its first response says that it is not started.
    * @throws RangeError for a command time-out that is not a number of milliseconds; else like {@link run}.
    */
   static async open(transport: TpmTransport, options: TpmOptions = {}): Promise<Tpm> {
@@ -86,8 +85,8 @@ export class Tpm implements TpmRunner {
   }
 
   /**
-   * Sends TPM2_Startup(CLEAR), which is needed after a power cycle; that loses all objects and sessions. A TPM that has
-   * started already is unchanged.
+   * Sends TPM2_Startup(CLEAR). Needed after a power cycle, which loses all objects and sessions. Does nothing to a TPM
+   * that has already started.
    * @throws like {@link run}.
    */
   async startup({ signal }: SignalOptions = {}): Promise<void> {
@@ -105,14 +104,14 @@ export class Tpm implements TpmRunner {
   }
 
   /**
-   * Runs one command of Part 3 and returns its answer.
+   * Runs one command of Part 3 and returns its response.
    *
-   * If `signal` aborts, its reason is thrown at once. A command that has not begun is never sent; a running one is
-   * canceled if the transport can, its result is dropped, and an object that it has loaded is flushed.
+   * If `signal` aborts, throws its reason at once. A command that was not sent yet is never sent. A running command is
+   * canceled if the transport supports that, its result is dropped, and an object that it loaded is flushed.
    *
    * @throws TpmError if the TPM, or a layer in front of it, refuses; `code` distinguishes the common reasons.
-   * @throws CodecError if an argument does not fit its structure, or the answer does not belong to this command.
-   * @throws KeyprovError with a `transport-…` code if the connection failed: the outcome is then unknown.
+   * @throws CodecError if an argument does not fit its structure, or the response does not belong to this command.
+   * @throws KeyprovError with a `transport-…` code if the connection failed; the outcome is then unknown.
    */
   async run<A extends object, R extends object>(command: Command<A, R>, args: A, options: RunOptions = {}): Promise<R> {
     if (this.#closing !== undefined) throw this.#closedError();
@@ -134,26 +133,29 @@ export class Tpm implements TpmRunner {
   }
 
   /**
-   * The password of `handle` that this `Tpm` was opened with, if it needs one. For `withHiddenAuth`.
+   * Returns the password for `handle` that this `Tpm` was opened with, if `handle` needs one. For `withHiddenAuth`.
    * @throws TpmError `tpm-auth-failed` if it needs one, and this `Tpm` was opened with others only.
    */
   async passwordOf(handle: number | TpmObject, options: SignalOptions): Promise<Uint8Array | undefined> {
     return typeof handle === 'number' ? await (await this.#known())?.of(handle, options) : undefined;
   }
 
-  /** The password of that name, asked for if it was not asked for before. For keys whose parent has refused. */
+  /**
+   * Returns the password with that name, and asks for it if that was not done before. For keys whose parent has
+   * refused.
+   */
   async askPassword(name: HierarchyName, options: SignalOptions): Promise<Uint8Array | undefined> {
     return await (await this.#known())?.ask(name, options);
   }
 
   /**
-   * Runs `job`, a sequence of commands with the objects and sessions they need, while no other job runs here. So the
-   * few slots of the TPM suffice for any number of overlapping jobs. First come, first served. Commands outside any job
-   * are sent between those of the job. A turn within a turn is part of it. Do not wait for a user in a turn: all others
-   * wait.
+   * Runs `job`, a sequence of commands with the objects and sessions they need, while no other job runs on this `Tpm`.
+   * The TPM's few slots then suffice for any number of jobs, which run in the order of the calls. Commands outside jobs
+   * may be sent in between. A turn inside a turn is part of the outer one. Do not wait for a user during a turn,
+   * because all other jobs wait too.
    *
-   * If `signal` aborts before the job has begun, the job never begins, and the reason of `signal` is thrown; later the
-   * job itself must end.
+   * If `signal` aborts before the job begins, the job never begins, and the reason is thrown. After that, the job
+   * itself must watch the signal.
    */
   async turn<T>(job: () => Promise<T>, options: SignalOptions = {}): Promise<T> {
     return await this.#turns.run(job, options);
@@ -170,7 +172,7 @@ export class Tpm implements TpmRunner {
   }
 
   /**
-   * Runs TPM2_StartAuthSession and takes charge of the session that `make` builds from the answer. For `startSession`.
+   * Runs TPM2_StartAuthSession and manages the session that `make` builds from the response. For `startSession`.
    * @throws like {@link run}.
    */
   async openSession(
@@ -207,8 +209,8 @@ export class Tpm implements TpmRunner {
   }
 
   /**
-   * Removes the transient objects that earlier clients left in a TPM without a resource manager, where they would stay
-   * for ever. Use it only for a TPM that nobody else uses at the moment.
+   * Removes the transient objects that earlier clients left in a TPM without a resource manager; otherwise they stay
+   * forever. Use it only if nothing else is using the TPM.
    * @returns how many there were.
    */
   async flushStale(): Promise<number> {
@@ -218,12 +220,11 @@ export class Tpm implements TpmRunner {
   /**
    * Waits for running commands, flushes the objects and sessions of this `Tpm`, and closes the transport. Idempotent.
    *
-   * A TPM that loses power after a PIN was used, without an orderly shutdown, may count a failed try. So a TPM in this
-   * process first gets TPM2_Shutdown(CLEAR); so does any other TPM without an operating system behind it, if the
-   * authorization value of an object was used.
+   * If a TPM loses power after a PIN was used, without TPM2_Shutdown, it may count a failed try. So a TPM in this
+   * process first gets TPM2_Shutdown(CLEAR). So does any TPM without an operating system in front of it, if an object's
+   * authorization value was used.
    *
-   * Waits half a second for an aborted command that the TPM does not end. Then the transport is given up, and with it
-   * everything that is not kept elsewhere.
+   * Waits half a second for an aborted command that the TPM does not end; then gives up the transport.
    * @throws the first error of flushing or of the shutdown, once the transport is closed. A lost connection is not an
    * error.
    */
@@ -242,8 +243,9 @@ export class Tpm implements TpmRunner {
   }
 
   /**
-   * The passwords it was opened with, loaded when needed: most TPMs have none. Without any, a try of the lockout hierarchy
-   * is still spared if it has a password: after a wrong one, the TPM blocks the hierarchy for up to a day or more.
+   * The passwords it was opened with, loaded when needed: most TPMs have none. Without any, a try of the lockout
+   * hierarchy is still spared if it has a password: after a wrong one, the TPM blocks the hierarchy for up to a day or
+   * more.
    */
   async #known(isLockout = false): Promise<HierarchyPasswords | undefined> {
     if (this.#hierarchyAuth === undefined && !isLockout) return undefined;

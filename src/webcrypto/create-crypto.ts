@@ -13,7 +13,7 @@ import { Subtle } from './subtle.ts';
 /** Options of {@link createCrypto}. */
 export interface CreateCryptoOptions {
   /**
-   * Makes the key pairs and holds their private keys, such as `await openTpmKeyProvider(tpm)`; the caller closes it.
+   * Makes key pairs and holds their private keys, such as `await openTpmKeyProvider(tpm)`. The caller closes the TPM.
    * Absent: all keys are in this process, as with any other WebCrypto.
    */
   readonly provider?: KeyProvider | undefined;
@@ -21,9 +21,9 @@ export interface CreateCryptoOptions {
   readonly store?: KeyStore | undefined;
   /** Asks for the PIN of a key. Absent: keys with a PIN cannot be used. */
   readonly pin?: PinPrompt | undefined;
-  /** How long the right PIN of a key is kept in memory for that key, in milliseconds. Default 0: not at all. */
+  /** How long a key's correct PIN is kept in memory, in milliseconds. Default 0: not at all. */
   readonly pinCacheMs?: number | undefined;
-  /** Gives new keys a PIN, which `pin` is asked for. Default false. */
+  /** Gives new keys a PIN, for which `pin` is called. Default false. */
   readonly newKeysHavePin?: boolean | undefined;
   /** Aborts running operations and ends the object, as `close` does. */
   readonly signal?: AbortSignal | undefined;
@@ -44,13 +44,16 @@ export interface KeyprovCrypto extends Omit<webcrypto.Crypto, 'CryptoKey'>, Asyn
   loadKey(key: string | KeyRecord, options?: LoadKeyOptions): Promise<webcrypto.CryptoKeyPair>;
   /** Lists the keys in the store. @throws KeyprovError `store-io` */
   listKeys(): Promise<KeyList>;
-  /** Wipes the PINs in memory, and aborts prompts and uses of held keys; those keys cannot be used afterwards. */
+  /**
+   * Wipes the PINs in memory, and aborts prompts and operations with the provider's keys. Those keys cannot be used
+   * afterwards.
+   */
   close(): Promise<void>;
 }
 
 /**
- * Makes a `Crypto`. With a provider, `subtle.generateKey` makes its key pairs there and nowhere else, and their private
- * keys are used there; everything else is software. Loads or opens nothing before it is used.
+ * Makes a `Crypto`. With a provider, `subtle.generateKey` makes key pairs only there, and their private keys are used
+ * only there; everything else runs in software. Nothing is loaded or opened before the first use.
  *
  * @throws RangeError if `pinCacheMs` is negative or NaN.
  *
@@ -74,7 +77,7 @@ export function createCrypto(options: CreateCryptoOptions = {}): KeyprovCrypto {
 }
 
 /**
- * The key behind a CryptoKey, and how well it is held; undefined for a key in this process.
+ * Returns the key behind a CryptoKey, and how well it is protected; undefined for a key in this process.
  * @throws TypeError for a CryptoKey of another implementation.
  */
 export function keyprovKey(

@@ -1,4 +1,4 @@
-/** TPM keys, and others that a key provider holds, as keys of the Web Cryptography API. */
+/** TPM keys, and other keys that a key provider holds, as Web Cryptography API keys. */
 export { type CreateCryptoOptions, createCrypto, type KeyprovCrypto, keyprovKey } from './create-crypto.ts';
 export { CryptoKey } from './crypto-key.ts';
 export type { PinPrompt, PinRequest } from './pin-entry.ts';

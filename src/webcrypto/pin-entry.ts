@@ -6,17 +6,17 @@ import { askSecret } from '../signal.ts';
 /** A request for a PIN. */
 export interface PinRequest {
   readonly operation: 'generateKey' | 'sign' | 'decrypt' | 'deriveBits';
-  /** The key of the PIN; undefined for the PIN of a new key. */
+  /** The key that the PIN is for; undefined for a new key. */
   readonly key: ProvidedKey | undefined;
-  /** After a wrong PIN: how many more may be wrong, if that is counted. */
+  /** After a wrong PIN: how many tries are left, if tries are counted. */
   readonly triesLeft?: number | undefined;
   /** After a wrong PIN: its error. */
   readonly lastError?: PinError | undefined;
 }
 
 /**
- * Asks for a PIN: UTF-8, at least one byte. The bytes are overwritten after their use. If it throws, the operation is
- * rejected with that error: that is the way to give up. `signal` aborts when the answer is no longer needed.
+ * Asks for a PIN: UTF-8, at least one byte. The bytes are overwritten after use. To give up, throw: the operation is
+ * rejected with that error. `signal` aborts when the PIN is no longer needed.
  */
 export type PinPrompt = (request: PinRequest, options: { readonly signal: AbortSignal }) => Promise<Uint8Array>;
 

@@ -19,7 +19,7 @@ export interface StoreKeyOptions {
   readonly name?: string | undefined;
 }
 
-/** The intended use of a stored key. Default: what it was made for; for a key made elsewhere, signing. */
+/** The intended use of a stored key. Default: the use that it was made for; signing for a key made elsewhere. */
 export interface LoadKeyOptions {
   /** As for `importKey`; the curve may be omitted. */
   readonly algorithm?: webcrypto.AlgorithmIdentifier | webcrypto.RsaHashedImportParams | undefined;

@@ -65,7 +65,7 @@ const MAX_TPMT_HA = 2 + MAX_DIGEST;
 
 /** A digest of up to 64 bytes. TPM2B_DIGEST, Part 2, 10.4.2. */
 export const TPM2B_DIGEST: Codec<Uint8Array> = bytes16('TPM2B_DIGEST', MAX_DIGEST);
-/** A digest that is a secret: the answer of TPM2_ActivateCredential. TPM2B_DIGEST, Part 2, 10.4.2. */
+/** A digest that is a secret: the response of TPM2_ActivateCredential. TPM2B_DIGEST, Part 2, 10.4.2. */
 export const TPM2B_DIGEST_SECRET: Codec<Uint8Array> = bytes16('TPM2B_DIGEST', MAX_DIGEST, { secret: true });
 /** Data of at most the size of a TPMT_HA. TPM2B_DATA, Part 2, 10.4.3. */
 export const TPM2B_DATA: Codec<Uint8Array> = bytes16('TPM2B_DATA', MAX_TPMT_HA);

@@ -115,7 +115,7 @@ export type TpmsCapabilityData =
 
 const TPML_CC: Codec<readonly number[]> = list('TPML_CC', TPM_CC_CODE, ROOM / 4);
 
-/** The answer of TPM2_GetCapability. TPMS_CAPABILITY_DATA, Part 2, 10.10.2. */
+/** The response of TPM2_GetCapability. TPMS_CAPABILITY_DATA, Part 2, 10.10.2. */
 export const TPMS_CAPABILITY_DATA: Codec<TpmsCapabilityData> = tagged(
   'TPMS_CAPABILITY_DATA',
   {},

@@ -1,8 +1,8 @@
 import { withCleanup } from '../../errors.ts';
 
 /**
- * Waits for `answer`. If there is a `signal` and it aborts first, calls `cancel` once, and settles only after `cancel` has ended: so a
- * cancellation can never hit the next command.
+ * Waits for `answer`. If there is a `signal` and it aborts first, calls `cancel` once, and settles only after `cancel`
+ * has ended: so a cancellation can never hit the next command.
  * @throws the error of `answer` or, if that succeeds, of `cancel`.
  */
 export async function cancelOnAbort<T>(
@@ -14,7 +14,7 @@ export async function cancelOnAbort<T>(
   let canceling: Promise<void> | undefined;
   const start = () => {
     canceling = cancel();
-    // Handled below; without this, Node would report it as unhandled while the answer is still awaited.
+    // Handled below; without this, Node would report it as unhandled while the response is still awaited.
     canceling.catch(() => undefined);
   };
   if (signal.aborted) start();

@@ -9,7 +9,7 @@ import { TransportLife } from './life.ts';
 
 /** How {@link openDevice} finds the TPM. */
 export interface DeviceOptions {
-  /** The device file. Default: `/dev/tpmrm0`, Linux' resource manager. `/dev/tpm0` is used only if it is named here. */
+  /** The device file. Default: `/dev/tpmrm0`, Linux's resource manager. `/dev/tpm0` is used only if given here. */
   readonly path?: string | undefined;
 }
 
@@ -30,9 +30,9 @@ const DEFAULT_PATH = '/dev/tpmrm0';
 /**
  * Opens the TPM device of a Linux machine.
  *
- * A running command cannot be canceled; its answer is awaited. A command that the kernel itself refuses, mostly for
- * a handle that another connection made, is rejected with `tpm-command-blocked`: it never reached the TPM, and the
- * transport stays usable. (Linux 6.1: three transient objects per open `/dev/tpmrm0`.)
+ * A running command cannot be canceled. If the kernel itself refuses a command, usually because of a handle from
+ * another connection, the command is rejected with `tpm-command-blocked`: it never reached the TPM, and the transport
+ * stays usable. (Linux 6.1: three transient objects per open `/dev/tpmrm0`.)
  * @throws KeyprovError `no-tpm` (no such device), `transport-unreachable`, `transport-permission`, `transport-busy`
  * (another program uses `/dev/tpm0`), `address-invalid` (the path is not a device).
  */
@@ -131,7 +131,7 @@ function writeError(address: string, cause: unknown): KeyprovError {
   });
 }
 
-/** Reads an answer into `buffer`, which is wiped, and returns a copy. */
+/** Reads a response into `buffer`, which is wiped, and returns a copy. */
 async function read(handle: FileHandle, buffer: Bytes, address: string): Promise<Bytes> {
   let length = buffer.length;
   let have = 0;

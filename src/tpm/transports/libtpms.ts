@@ -26,15 +26,17 @@ export interface LibtpmsOptions {
   /** Ends the wait for the directory; its reason is thrown. */
   readonly signal?: AbortSignal | undefined;
   /**
-   * Longest wait for the directory while one other TPM uses it, in milliseconds. Default: 10,000; 0 asks once. The time
-   * restarts each time the directory changes hands.
+   * Maximum time to wait for the directory while another TPM uses it, in milliseconds. Default: 10,000; 0 tries once.
+   * The time restarts each time another TPM takes the directory.
    */
   readonly lockTimeoutMs?: number | undefined;
-  /** Permanent state to start from, as `exportState` returns it; only without `directory`. Absent: a new TPM. */
+  /**
+   * The permanent state to start from, as returned by `exportState`. Not together with `directory`. Absent: a new TPM.
+   */
   readonly state?: Uint8Array | undefined;
 }
 
-/** A TPM inside this process. It is also dead after a `state-io` error, since its state on disk is then unknown. */
+/** A TPM inside this process. It is dead after a `state-io` error, because its state on disk is then unknown. */
 export interface LibtpmsTransport extends TpmTransport, PowerCycling, AsyncDisposable {
   readonly kind: 'libtpms';
   readonly emulator: true;
@@ -45,16 +47,16 @@ export interface LibtpmsTransport extends TpmTransport, PowerCycling, AsyncDispo
    * @throws KeyprovError with `state-io`, `transport-lost` or `transport-protocol`.
    */
   sendSync(command: Uint8Array): Bytes | undefined;
-  /** The permanent state: what this TPM keeps without power, including its seeds. Not while a command runs. */
+  /** Returns the permanent state, which this TPM keeps without power, including its seeds. Not while a command runs. */
   exportState(): Bytes;
 }
 
 /**
  * Starts a TPM 2.0 of libtpms (0.9 or newer) inside this process.
  *
- * On Linux every TPM has its own copy of the library, so there may be any number of them, in all threads; elsewhere a
- * process has one at a time. A running command takes one thread of libuv's pool, which has four unless the environment
- * variable `UV_THREADPOOL_SIZE` says otherwise.
+ * On Linux, every TPM has its own copy of the library, so a process can have any number of them, in all threads. On
+ * other systems, a process can have one at a time. A running command occupies one thread of libuv's pool, which has
+ * four threads unless the environment variable `UV_THREADPOOL_SIZE` changes that.
  * @throws KeyprovError with `library-missing`, `library-unsuitable`, `state-in-use`, `state-invalid`, `state-io`,
  * `transport-busy` if the only TPM of the process is in use, or `no-tpm` if there is none and `create` is false.
  */
@@ -161,7 +163,7 @@ function transportTo(address: string, tpm: Libtpms, file: StateFile | undefined)
     try {
       const answer = await processing;
       checkAnswerFrame(answer, address);
-      // The caller may rely on the answer only if what it says would survive a power loss.
+      // The caller may rely on the response only if what it says would survive a power loss.
       await file?.save(tpm.state());
       return answer;
     } finally {

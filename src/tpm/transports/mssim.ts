@@ -25,7 +25,7 @@ export interface MssimOptions {
   readonly power?: boolean | undefined;
   /** Ends the opening; its reason is thrown. */
   readonly signal?: AbortSignal | undefined;
-  /** Longest wait for the whole opening, in milliseconds. Default: 30 seconds. */
+  /** Maximum time for opening, in milliseconds. Default: 30,000. */
   readonly openTimeoutMs?: number | undefined;
 }
 
@@ -46,10 +46,10 @@ const SEND_HEADER_SIZE = 9;
 
 /**
  * Connects to both ports of a simulator, shakes hands, and switches the TPM on. Waits up to 30 seconds for its turn: a
- * reference simulator serves one client after the other, and dies when it answers one that has given up.
+ * reference simulator serves one client after another, and dies when it responds to a client that has given up.
  *
- * The reference simulators write an answer in three pieces with Nagle's algorithm on, which costs about 44 ms per
- * command over Linux' loopback and cannot be avoided from this side.
+ * The reference simulators write a response in three pieces with Nagle's algorithm on, so each command takes about 44
+ * ms over Linux's loopback.
  * @throws KeyprovError `transport-unreachable` (nobody listens at one of the ports), `transport-timeout` (another
  * client holds the simulator, or something else is there), `transport-protocol` (it speaks another protocol).
  */
@@ -84,7 +84,7 @@ export function openMssim(options: MssimOptions = {}): Promise<MssimTransport> {
 }
 
 async function shakeHands(connection: SocketConnection, address: string, limit: AbortSignal): Promise<void> {
-  // Version of the server, its capabilities, and the closing zero of every answer.
+  // Version of the server, its capabilities, and the closing zero of every response.
   const answer = await connection.exchange(uint32s(HANDSHAKE, CLIENT_VERSION), fixedSize(12), limit);
   const version = uint32At(answer, 0);
   if (version !== CLIENT_VERSION || uint32At(answer, 8) !== 0) {
@@ -161,7 +161,7 @@ function transportOver(address: string, connection: SocketConnection, platform: 
   };
 }
 
-/** Length of the whole message: the answer, the UINT32 length before it, and the UINT32 zero after it. */
+/** Length of the whole message: the response, the UINT32 length before it, and the UINT32 zero after it. */
 function messageLength(head: Uint8Array, address: string): number {
   const length = uint32At(head, 0);
   if (length === 0) {

@@ -72,7 +72,7 @@ export function replayTransport({ kind, emulator, managed, entries }: Recording)
   let next = 0;
   /**
    * @throws KeyprovError `replay-mismatch` if the recording has another command at this place, or none;
-   * `transport-lost` if no answer was recorded.
+   * `transport-lost` if no response was recorded.
    */
   const answerTo = async (command: Uint8Array): Promise<Bytes> => {
     const entry = entries[next];

@@ -16,9 +16,9 @@ const KINDS: readonly string[] = ['libtpms', 'swtpm', 'mssim', 'device', 'tcti',
 export interface RecordingEntry {
   /** Lower-case hexadecimal, secrets replaced by zeros. */
   readonly command: string;
-  /** The answer in the same form; absent if there was none. */
+  /** The response in the same form; absent if there was none. */
   readonly answer?: string;
-  /** Time from sending the command to receiving its answer, in milliseconds. */
+  /** Time from sending the command to receiving its response, in milliseconds. */
   readonly milliseconds: number;
 }
 
@@ -43,7 +43,7 @@ export function makeRecording(
 /**
  * Formats the traffic for people, one line per command: number, name, sizes in bytes, response code, time.
  * @param nameOf the name of a command code, e.g. `TPM2_GetRandom`.
- * @throws TypeError if a command or an answer is not hexadecimal.
+ * @throws TypeError if a command or a response is not hexadecimal.
  */
 export function formatRecording(recording: Recording, nameOf: (commandCode: number) => string | undefined): string {
   return recording.entries.map((entry, index) => formatEntry(entry, index, nameOf)).join('');

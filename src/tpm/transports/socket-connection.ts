@@ -6,15 +6,15 @@ import { AbortWatch, withTimeout } from '../../signal.ts';
 /** Where a socket leads: a unix socket, or a TCP port. */
 export type SocketTarget = { readonly path: string } | { readonly host: string; readonly port: number };
 
-/** How to find the end of an answer. */
+/** How to find the end of a response. */
 export interface Framing {
-  /** How many bytes of an answer `lengthOf` needs. */
+  /** How many bytes of a response `lengthOf` needs. */
   readonly headSize: number;
-  /** The length of the whole answer in bytes. @throws KeyprovError if there is no such answer. */
+  /** The length of the whole response in bytes. @throws KeyprovError if there is no such response. */
   readonly lengthOf: (head: Uint8Array) => number;
 }
 
-/** An answer that always has `size` bytes. */
+/** A response that always has `size` bytes. */
 export const fixedSize = (size: number): Framing => ({ headSize: size, lengthOf: () => size });
 
 /** Options of {@link SocketConnection.connect}. */
@@ -32,23 +32,23 @@ interface Pending extends Framing {
   readonly reject: (error: unknown) => void;
 }
 
-// More than one whole answer of any protocol here, so that excess bytes are seen together with the answer.
+// More than one whole response of any protocol here, so that excess bytes are seen together with the response.
 const READ_BUFFER_SIZE = 8192;
 const NOTHING: Bytes = new Uint8Array(0);
-/** Longest pause within an answer, in milliseconds: a TPM takes its time before it answers, but not in the middle. */
+/** Longest pause within a response, in milliseconds: a TPM takes its time before it answers, but not in the middle. */
 const STALL_MS = 750;
 
 /**
- * A socket on which requests and answers take turns: one write per request, one answer at a time. Unexpected bytes, an
- * unreadable answer, or the end of the socket kill the connection for good, so left-over bytes can never be mistaken
- * for the answer to a later request.
+ * A socket on which requests and responses take turns: one write per request, one response at a time. Unexpected bytes,
+ * an unreadable response, or the end of the socket kill the connection for good, so left-over bytes can never be
+ * mistaken for the response to a later request.
  */
 export class SocketConnection {
   readonly #address: string;
   readonly #socket: Socket;
   readonly #watch = new AbortWatch();
   #pending: Pending | undefined;
-  /** Beginning of an answer whose rest has not come yet. */
+  /** Beginning of a response whose rest has not come yet. */
   #part: Bytes = NOTHING;
   #stall: NodeJS.Timeout | undefined;
   #death: unknown;
@@ -104,8 +104,8 @@ export class SocketConnection {
   }
 
   /**
-   * Sends `request` in one write and waits for the whole answer. If `limit` aborts before that, the connection is dead
-   * and the promise is rejected with its reason.
+   * Sends `request` in one write and waits for the whole response. If `limit` aborts before that, the connection is
+   * dead and the promise is rejected with its reason.
    * @throws KeyprovError `transport-lost` or `transport-protocol`, and the same again for every later call.
    */
   exchange(request: Uint8Array, framing: Framing, limit?: AbortSignal): Promise<Bytes> {

@@ -3,7 +3,7 @@ import { KeyprovError } from '../../errors.ts';
 import { OPEN_TIMEOUT_MS } from '../transport.ts';
 import { fixedSize, formatTarget, SocketConnection, type SocketTarget, withinLimit } from './socket-connection.ts';
 
-/** Commands of swtpm's control channel: code, body, size of the answer in bytes. swtpm_ioctls(3). */
+/** Commands of swtpm's control channel: code, body, size of the response in bytes. swtpm_ioctls(3). */
 export const SWTPM_CONTROL = {
   /** Answers with the capabilities of swtpm; every swtpm supports it. */
   GET_CAPABILITY: { code: 1, body: [], answerSize: 8 },

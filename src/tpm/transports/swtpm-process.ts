@@ -27,12 +27,12 @@ export interface StartSwtpmOptions {
 /** A swtpm that this process started and will end. */
 export interface SwtpmProcess extends AsyncDisposable {
   readonly pid: number;
-  /** Where it listens, in the form that `openTpm` takes: `swtpm:unix:/tmp/x/tpm`, `swtpm:127.0.0.1:2400`. */
+  /** Its address, in the form that `openTpm` takes: `swtpm:unix:/tmp/x/tpm`, `swtpm:127.0.0.1:2400`. */
   readonly address: string;
   readonly data: SocketTarget;
   /** Where tpm2-tss expects it: port + 1, or the path followed by `.ctrl`. */
   readonly control: SocketTarget;
-  /** Connects to it, control channel included. One client at a time. */
+  /** Connects to it, including the control channel. One client at a time. */
   open(options?: { readonly signal?: AbortSignal }): Promise<SwtpmTransport>;
   /**
    * Ends the process (a TPM with a kept state first gets TPM2_Shutdown(CLEAR), if no client holds it) and removes
@@ -45,7 +45,7 @@ const MAX_PORT_TRIES = 20;
 
 /**
  * Starts a swtpm and waits until it answers; it has then received TPM2_Startup(CLEAR). It ends with `stop`, or with
- * this process (even if that is killed), but not with Ctrl-C in the terminal, so that it can be shut down in order.
+ * this process (even if that is killed), but not with Ctrl-C in the terminal, so it can be shut down cleanly.
  * @throws KeyprovError `library-missing` (swtpm is not installed), `state-in-use`, `state-invalid`, `state-io`,
  * `store-io`, `transport-unreachable` (it ended at once for another reason; the message quotes its output) or
  * `transport-timeout`.

@@ -17,9 +17,9 @@ export interface SwtpmOptions {
   /** Unix socket of the data channel. */
   readonly path?: string | undefined;
   /**
-   * Control channel, needed to power cycle, to cancel and to shut down. `'default'` is where tpm2-tss expects it: port
-   * + 1, or the path followed by `.ctrl`. A port without a host is on `host`. Absent: none is used, since something
-   * else may listen there.
+   * The control channel, needed to cancel commands, power cycle and shut down. `'default'` is where tpm2-tss expects
+   * it: port + 1, or the path followed by `.ctrl`. A port without a host is on `host`. Absent: not used, because
+   * something else may listen there.
    */
   readonly control?:
     | 'default'
@@ -28,7 +28,7 @@ export interface SwtpmOptions {
     | undefined;
   /** Aborts the opening; its reason is thrown. */
   readonly signal?: AbortSignal | undefined;
-  /** Longest wait for the first answer, in milliseconds. Default: {@link OPEN_TIMEOUT_MS}. */
+  /** Longest wait for the first response, in milliseconds. Default: {@link OPEN_TIMEOUT_MS}. */
   readonly openTimeoutMs?: number | undefined;
 }
 
@@ -37,12 +37,12 @@ export interface SwtpmTransport extends TpmTransport, PowerCycling, AsyncDisposa
   readonly kind: 'swtpm';
   /**
    * Switches power off and on over the control channel, not while a command runs.
-   * @throws KeyprovError `transport-unreachable` if the control channel was not named.
+   * @throws KeyprovError `transport-unreachable` if it was opened without a control channel.
    */
   powerCycle(): Promise<void>;
   /**
    * Closes this transport and ends the swtpm process over the control channel, without TPM2_Shutdown.
-   * @throws KeyprovError `transport-unreachable` if the control channel was not named.
+   * @throws KeyprovError `transport-unreachable` if it was opened without a control channel.
    */
   shutdown(): Promise<void>;
 }
@@ -53,9 +53,9 @@ const DEFAULT_PORT = 2321;
 /**
  * Connects to a running swtpm over TCP or a unix socket.
  *
- * swtpm serves one client at a time and lets the next one wait silently, so opening sends one TPM2_GetCapability and
- * fails if it is not answered in time. The control channel, if named, is tried too. It is used in short connections;
- * swtpm 0.7 accepts a cancellation but continues the command.
+ * swtpm serves one client at a time and lets the next one wait without a sign, so opening sends one TPM2_GetCapability
+ * and fails if no response comes in time. It also tries the control channel, if given. swtpm 0.7 accepts a cancellation
+ * but continues the command.
  * @throws KeyprovError `transport-unreachable` (nobody listens), `transport-permission`, `transport-timeout` (another
  * client holds the swtpm, or no TPM is there), `transport-protocol` (it is not a TPM 2.0).
  */
@@ -125,7 +125,7 @@ function transportOver(
         const answer = connection.exchange(command, framing, limit);
         if (control === undefined) return answer;
         return cancelOnAbort(answer, signal, async () => {
-          // Best effort: if it fails, the answer to the command still comes.
+          // Best effort: if it fails, the response to the command still comes.
           await controlSwtpm(control, SWTPM_CONTROL.CANCEL_TPM_CMD, { signal: limit }).catch(() => undefined);
         });
       }),

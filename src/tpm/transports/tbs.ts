@@ -125,9 +125,9 @@ function throwIfFailed(result: number): void {
 }
 
 /**
- * The outcome of a command. If TBS wrote the header of an answer, that is the truth. If it gave only an HRESULT that
- * stands for a code of the TPM (0x80280000 + code), builds the answer that the TPM must have given. Any other HRESULT
- * is an error, never an answer.
+ * The outcome of a command. If TBS wrote the header of a response, that is the truth. If it gave only an HRESULT that
+ * stands for a code of the TPM (0x80280000 + code), builds the response that the TPM must have given. Any other HRESULT
+ * is an error, never a response.
  */
 function answerOf(result: number, answer: Bytes): Bytes {
   if (result === 0) {
@@ -148,7 +148,7 @@ function answerOf(result: number, answer: Bytes): Bytes {
   throw new TpmError(refusal, `${ADDRESS}: ${describeResponseCode(responseCode)}`, { responseCode, remedy });
 }
 
-/** An answer of ten bytes: TPM_ST_NO_SESSIONS, its size, `code`. */
+/** A response of ten bytes: TPM_ST_NO_SESSIONS, its size, `code`. */
 function bareAnswer(code: number): Bytes {
   return Uint8Array.from([0x80, 0x01, 0, 0, 0, HEADER_SIZE, 0, 0, code >>> 8, code & 0xff]);
 }
@@ -157,7 +157,7 @@ function transportTo(tbs: Tbs, interfaceType: TbsInterfaceType): TbsTransport {
   const life = new TransportLife(`${ADDRESS}:`);
   const submit = async (command: Uint8Array, signal: AbortSignal | undefined): Promise<Bytes> => {
     const { result, answer } = await cancelOnAbort(tbs.submit(command), signal, async () => {
-      // Best effort: if it comes too late, the answer to the command still comes.
+      // Best effort: if it comes too late, the response to the command still comes.
       await tbs.cancel();
     });
     return answerOf(result, answer);

@@ -31,7 +31,7 @@ export interface TctiTransport extends TpmTransport, AsyncDisposable {
  * Opens a TPM through the TCTI loader of tpm2-tss: everything that tpm2-tools can reach.
  *
  * tpm2-tss keeps quiet (`TSS2_LOG=all+none`, inherited by processes started later) unless that variable is set. Limits
- * of tpm2-tss 3.2: a running command can be canceled only if the TCTI supports that (mssim), otherwise its answer is
+ * of tpm2-tss 3.2: a running command can be canceled only if the TCTI supports that (mssim), otherwise its response is
  * awaited; and a TPM that takes a command and never answers holds a thread, so the process, even with `process.exit`,
  * ends only after the connection.
  * @throws KeyprovError with `address-invalid`, `library-missing`, `library-unsuitable`, `transport-unreachable` or
@@ -149,7 +149,7 @@ function transportTo(address: string, context: TctiContext, conf: string): TctiT
   const exchange = async (command: Uint8Array, signal: AbortSignal | undefined): Promise<Bytes> => {
     check(await context.transmit(command), 'transmit');
     const { code, answer } = await cancelOnAbort(context.receive(), signal, async () => {
-      // Best effort: if the TCTI cannot do it, the answer to the command still comes.
+      // Best effort: if the TCTI cannot do it, the response to the command still comes.
       await context.cancel();
     });
     check(code, 'receive');
