@@ -113,7 +113,9 @@ describe.skipIf(missing !== undefined)('a queue of commands', () => {
     for (let i = 0; i < 3; i++) await tpm.run(ContextLoad, { context });
     const error = await errorOf(primary(tpm));
     expect(isKeyprovError(error, 'tpm-out-of-memory')).toBe(true);
-    expect(String(error)).toContain('0x80000000 (not ours), 0x80000001 (not ours), 0x80000002 (not ours)');
+    expect(String(error)).toContain(
+      "0x80000000 (another program's), 0x80000001 (another program's), 0x80000002 (another program's)",
+    );
     for (let i = 0; i < 3; i++) await tpm.run(FlushContext, { flushHandle: 0x80000000 + i });
   });
 
