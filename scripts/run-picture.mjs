@@ -36,7 +36,7 @@ function draw(lines) {
   const shown = lines.flatMap((line) => line.match(new RegExp(`.{1,${COLUMNS}}`, 'g')) ?? ['']);
   const [width, height] = [COLUMNS * CHARACTER + 2 * MARGIN, shown.length * LINE + 2 * MARGIN];
   const rows = shown.map((line, index) => {
-    const [, name, rest] = /^([\w-]+:|\$ .*|[a-z]+(?: ID)?(?= {2,}))(.*)$/.exec(line) ?? [];
+    const [, name, rest] = /^([\w-]+:|\$ .*|[A-Za-z]+(?: ID)?(?= {2,}))(.*)$/.exec(line) ?? [];
     const text = name === undefined ? escaped(line) : `<tspan class="n">${escaped(name)}</tspan>${escaped(rest)}`;
     return `<text x="${MARGIN}" y="${MARGIN + (index + 0.75) * LINE}" xml:space="preserve">${text}</text>`;
   });

@@ -2,12 +2,12 @@ import { element, follow, tell } from './session.js';
 
 const ENDS = {
   done: 'The dashboard has ended.',
-  ended: 'The command has ended. What you see is the last state.',
+  ended: 'The command has ended. This page shows the last state.',
   taken: 'Another window shows this dashboard. This one is not updated.',
-  refused: 'This address is not valid, or no longer. Run keyprov dashboard again.',
+  refused: 'This address is not valid, or has been used. Run keyprov dashboard again.',
 };
 const SIGNS = { ok: '✓', info: '·', missing: '–', problem: '!' };
-const WORDS = { ok: 'in order', info: 'information', missing: 'missing', problem: 'problem' };
+const WORDS = { ok: 'no problem', info: 'information', missing: 'missing', problem: 'problem' };
 
 const byId = (id) => document.getElementById(id);
 const say = (text) => byId('summary').replaceChildren(text);
@@ -16,7 +16,7 @@ const time = (iso) => new Date(iso).toISOString().replace('T', ' ').replace(/\..
 let shown;
 
 byId('check').addEventListener('click', async () => {
-  say('Checking this machine');
+  say('Checking this machine …');
   await tell('check');
 });
 byId('print').addEventListener('click', () => print());
@@ -26,7 +26,7 @@ byId('copy').addEventListener('click', async () => {
     await navigator.clipboard.writeText(reportOf(shown));
     say('The report has been copied.');
   } catch {
-    say('The browser does not allow to copy: print the page instead.');
+    say('The browser does not allow copying. Print the page instead.');
   }
 });
 

@@ -22,21 +22,21 @@ export const EXIT = {
 } as const;
 
 /** The same for people: each code, two blanks, and its meaning. */
-export const EXIT_CODES = `  0  done
-  1  something unexpected; with doctor: no TPM can be opened
-  2  wrong arguments, policy file or TPM address; a request that does not match the key
-  3  the policy allows no key here
-  4  the TPM, its state or its library cannot be reached or used
-  5  the PIN is missing or wrong, or must be changed, or the TPM is locked
-  6  the TPM refused a command
-  7  a file is missing, damaged or already there, or cannot be written
+export const EXIT_CODES = `  0  success
+  1  unexpected error; doctor: no TPM can be opened; the user did not confirm
+  2  wrong arguments, policy file or TPM address; a request that does not fit the key
+  3  the policy does not allow the key
+  4  the TPM cannot be reached, or its state or library cannot be used
+  5  the PIN is missing or wrong, or must be changed; or the TPM is locked
+  6  the TPM refused a command, or is not the one in the record
+  7  a file or key is missing, damaged, already there, or cannot be read or written
   8  the statement or a certificate does not verify
-  9  inspect: the file is damaged, of an unknown format, or not of the expected one
-  10  unfinished: run it again, or wait for the synchronization
+  9  inspect: the file is damaged, or has an unknown or unexpected format
+  10  not finished: run the command again, or wait for the synchronization
   11  a prerequisite is not met; nothing was done
   12  the multi-factor authentication failed or took too long
   13  a service cannot be reached or trusted, refuses, or gives an invalid answer
-  14  the key should be in the directory by now, but is not
+  14  sync-status: the key should be in the directory by now, but is not
   128 + N  after signal N (130 after Ctrl-C); sim: the exit code of its command`;
 
 /** The first rule that matches the code of an error decides. */

@@ -21,10 +21,10 @@ export const keyLines = (key: ReportedKey): string[] => keyRows(key).map(([name,
 export function keyRows({ record, registration }: ReportedKey): ReportRow[] {
   const rows: ReportRow[] = [
     ['id', record.id],
-    ['user', registration?.user ?? record.user ?? 'not named'],
-    ['device', registration?.deviceId ?? record.deviceId ?? 'not named'],
+    ['user', registration?.user ?? record.user ?? 'none'],
+    ['device', registration?.deviceId ?? record.deviceId ?? 'none'],
     ['key', `${record.algorithm} ${WHERE[record.assurance]}, ${record.hasPin ? 'with a PIN' : 'without a PIN'}`],
-    ['key ID', toBase64(keyIdOf(record.publicKey))],
+    ['Key ID', toBase64(keyIdOf(record.publicKey))],
   ];
   if (registration === undefined) return [...rows, ['registered', 'no']];
   const { kid, service, registered, attestationLevel, aikStatus } = registration;
@@ -64,8 +64,8 @@ export function requestLines(
 }
 
 function carried({ carriesAttestation, reason }: RegistrationBody): string {
-  if (carriesAttestation) return 'carries the attestation';
-  return `carries no attestation${reason === undefined ? '' : `: ${reason}`}`;
+  if (carriesAttestation) return 'contains the attestation';
+  return `contains no attestation${reason === undefined ? '' : `: ${reason}`}`;
 }
 
 /** The same for programs. */

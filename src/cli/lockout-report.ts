@@ -3,7 +3,7 @@ import type { LockoutState } from '../tpm/capabilities.ts';
 /** Whether the TPM takes PINs, and how many wrong ones are left. */
 export function describeLockout({ inLockout, failedTries, maxTries, recoveryTimeSeconds }: LockoutState): string {
   const left = inLockout ? '' : `, ${Math.max(0, maxTries - failedTries)} left`;
-  const forgiven = `${failedTries} of ${maxTries} wrong tries${left}; one is forgiven every ${recoveryTimeSeconds} seconds`;
+  const forgiven = `${failedTries} of ${maxTries} wrong tries${left}; the count decreases by one every ${recoveryTimeSeconds} seconds`;
   return inLockout ? `locked: ${forgiven}` : forgiven;
 }
 

@@ -49,14 +49,14 @@ export async function openOutputDirectory(
     if (others.length > 0) {
       const names = others.length > 3 ? `${others.slice(0, 3).join(', ')}, …` : others.join(', ');
       throw new KeyprovError('key-exists', `${absolute} contains files that keyprov did not write: ${names}`, {
-        remedy: 'name a new directory, or give --force to use this one',
+        remedy: 'name a new directory, or pass --force to use this one',
       });
     }
     const exported = await existing(absolute, EXPORTS);
     const earlier = [...keys.map(({ record }) => `the key ${record.id}`), ...exported];
     if (earlier.length > 0 && !force) {
       throw new KeyprovError('key-exists', `${absolute} contains files of an earlier run (${earlier.join(', ')})`, {
-        remedy: 'name another directory, or give --force to replace them',
+        remedy: 'name another directory, or pass --force to replace them',
       });
     }
     const hadSecret = await exists(join(absolute, WRAPPING_SECRET_FILE));
@@ -191,9 +191,13 @@ export async function saveWithSecret(store: KeyStore, record: KeyRecord, options
   const needsSecret = record.backend === 'software' && !record.hasPin;
   if (!needsSecret || (await exists(join(store.directory, WRAPPING_SECRET_FILE)))) return;
   await store.delete(record.id, { note: false });
-  throw new KeyprovError('store-busy', `a keyprov create --out ${store.directory} that failed has removed its secret`, {
-    remedy: 'run this command again',
-  });
+  throw new KeyprovError(
+    'store-busy',
+    `another keyprov create --out ${store.directory} has failed, and has removed the secret of the store`,
+    {
+      remedy: 'run this command again',
+    },
+  );
 }
 
 /** Removes directories up to one that is not empty: it contains the state of a virtual TPM, or other files. */

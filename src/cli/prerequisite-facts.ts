@@ -59,7 +59,7 @@ export async function checkRunPrerequisites(
 }
 
 async function runDsregcmd({ signal }: SignalOptions): Promise<string> {
-  const remedy = 'save the text of dsregcmd /status, and name the file with --dsregcmd';
+  const remedy = 'save the output of dsregcmd /status to a file, and pass it with --dsregcmd';
   return await runProgram(windowsProgram('dsregcmd.exe'), ['/status'], { signal, remedy });
 }
 

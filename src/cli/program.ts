@@ -5,7 +5,7 @@ import { Arguments } from './options/arguments.ts';
 import { isRequiredOption } from './options/value-option.ts';
 
 /** Commands that only contain other commands. */
-const GROUPS: Readonly<Record<string, string>> = { policy: 'settings, and where they come from' };
+const GROUPS: Readonly<Record<string, string>> = { policy: 'show policy settings' };
 
 const EXAMPLES = ['keyprov provision --demo', 'keyprov sim -- keyprov create --out key'];
 
@@ -83,7 +83,7 @@ function describe(command: Command, { define, silent, examples }: CliCommand): v
   define(command);
   if (!silent) {
     command.option('--json', 'print one JSON object and nothing else');
-    command.option('--verbose', 'also show how Windows reports an error');
+    command.option('--verbose', "also show Windows' code for an error");
   }
   const required = command.options.filter(isRequiredOption).map(({ flags }) => flags);
   const operands = command.registeredArguments.map((operand) => `[${operand.name()}${operand.variadic ? '...' : ''}]`);

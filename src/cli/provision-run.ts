@@ -37,20 +37,20 @@ import type { Outcome } from './terminal/report.ts';
 export function runOptions(): Option[] {
   return [
     ...serviceOptions(),
-    requiredOption('--user <name>', 'user of the key: user principal name'),
-    valueOption('--device-id <guid>', 'device (default: the one in --device-cert)'),
+    requiredOption('--user <name>', 'user principal name'),
+    valueOption('--device-id <guid>', 'device (default: from --device-cert)'),
     storeOption(),
     ...tpmOptions(),
     ...policyOptions(),
     profileOption(),
-    valueOption('--pin-file <file>', 'the new PIN, - for standard input'),
+    valueOption('--pin-file <file>', 'file with the new PIN, - for standard input'),
     new Option('--no-pin', 'make a key without a PIN'),
     new Option('--allow-downgrade', 'allow a software key after a TPM key'),
-    valueOption('--attestation-ca <url>', "attestation CA, in smallstep's protocol"),
+    valueOption('--attestation-ca <url>', 'CA for the attestation key (smallstep protocol)'),
     ekServiceOption(),
     valueOption('--dsregcmd <file>', 'output of dsregcmd /status, for prerequisites'),
     new Option('--skip-prerequisites', 'do not check the prerequisites'),
-    valueOption('--recovery-key <file>', 'RSA key of a PIN recovery service, PEM'),
+    valueOption('--recovery-key <file>', 'public key of a PIN recovery service (RSA, PEM)'),
     ...graphOptions(),
   ];
 }

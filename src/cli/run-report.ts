@@ -13,7 +13,7 @@ const BEGINNINGS: Partial<Record<string, string>> = {
   mfa: 'a fresh authentication with a second factor is needed',
   pin: 'a new PIN is needed',
   attestation: 'certifying the key over the challenge from the service',
-  request: 'building the body',
+  request: 'building the request',
   registration: 'sending the public key',
   record: 'writing to the store',
 };
@@ -31,7 +31,7 @@ export function showRunEvent(event: RunEvent, progress: Progress): void {
       progress.note(`registration: retry in ${Math.ceil(event.delayMs / 1000)} s: ${event.reason}`);
       break;
     case 'resume':
-      progress.note(`run: continuing an unfinished one (${event.from})`);
+      progress.note(`run: continuing the unfinished one (state: ${event.from})`);
   }
 }
 
@@ -49,7 +49,7 @@ export function describeRun(outcome: ProvisionOutcome, store: KeyStore, report: 
   if (outcome.status === 'pending') {
     const { problem, retryAfterMs } = outcome;
     const when = retryAfterMs === undefined ? 'later' : `in ${Math.ceil(retryAfterMs / 1000)} s`;
-    const next = `The key is kept in ${store.directory}. Run the same command again ${when}: it continues, with the same PIN.`;
+    const next = `The key is kept in ${store.directory}. Run the same command again ${when}: it continues with the same PIN.`;
     const lines = [`not finished: ${sayError(problem)}`, ...report.windowsLine(problem), next];
     return {
       exitCode: EXIT.pending,

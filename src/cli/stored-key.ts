@@ -25,7 +25,7 @@ export async function findMeantKey(
   const found = await findKey(store, choice);
   if (found.others.length > 0) {
     const ids = found.others.map(({ id }) => id).join(', ');
-    report.progress.note(`key: using ${found.record.id}, the registered one; for another, give --key: ${ids}`);
+    report.progress.note(`key: using ${found.record.id}, which is registered; to use another one, pass --key: ${ids}`);
   }
   return found;
 }
@@ -39,7 +39,7 @@ export async function findRegisteredKey(
   const { registration, ...found } = await findMeantKey(store, choice, context);
   if (registration !== undefined) return { ...found, registration };
   throw new KeyprovError('key-not-found', `the key ${found.record.id} of ${store.directory} is not registered`, {
-    remedy: 'run keyprov status to see which keys are',
+    remedy: 'run keyprov status to see which keys are registered',
   });
 }
 

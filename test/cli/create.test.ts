@@ -78,11 +78,11 @@ describe.skipIf(missing)('keyprov create with a TPM', () => {
     });
     expect(JSON.parse(text(out, keyFile(out)))).toMatchObject({ format: 'keyprov-key', version: 2 });
     expect(stdout).toContain('key          rsa-2048 in a virtual TPM, without a PIN\n');
-    expect(stdout).toContain(`key ID       ${toBase64(keyId)}\n`);
-    expect(stdout).toContain('request      profile attested, carries the attestation\n');
+    expect(stdout).toContain(`Key ID       ${toBase64(keyId)}\n`);
+    expect(stdout).toContain('request      profile attested, contains the attestation\n');
   });
 
-  it('says why a strict request carries no attestation', async () => {
+  it('says why a strict request contains no attestation', async () => {
     using directory = temporaryDirectory();
     const args = ['create', '--tpm', 'libtpms', '--profile', 'strict', '--out', join(directory.path, 'out')];
     expect(await commands.onlyJson(args)).toMatchObject({
@@ -157,7 +157,7 @@ describe.skipIf(missing)('keyprov create with a TPM', () => {
     const args = ['create', '--tpm', 'libtpms', '--algorithm', 'p-384', '--out', join(directory.path, 'out')];
     const { status, stderr } = await commands.run(args);
     expect(status).toBe(0);
-    const [, hex = ''] = /challenge: random, since none was given: ([0-9a-f]{64})\n/.exec(stderr) ?? [];
+    const [, hex = ''] = /challenge: random, because --challenge is missing: ([0-9a-f]{64})\n/.exec(stderr) ?? [];
     const statement = decodeStatement(JSON.parse(text(directory.path, 'out', 'attestation.json')));
     expect(toHex(decode(TPMS_ATTEST, statement.certInfo).extraData)).toBe(hex);
     expect(stderr).toContain('warning: the key can no longer be used: its TPM was only in memory');
@@ -210,7 +210,7 @@ describe.skipIf(missing)('keyprov create with a TPM', () => {
     expect(status).toBe(0);
     expect(namesIn(out)).toEqual(FILES.filter((name) => name !== 'attestation.json'));
     expect(stdout).toContain('attestation  none: policy turns attestation off\n');
-    expect(stdout).toContain('request      profile strict, carries no attestation: policy turns attestation off\n');
+    expect(stdout).toContain('request      profile strict, contains no attestation: policy turns attestation off\n');
   });
 
   it('makes the key in software where the policy allows that and the TPM will not do, and says so', async () => {

@@ -104,7 +104,7 @@ describe('keyprov dashboard', () => {
       const second = await page.stateThat((state) => (state.machineAt === first.machineAt ? undefined : state));
       for (const state of [first, second]) {
         const { machine, keys } = sectionsOf(state);
-        expect(machine?.find(({ name }) => name === 'PIN tries of the TPM')?.detail).toMatch(/^1 of \d+ wrong tries/);
+        expect(machine?.find(({ name }) => name === "the TPM's PIN tries")?.detail).toMatch(/^1 of \d+ wrong tries/);
         expect(keys?.map(({ status }) => status)).toEqual(['ok']);
         expect(rowsOf(keys?.[0])).toMatchObject({
           user: 'ada@contoso.test',

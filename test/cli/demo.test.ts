@@ -111,12 +111,12 @@ describe.skipIf(missing)('keyprov provision --demo', () => {
     const refused = ['verify', '--in', join(out, 'attestation.json'), '--challenge', challenge, '--ak-roots'];
     expect(keyprov([...refused, join(out, 'service-ca.pem')])).toMatchObject({
       status: 8,
-      stdout: expect.stringContaining('In tests, --allow-maker ID allows one.'),
+      stdout: expect.stringContaining('In tests, --allow-maker ID accepts it.'),
     });
 
     const again = keyprov(['provision', '--demo', '--out', out]);
     expect(again.status).toBe(7);
-    expect(again.stderr).toContain(`${out} contains an earlier demo; give --force to replace it`);
+    expect(again.stderr).toContain(`${out} contains an earlier demo; pass --force to replace it`);
     for (const place of [out, join(out, 'store')]) {
       writeFileSync(Buffer.concat([Buffer.from(`${place}/`), Buffer.from([0xff])]), '');
     }

@@ -60,7 +60,7 @@ describe('keyprov doctor', () => {
     expect(last).toContain(command);
     // Whether a command without --tpm would have found one
     const found = keyprov(['create', '--store', 'another', '--hardware', 'required'], options).status === 0;
-    expect(message?.includes('if it is named with --tpm')).toBe(!found);
+    expect(message?.includes('with --tpm')).toBe(!found);
     expect(tpms).toContain('libtpms');
   });
 
@@ -88,7 +88,7 @@ describe('keyprov doctor', () => {
     expect(stdout).toMatch(/^missing {2}libtpms .*install it \(Debian: apt-get install libtpms0\)/m);
     expect(stdout).toMatch(
       found
-        ? /\na TPM can be opened: /
+        ? /\nTPMs that can be opened: /
         : /\nno TPM can be opened\nto make a key in software: keyprov create --tpm none --out key\n$/,
     );
   });

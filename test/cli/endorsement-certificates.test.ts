@@ -65,7 +65,7 @@ describe.skipIf(missing)('a TPM that holds the certificate of its endorsement ke
   it('is told to have none, or is asked for it in vain, before', async () => {
     expect(await commands.run(['tpm', '--tpm', address, '--ek-certificates'])).toEqual({
       status: 0,
-      stdout: 'the TPM holds no certificate of an endorsement key; --ek-service asks the service of its maker\n',
+      stdout: "the TPM has no endorsement key certificate; --ek-service requests one from the TPM's maker\n",
       stderr: '',
     });
     expect(await tpm('--ek-roots', roots)).toMatchObject({ status: 8, json: { ok: false, verified: false } });
@@ -151,11 +151,11 @@ describe.skipIf(missing)('a TPM that holds the certificate of its endorsement ke
     const args = ['tpm', '--tpm', unregistered, '--ek-roots', roots];
     expect(await commands.run(args)).toMatchObject({
       status: 8,
-      stdout: expect.stringContaining('In tests, --allow-maker ID allows one.'),
+      stdout: expect.stringContaining('In tests, --allow-maker ID accepts it.'),
     });
     expect((await commands.run([...args, '--allow-maker', 'id:57455221'])).status).toBe(0);
     expect((await commands.run([...args, '--allow-maker', '57455221'])).stderr).toContain(
-      '--allow-maker takes the id of a maker, such as id:00000000',
+      '--allow-maker needs the id of a maker, such as id:00000000',
     );
   });
 

@@ -50,7 +50,9 @@ describe.skipIf(missingPrograms('swtpm', 'tpm2_changeauth') !== undefined)('pass
     expect(await commands.onlyJson([...create(), ...files()])).toMatchObject({ status: 0 });
     const input = `${PASSWORDS.owner}\n`;
     expect((await commands.run([...sign(), '--tpm-auth', 'owner=-'], { input })).status).toBe(0);
-    expect((await commands.run(['status', ...tpm, '--store', path('key'), ...files()])).stdout).toContain('has it');
+    expect((await commands.run(['status', ...tpm, '--store', path('key'), ...files()])).stdout).toContain(
+      'has the key',
+    );
     const attest = ['attest', ...tpm, '--store', path('key'), '--format', 'statement', '--challenge', 'c0ffee'];
     expect((await commands.run([...attest, ...files(), '--out', path('statement')])).status).toBe(0);
   });
@@ -99,7 +101,7 @@ describe.skipIf(missingPrograms('swtpm', 'tpm2_changeauth') !== undefined)('pass
     const locked = await commands.run([...sign(), ...files()]);
     expect(locked.stderr).toContain('keyprov tpm --reset-lockout ends it');
     const reset = ['tpm', ...tpm, '--reset-lockout', '--tpm-auth', `lockout=${path('lockout')}`];
-    expect((await commands.run(reset)).stdout).toContain('the count of wrong PINs is 0 again');
+    expect((await commands.run(reset)).stdout).toContain('the count of wrong PINs is now 0');
     writeFileSync(path('pin'), PIN, { mode: 0o600 });
     expect((await commands.run([...sign(), ...files(), '--force'])).status).toBe(0);
   });
@@ -113,20 +115,20 @@ describe.skipIf(missingPrograms('swtpm', 'tpm2_changeauth') !== undefined)('pass
         "provide the lockout hierarchy's password (--tpm-auth lockout=FILE)\n",
     );
     const { status, stdout } = await commands.run([...reset, '--tpm-auth', `lockout=${path('lockout')}`]);
-    expect({ status, stdout }).toEqual({ status: 0, stdout: expect.stringContaining('is 0 again') });
+    expect({ status, stdout }).toEqual({ status: 0, stdout: expect.stringContaining('is now 0') });
   });
 
   it('say for how long a wrong one of the lockout hierarchy blocks it, and do not advise to try again', async () => {
     tool('dictionarylockout', '-s', '-n', '3', '-t', '1000', '-l', '77', '-p', PASSWORDS.lockout);
     const reset = ['tpm', ...tpm, '--reset-lockout', '--tpm-auth', `lockout=${path('lockout')}`];
     writeFileSync(path('lockout'), 'another');
-    const wrong = 'keyprov: the password of the lockout hierarchy is wrong; the TPM takes no other for 77 seconds; ';
-    const wait = 'wait 77 seconds, then give the right one\n';
+    const wrong = 'keyprov: the password for the lockout hierarchy is wrong; the TPM accepts no other for 77 seconds; ';
+    const wait = 'wait 77 seconds, then pass the right one\n';
     expect(await commands.run(reset)).toMatchObject({ status: 6, stderr: `${wrong}${wait}` });
     writeFileSync(path('lockout'), PASSWORDS.lockout);
     const blocked = wrong.replace(
-      'the password of the lockout hierarchy is',
-      'an earlier password of the lockout hierarchy was',
+      'the password for the lockout hierarchy is',
+      'an earlier password for the lockout hierarchy was',
     );
     expect(await commands.run(reset)).toMatchObject({ status: 5, stderr: `${blocked}${wait}` });
     expect(await commands.onlyJson(reset)).toMatchObject({
@@ -145,9 +147,7 @@ describe.skipIf(missingPrograms('swtpm', 'tpm2_changeauth') !== undefined)('pass
     );
     expect(await refused('\n')).toContain('2 keyprov: --tpm-auth owner: the password is empty');
     for (const size of [65, 66, 5000]) {
-      expect(await refused('x'.repeat(size))).toContain(
-        '2 keyprov: --tpm-auth owner: a password of a TPM has at most 64',
-      );
+      expect(await refused('x'.repeat(size))).toContain('2 keyprov: --tpm-auth owner: a TPM password has at most 64');
     }
     expect(await refused(`${'x'.repeat(64)}\r\n`)).toBe('0 ');
     const directory = await commands.run(['tpm', ...tpm, '--tpm-auth', `owner=${path('.')}`]);
@@ -158,7 +158,7 @@ describe.skipIf(missingPrograms('swtpm', 'tpm2_changeauth') !== undefined)('pass
     expect((await commands.run([...create(), ...files()])).status).toBe(0);
     tool('dictionarylockout', '-s', '-n', '2', '-t', '1000', '-l', '0', '-p', PASSWORDS.lockout);
     const status = ['status', ...tpm, '--store', path('key'), ...files()];
-    const free = '0 of 2 wrong tries, 2 left; one is forgiven every 1000 seconds';
+    const free = '0 of 2 wrong tries, 2 left; the count decreases by one every 1000 seconds';
     for (let i = 0; i < 2; i++) {
       expect((await commands.run(['tpm', ...tpm])).stdout).toBe(
         `no transient objects, no sessions\nPIN tries: ${free}\n`,
@@ -172,7 +172,7 @@ describe.skipIf(missingPrograms('swtpm', 'tpm2_changeauth') !== undefined)('pass
     await commands.run([...sign(), ...files()]);
     const last = await commands.run([...sign(), ...files(), '--force']);
     expect(last.stderr).toContain('the PIN is wrong; 0 tries are left; wait 1000 s for the next try');
-    const locked = 'locked: 2 of 2 wrong tries; one is forgiven every 1000 seconds';
+    const locked = 'locked: 2 of 2 wrong tries; the count decreases by one every 1000 seconds';
     expect((await commands.run(['tpm', ...tpm])).stdout).toContain(
       `PIN tries: ${locked}\nwait, or end it with keyprov tpm --reset-lockout\n`,
     );

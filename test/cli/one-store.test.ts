@@ -189,7 +189,7 @@ describe.each(PLACES)('one store, with a TPM by %s', (name, missing, open) => {
     await signs('other', '--user', ADA.upn);
     await signs('next', '--key', id);
     const { stderr } = await commands.run([...['sign', ...args, '--in', path('letter'), '--pin-file', path('other')]]);
-    expect(stderr).toContain(`for another, give --key: ${id}\n`);
+    expect(stderr).toContain(`to use another one, pass --key: ${id}\n`);
   });
 
   it.skipIf(missing)('status shows both, with proof of the TPM that is named', async () => {

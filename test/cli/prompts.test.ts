@@ -6,7 +6,7 @@ import { keyprovInTerminal, terminalsMissing } from './support/terminal.ts';
 const PIN = '730519-Xq';
 const HIDDEN = '(not shown): ';
 const ENTER = `New PIN ${HIDDEN}`;
-const CONFIRM = `The same PIN again ${HIDDEN}`;
+const CONFIRM = `Repeat the PIN ${HIDDEN}`;
 const NOW = `Current PIN of ${ADA.upn} ${HIDDEN}`;
 
 type End = readonly [key: string, at: string, question: string, typed: string, code: number];
@@ -56,7 +56,7 @@ describe.skipIf(missing).each(['xterm-256color', 'dumb'])('questions in a termin
     expect({ status, echoes, restored }).toEqual({ status: 0, echoes: Array(5).fill(false), restored: true });
     const asked = shown.slice(shown.indexOf('Choose a PIN'));
     expect(asked.split('\n')).toEqual([
-      `Choose a PIN for ${ADA.upn}. These are the rules.`,
+      `Choose a PIN for ${ADA.upn}. It must meet these rules:`,
       'Must be at least 6 characters long.',
       "Can't be longer than 127 characters.",
       'May include uppercase letters.',

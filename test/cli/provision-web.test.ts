@@ -134,7 +134,7 @@ describe.skipIf(missing)('keyprov provision --web', () => {
     const { status, stdout } = await ended;
     expect({ status, json: JSON.parse(stdout) }).toMatchObject({
       status: 5,
-      json: { ok: false, error: { code: 'pin-required', message: 'no PIN: the user gave up' } },
+      json: { ok: false, error: { code: 'pin-required', message: 'no PIN: the user canceled' } },
     });
     expect(world.service.keys()).toEqual([]);
     expect(storeFiles(world.store)).toEqual([]);

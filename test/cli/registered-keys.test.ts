@@ -46,10 +46,10 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     const names = stdout.split('\n').map((line) => line.slice(0, 12).trim());
     expect(names).toEqual([
-      ...['id', 'user', 'device', 'key', 'key ID', 'registered', 'attestation', 'PIN', 'PIN tries', 'proof', ''],
+      ...['id', 'user', 'device', 'key', 'Key ID', 'registered', 'attestation', 'PIN', 'PIN tries', 'proof', ''],
     ]);
-    expect(stdout).toMatch(/\nPIN {10}set \S+Z, need not be changed\n/);
-    expect(stdout).toContain(`proof        the TPM at libtpms:${world.path}/tpm has it\n`);
+    expect(stdout).toMatch(/\nPIN {10}set \S+Z, no change required\n/);
+    expect(stdout).toContain(`proof        the TPM at libtpms:${world.path}/tpm has the key\n`);
     const json = await commands.json(['status', ...inStore]);
     expect(json).toMatchObject({
       status: 0,
@@ -61,7 +61,7 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
           {
             user: ADA.upn,
             pin: { mustChange: [] },
-            proof: { status: 'not-asked', detail: 'not asked for; --tpm names the TPM to ask' },
+            proof: { status: 'not-asked', detail: 'not checked; to check, name the TPM with --tpm' },
           },
         ],
       },
@@ -101,7 +101,7 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
     const changed = await commands.run(['change-pin', ...ofTpm, ...files]);
     expect(changed).toEqual({
       status: 0,
-      stdout: `the PIN of ${ADA.upn} is changed; the key and its registration are the same\n`,
+      stdout: `changed the PIN of ${ADA.upn}; the key and its registration are the same\n`,
       stderr: '',
     });
     const again = await commands.json(['change-pin', ...ofTpm, ...files]);
@@ -223,7 +223,7 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
     const { status, stdout, stderr } = await commands.run(args);
     expect({ status, stdout }).toEqual({
       status: 0,
-      stdout: `the key of ${ADA.upn} is removed from ${other.store} only\n`,
+      stdout: `removed the key of ${ADA.upn} from ${other.store} only\n`,
     });
     expect(stderr).toContain('warning: the service has no key ');
     expect(other.service.keys()).toHaveLength(1);
@@ -234,7 +234,7 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
     const { status, stdout, stderr } = await commands.run(args);
     expect({ status, stdout }).toEqual({
       status: 0,
-      stdout: `the key of ${ADA.upn} is removed from the service and from ${world.store}\n`,
+      stdout: `removed the key of ${ADA.upn} from the service and from ${world.store}\n`,
     });
     expect(stderr).toMatch(
       /^unregister: [0-9a-f-]{36} at https:.*\nunregister: the service has removed it \(\d+\.\d s\)\n$/,

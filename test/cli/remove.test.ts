@@ -32,7 +32,7 @@ describe('keyprov remove', () => {
     expect(first.status).toBe(0);
     expect((await commands.run([...sign, path('wrong')])).stderr).toContain('remove any other key with keyprov remove');
     const second = await commands.run(create(...store, '--user', USER, '--pin-file', path('wrong')));
-    expect(second.stderr).toContain('keyprov remove --key ID removes it');
+    expect(second.stderr).toContain('keyprov remove --key ID removes one');
     const ambiguous = await commands.run([...sign, path('wrong')]);
     expect(ambiguous).toMatchObject({ status: 7, stderr: expect.stringContaining('keyprov remove --key ID') });
     const { id } = first.json;
@@ -42,14 +42,14 @@ describe('keyprov remove', () => {
     expect((await commands.run([...sign, path('wrong')])).status).toBe(0);
   });
 
-  it('takes the key ID of status too, as every command does', async () => {
+  it('takes the Key ID of status too, as every command does', async () => {
     const made = await Promise.all([1, 2].map(() => commands.json(create(...store))));
     const [one, other] = made.map(({ json }) => Object(json));
     const key = ['--key', one.keyId.base64];
     expect(await commands.onlyJson(['status', ...store, ...key])).toMatchObject({ json: { keys: [{ id: one.id }] } });
     expect((await commands.run(['sign', ...store, ...key, '--in', path('data')])).status).toBe(0);
     expect((await commands.run(['remove', ...store, ...key, '--yes'])).stdout).toBe(
-      `the key ${one.id} is removed from ${path('store')}\n`,
+      `removed the key ${one.id} from ${path('store')}\n`,
     );
     expect(await ids()).toEqual([other.id]);
     const gone = await commands.run(['remove', ...store, ...key, '--yes']);
@@ -57,7 +57,7 @@ describe('keyprov remove', () => {
     const wrong = await commands.run(['remove', ...store, '--key', 'What?', '--yes']);
     expect(wrong).toMatchObject({
       status: 2,
-      stderr: expect.stringContaining('--key is neither the id nor the key ID of a key'),
+      stderr: expect.stringContaining('--key is neither the id nor the Key ID of a key'),
     });
   });
 
@@ -91,7 +91,7 @@ describe('keyprov remove', () => {
     for (const id of ['.', '..', '_a', 'a.', '-a', 'a'.repeat(65)]) {
       expect(await commands.run(['remove', ...store, `--key=${id}`, '--yes'])).toMatchObject({
         status: 2,
-        stderr: expect.stringContaining('--key is neither the id nor the key ID of a key'),
+        stderr: expect.stringContaining('--key is neither the id nor the Key ID of a key'),
       });
     }
     for (const empty of [['--store', ''], ['--store='], ['--store']]) {

@@ -79,7 +79,7 @@ describe.skipIf(missing)('a key in a TPM', () => {
       /^verified: (\d+) of \1 checks passed; --all shows them\n\nkey +Name [0-9a-f]{68}\n/.exec(stdout) ?? [];
     expect(Number(count)).toBeGreaterThan(10);
     expect(stdout).not.toContain('pass ');
-    expect(stdout).toMatch(/\nNot checked: whether the attestation key that the statement names is in a TPM\. .*\n$/);
+    expect(stdout).toMatch(/\nNot checked: whether the attestation key in the statement is in a TPM\. .*\n$/);
     const all = (await commands.run([...args, '--all'])).stdout;
     expect(all).toMatch(/^verified: .* checks passed\n/);
     expect(all).toContain('pass     challenge: extraData is the challenge\n');

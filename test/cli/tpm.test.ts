@@ -38,7 +38,9 @@ describe.skipIf(missingPrograms('swtpm', 'tpm2_createprimary', 'tpm2_getcap') !=
       '0x80000000  object          P-256 storage key, of another program',
       '0x80000001  object          RSA-2048 storage key, of another program',
       expect.stringMatching(/^0x0[23]00000[0-9a-f] {2}saved session {3}HMAC or policy, of another program$/),
-      expect.stringMatching(/^PIN tries: 0 of \d+ wrong tries, \d+ left; one is forgiven every \d+ seconds$/),
+      expect.stringMatching(
+        /^PIN tries: 0 of \d+ wrong tries, \d+ left; the count decreases by one every \d+ seconds$/,
+      ),
       '',
     ]);
     expect(tool('tpm2_getcap', 'handles-transient')).toBe('- 0x80000000\n- 0x80000001\n');
@@ -64,7 +66,7 @@ describe.skipIf(missingPrograms('swtpm', 'tpm2_createprimary', 'tpm2_getcap') !=
 
   it('refuses a handle that is none, and one that the TPM has not', async () => {
     const { status, stderr } = await commands.run(['tpm', '--tpm', address, '--flush', 'all']);
-    expect({ status, stderr }).toMatchObject({ status: 2, stderr: expect.stringContaining('--flush takes a handle') });
+    expect({ status, stderr }).toMatchObject({ status: 2, stderr: expect.stringContaining('--flush needs a handle') });
     const missing = await commands.run(['tpm', '--tpm', address, '--flush', '0x80000009']);
     expect(missing.status).not.toBe(0);
     expect(missing.stderr).toContain('the TPM has nothing at 0x80000009');

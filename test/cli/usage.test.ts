@@ -202,7 +202,7 @@ describe('keyprov create', () => {
 
   it.each([
     [['--challenge', 'ab'.repeat(65)], '--challenge has 65 bytes; at most 64 are allowed'],
-    [['--profile', 'strict', '--algorithm', 'p-256'], '--profile strict takes rsa-2048 keys only, not p-256'],
+    [['--profile', 'strict', '--algorithm', 'p-256'], '--profile strict accepts only rsa-2048 keys, not p-256'],
     [['--device-id', '{00000000-0000-0000-0000-000000000000}'], '--device-id is not a GUID'],
     [
       ['--policy', 'nowhere.json'],
@@ -256,7 +256,7 @@ describe('the most likely mistakes', () => {
       const { stderr } = await commands.run(['verify', '--challenge', 'c0ffee', '--in', join(out, String(name))]);
       expect(stderr).toContain(`${name} is not an attestation statement, but: `);
       expect(stderr).toContain(what);
-      expect(stderr).toContain('give the attestation.json of keyprov create --out');
+      expect(stderr).toContain('use the attestation.json of keyprov create --out');
     }
   });
 
@@ -275,10 +275,7 @@ describe('the most likely mistakes', () => {
         ['status', '--store', path('none')],
         /^there is no key in \S+; make one with keyprov create or keyprov provision$/m,
       ],
-      [
-        ['status', '--store', path('one'), '--user', 'eve'],
-        /^there is no such key in .*; leave out --key, --user and --d/m,
-      ],
+      [['status', '--store', path('one'), '--user', 'eve'], /^there is no such key in .*; omit --key, --user and --d/m],
       [[...sign, path('one'), '--user', 'eve'], /has no key of eve; list the store's keys \(keyprov status\), or/],
       [[...sign, path('one'), '--key', 'ngc-0'], /has no key ngc-0; list the store's keys \(keyprov status\)$/m],
       [
@@ -288,7 +285,7 @@ describe('the most likely mistakes', () => {
       [[...sign, path('one')], /^keyprov: no PIN: .*--pin-file/m],
       [
         [...sign, path('one'), '--pin-file', path('wrong')],
-        /is wrong; 4 tries are left before a wait; try again with the right PIN\nkeyprov: if it is forgotten, keyprov reset makes/,
+        /is wrong; 4 tries are left before a wait; try again with the right PIN\nkeyprov: if you forgot the PIN of a registered key, use keyprov reset/,
       ],
       [
         [...sign, path('one'), '--pin-file', '731902'],

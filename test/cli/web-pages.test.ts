@@ -162,7 +162,7 @@ describe.skipIf(missing)('in Chromium', () => {
       await page.keyboard.type(`${PIN}x`);
       expect(await page.locator('#left').textContent()).toBe('Rules that are not met yet: 1');
       await page.getByRole('button', { name: 'Deutsch' }).press('Enter');
-      await heading(page, 'PIN wählen');
+      await heading(page, 'PIN festlegen');
       expect(await page.locator('#left').textContent()).toBe('Noch nicht erfüllte Regeln: 1');
       expect(await inPage(page, 'document.documentElement.lang')).toBe('de');
       await expectAccessible(page);
@@ -170,7 +170,7 @@ describe.skipIf(missing)('in Chromium', () => {
       expect(await page.locator('#left').textContent()).toBe('Alle Regeln sind erfüllt.');
       await page.keyboard.press('Enter');
       await heading(page, 'Ihre PIN ist eingerichtet');
-      await page.getByText(/Im Firmennetz gilt sie ab etwa .*, in 30 Minuten\./).waitFor();
+      await page.getByText(/Im Firmennetz funktioniert sie ab etwa .* Uhr \(in 30 Min\.\)\./).waitFor();
       const { status, stdout, stderr } = await ended;
       expect({ status, json: JSON.parse(stdout) }).toMatchObject({ status: 0, json: { status: 'registered' } });
       expect(stdout + stderr).not.toContain(PIN);
@@ -187,7 +187,7 @@ describe.skipIf(missing)('in Chromium', () => {
       await page.reload();
       expect(world.service.mfa.deny(String(await page.locator('.code').textContent()))).toBe(true);
       await heading(page, 'The sign-in did not succeed');
-      await page.getByText('You did not pass the authentication.').waitFor();
+      await page.getByText('The sign-in was not confirmed.').waitFor();
       await expectAccessible(page);
       world.service.mfa.set(ADA.upn, { answer: 'approve' });
       await page.getByRole('button', { name: 'Try again' }).click();

@@ -23,9 +23,7 @@ export const attestCommand: CliCommand = {
 };
 
 function define(command: Command): void {
-  command.description(
-    'have the TPM attest a key over a challenge, and write the result in any format that contains a statement',
-  );
+  command.description('attest a key over a challenge, and write the statement in any format that contains one');
   defineFormats(command, FORMATS);
 }
 

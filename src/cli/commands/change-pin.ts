@@ -24,12 +24,12 @@ export const changePinCommand: CliCommand = {
 };
 
 function define(command: Command): void {
-  command.description('change the PIN of a key; the key and its registration stay the same');
+  command.description("change a key's PIN; the key and its registration stay the same");
   for (const option of keyOptions()) command.addOption(option);
   command
-    .addOption(valueOption('--pin-file <file>', 'current PIN, - for standard input'))
-    .addOption(valueOption('--new-pin-file <file>', 'new PIN, - for standard input'))
-    .addOption(valueOption('--recovery-key <file>', 'RSA key of a PIN recovery service, PEM'))
+    .addOption(valueOption('--pin-file <file>', 'file with the current PIN, - for standard input'))
+    .addOption(valueOption('--new-pin-file <file>', 'file with the new PIN, - for standard input'))
+    .addOption(valueOption('--recovery-key <file>', 'public key of a PIN recovery service (RSA, PEM)'))
     .option('--force', 'try the PIN even if a wrong one would lock the TPM');
 }
 
@@ -45,7 +45,7 @@ async function runChangePin(given: Arguments, context: Context): Promise<Outcome
   return await withStoredKey(store, wanted, context, async ({ key, record, registration }) => {
     const user = registration?.user ?? record.user;
     if (recovery !== undefined && user === undefined) {
-      throw new UsageError(['--recovery-key needs a key with a user, but the record names none']);
+      throw new UsageError(['--recovery-key needs a key with a user, but the record has none']);
     }
     const whose = user ?? record.name;
     const policy = pinRulesFor(record, wanted.inForce);
@@ -64,7 +64,7 @@ async function runChangePin(given: Arguments, context: Context): Promise<Outcome
       return {
         exitCode: EXIT.done,
         lines: [
-          `the PIN of ${whose} is changed; ${registration ? 'the key and its registration are' : 'the key is'} the same`,
+          `changed the PIN of ${whose}; ${registration ? 'the key and its registration are' : 'the key is'} the same`,
         ],
         json: keyJson({ record: changed, registration }),
       };

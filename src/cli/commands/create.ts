@@ -55,20 +55,20 @@ export const createCommand: CliCommand = {
 function define(command: Command): void {
   command
     .description(
-      'make a key and keep it in the store; with --out, make a new store that also contains its registration request ' +
-        'and attestation; nothing is sent',
+      'make a key and save it in the store, without sending anything; with --out, make a new store that also contains ' +
+        'the registration request and the attestation',
     )
     .addOption(storeOption())
-    .addOption(valueOption('--out <dir>', 'new store for the key and its request'))
+    .addOption(valueOption('--out <dir>', 'make a new store for the key and its request'))
     .addOption(valueOption('--user <name>', 'user of the key'))
     .addOption(valueOption('--device-id <guid>', 'device of the key'));
   for (const option of [...tpmOptions(), ...policyOptions()]) command.addOption(option);
   command
     .addOption(profileOption())
-    .addOption(valueOption('--challenge <hex>', 'challenge to attest the key over (default: random)'))
-    .addOption(valueOption('--pin-file <file>', 'the PIN of the key, - for standard input'))
+    .addOption(valueOption('--challenge <hex>', 'challenge for the attestation (default: random)'))
+    .addOption(valueOption('--pin-file <file>', 'file with the PIN, - for standard input'))
     .option('--allow-downgrade', 'allow a software key after a TPM key')
-    .option('--force', 'with --out: replace the key of an earlier run, and take a directory with other files');
+    .option('--force', 'with --out: replace an earlier key, and accept a directory with other files');
 }
 
 /** The key that the arguments ask for. */
@@ -96,7 +96,7 @@ async function runCreate(given: Arguments, context: Context): Promise<Outcome> {
   else given.refuse(['force'], 'works only with --out');
   given.check();
   if (setsPinRules && pinFile === undefined) {
-    report.warn('the policy has rules for PINs, but the key has no PIN: give --pin-file');
+    report.warn('the policy has rules for PINs, but the key has no PIN: pass --pin-file');
   }
   const pin = pinFile === undefined ? undefined : await readPin(pinFile, report, signal);
   try {
@@ -119,7 +119,7 @@ async function runCreate(given: Arguments, context: Context): Promise<Outcome> {
         if (earlier.length > 0) {
           const ids = earlier.map(({ record }) => record.id).join(', ');
           report.warn(
-            `${user} already has a key in the store, and gets another one: ${ids}; keyprov remove --key ID removes it`,
+            `${user} already has a key in the store: ${ids}; this run adds another one; keyprov remove --key ID removes one`,
           );
         }
         const key = await make(store, await previousBackend(store, user, earlier));
@@ -145,7 +145,7 @@ function showNext(store: string | undefined, given: Arguments, { progress }: Rep
 
 function randomChallenge(report: Report): Bytes {
   const bytes = view(randomBytes(CHALLENGE_SIZE));
-  report.progress.note(`challenge: random, since none was given: ${toHex(bytes)}`);
+  report.progress.note(`challenge: random, because --challenge is missing: ${toHex(bytes)}`);
   return bytes;
 }
 
@@ -178,7 +178,7 @@ async function createKey(
 function showEvent(event: ProvisionEvent, progress: Progress): void {
   if (event.type === 'end') progress.end(event.detail);
   else if (event.step === 'attestation') progress.begin(event.step, 'certifying the key over the challenge');
-  else if (event.step === 'request') progress.begin(event.step, 'building the body');
+  else if (event.step === 'request') progress.begin(event.step, 'building the request');
 }
 
 /** Makes a store with one key and its exported files; leaves nothing behind if anything fails. */
@@ -226,7 +226,7 @@ function describe(
 ): Outcome {
   if (fellBack) report.warn(`the key was made in software: ${attemptLines(record.attempts.slice(0, -1)).join('; ')}`);
   if (record.backend === 'tpm' && isInMemory(address)) {
-    report.warn('the key can no longer be used: its TPM was only in memory; give --tpm libtpms:DIR to keep it');
+    report.warn('the key can no longer be used: its TPM was only in memory; use --tpm libtpms:DIR to keep the state');
   }
   const isWanted = record.policy?.attestation !== 'none';
   if (attestation.status === 'none' && record.backend === 'tpm' && isWanted) {

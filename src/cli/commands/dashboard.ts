@@ -16,8 +16,8 @@ export const dashboardCommand: CliCommand = {
 
 function define(command: Command): void {
   command.description(
-    'show a page for help desks, in a browser on this machine: TPMs, prerequisites, policy, keys, runs and errors; it ' +
-      'changes nothing, and asks for no PIN',
+    'show a status page for help desks in a browser: TPMs, prerequisites, policy, keys, runs and errors; it changes ' +
+      'nothing and asks for no PIN',
   );
   const options = [
     storeOption(),

@@ -43,7 +43,7 @@ export const doctorCommand: CliCommand = {
   name: 'doctor',
   examples: ['keyprov doctor', 'keyprov doctor --json'],
   define: (command: Command) =>
-    command.description('find TPMs and libraries, and say what is missing and how to get it'),
+    command.description('show the TPMs and libraries here, what is missing, and how to get it'),
   run: runDoctor,
 };
 
@@ -55,8 +55,8 @@ async function runDoctor(given: Arguments, { environment, signal }: Context): Pr
   const tpms = checks.flatMap(({ tpm }) => tpm ?? []);
   const found = tpms.length > 0;
   const [isUsed, where, next] = nextCommand(checks, environment[TPM_VARIABLE] ?? '');
-  const only = isUsed ? '' : ' if it is named with --tpm';
-  const message = found ? `a TPM can be opened${only}: ${tpms.join(', ')}` : 'no TPM can be opened';
+  const only = isUsed ? '' : ' with --tpm';
+  const message = found ? `TPMs that can be opened${only}: ${tpms.join(', ')}` : 'no TPM can be opened';
   const lines = checks.map(({ name, status, detail, remedy }) => {
     // The column has the subject of a sentence that begins with it.
     const said = detail.startsWith(`${name} `) ? detail.slice(name.length + 1) : detail;

@@ -115,8 +115,8 @@ async function findCertificates(
 
 const none = ({ service }: CertificateArguments): string =>
   service
-    ? `the TPM holds no certificate of an endorsement key, and its maker's service has none for ${FETCHED}`
-    : 'the TPM holds no certificate of an endorsement key; --ek-service asks the service of its maker';
+    ? `the TPM has no endorsement key certificate, and its maker's service has none for ${FETCHED}`
+    : "the TPM has no endorsement key certificate; --ek-service requests one from the TPM's maker";
 
 const hex = (index: number): string => `0x${index.toString(16).padStart(8, '0')}`;
 const day = (time: Date): string => time.toISOString().slice(0, 10);
@@ -131,7 +131,7 @@ function describe(one: Judged, isJudged: boolean): string[] {
     ...(read === undefined
       ? []
       : [
-          `maker        ${read.manufacturer ?? 'not named'}, model ${read.model ?? 'not named'}, version ${read.version ?? 'not named'}`,
+          `maker        ${read.manufacturer ?? 'unknown'}, model ${read.model ?? 'unknown'}, version ${read.version ?? 'unknown'}`,
           `issuer       ${describeName(read.certificate.issuer)}`,
           `valid        ${day(read.certificate.notBefore)} to ${day(read.certificate.notAfter)}`,
         ]),

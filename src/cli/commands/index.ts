@@ -4,7 +4,7 @@ import type { CommandEntry } from '../command.ts';
 export const COMMANDS: readonly CommandEntry[] = [
   {
     name: 'provision',
-    summary: 'give a user a registered key',
+    summary: 'make a key for a user, and register it with a service',
     load: async () => (await import('./provision.ts')).provisionCommand,
   },
   {
@@ -24,22 +24,22 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: 'change-pin',
-    summary: 'change the PIN of a key',
+    summary: "change a key's PIN",
     load: async () => (await import('./change-pin.ts')).changePinCommand,
   },
   {
     name: 'reset',
-    summary: 'reset a forgotten PIN',
+    summary: 'replace a forgotten PIN',
     load: async () => (await import('./reset.ts')).resetCommand,
   },
   {
     name: 'unregister',
-    summary: 'remove a key from the service',
+    summary: 'remove a key from the service and the store',
     load: async () => (await import('./unregister.ts')).unregisterCommand,
   },
   {
     name: 'remove',
-    summary: 'remove a key that is not registered from the store',
+    summary: 'remove an unregistered key from the store',
     load: async () => (await import('./remove.ts')).removeCommand,
   },
   {
@@ -49,17 +49,17 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: 'verify',
-    summary: 'verify the attestation of a key',
+    summary: "verify a key's attestation",
     load: async () => (await import('./verify.ts')).verifyCommand,
   },
   {
     name: 'request',
-    summary: 'build a request in any format for a key',
+    summary: 'build a request for a key, in any format',
     load: async () => (await import('./request.ts')).requestCommand,
   },
   {
     name: 'attest',
-    summary: 'have the TPM attest a key over a challenge',
+    summary: 'attest a key over a challenge',
     load: async () => (await import('./attest.ts')).attestCommand,
   },
   {
@@ -69,12 +69,12 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: 'inspect',
-    summary: 'identify a file and show what is in it',
+    summary: 'identify a file and show its contents',
     load: async () => (await import('./inspect.ts')).inspectCommand,
   },
   {
     name: 'doctor',
-    summary: 'find TPMs and libraries, and what is missing',
+    summary: 'check this machine: TPMs, libraries, and what is missing',
     load: async () => (await import('./doctor.ts')).doctorCommand,
   },
   {
@@ -84,7 +84,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: 'tpm',
-    summary: 'show PIN tries and objects of a TPM, and reset them',
+    summary: "show or reset a TPM's PIN tries and loaded objects",
     load: async () => (await import('./tpm.ts')).tpmCommand,
   },
   {

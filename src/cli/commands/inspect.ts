@@ -27,10 +27,10 @@ export const inspectCommand: CliCommand = {
 
 function define(command: Command): void {
   command
-    .description('identify a file and show what is in it, in any format and text encoding; no secret is shown')
+    .description('identify a file and show its contents, in any format and text encoding, without secrets')
     .argument('[file]', 'the file, - for standard input')
     .addOption(valueOption('--as <format>', 'expected format; another one is an error', NAMES))
-    .option('--formats', 'list the formats that are recognized');
+    .option('--formats', 'list the known formats');
 }
 
 async function runInspect(given: Arguments, { signal }: Context): Promise<Outcome> {

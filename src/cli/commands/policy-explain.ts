@@ -27,10 +27,10 @@ function define(command: Command): void {
       'show which settings apply, and why: from registry exports, SyncML and JSON files, the environment variables ' +
         'KEYPROV_POLICY_…, and on Windows the registry',
     )
-    .option('--all', 'also show the settings that have their defaults')
-    .addOption(valueOption('--documents <which>', 'whose defaults apply: current (default) or 2016', DOCUMENTS))
+    .option('--all', 'also show settings that have their defaults')
+    .addOption(valueOption('--documents <which>', 'defaults as documented: current (default) or 2016', DOCUMENTS))
     .addOption(policyForOption())
-    .argument('[files...]', 'policy files; of those with the same rank, the first wins');
+    .argument('[files...]', 'policy files; the first one of the same kind wins');
 }
 
 async function runExplain(given: Arguments, context: Context): Promise<Outcome> {

@@ -18,14 +18,14 @@ export const provisionCommand: CliCommand = {
 };
 
 function define(command: Command): void {
-  command.description('give a user a registered key, from the prerequisites to the registration');
+  command.description('check prerequisites, authenticate the user, make a key, and register it');
   for (const option of runOptions()) command.addOption(option);
   command
-    .option('--web', 'ask the user in a browser page instead of here')
+    .option('--web', 'ask the user in a browser page')
     .addOption(openOption())
-    .option('--demo', 'run everything with a service in this process')
-    .addOption(valueOption('--out <dir>', 'with --demo: directory for its files'))
-    .option('--force', 'with --demo: replace an earlier one');
+    .option('--demo', 'simulate a run, with a service in this process')
+    .addOption(valueOption('--out <dir>', 'with --demo: directory for the files'))
+    .option('--force', 'with --demo: replace an earlier demo');
 }
 
 async function runProvision(given: Arguments, context: Context): Promise<Outcome> {

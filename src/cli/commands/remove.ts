@@ -25,7 +25,7 @@ export const removeCommand: CliCommand = {
 };
 
 function define(command: Command): void {
-  command.description('remove a key that is not registered from the store, permanently; its TPM keeps nothing of it');
+  command.description('remove an unregistered key permanently; the TPM keeps nothing of it');
   for (const option of [...keyChoiceOptions(), yesOption()]) command.addOption(option);
 }
 
@@ -44,7 +44,7 @@ async function runRemove(given: Arguments, context: Context): Promise<Outcome> {
     const path = join(store.directory, name);
     if (await exists(path)) report.warn(`${path} stays: the record could not say whether it belongs to the key`);
   }
-  return { exitCode: EXIT.done, lines: [`${what} is removed from ${store.directory}`], json };
+  return { exitCode: EXIT.done, lines: [`removed ${what} from ${store.directory}`], json };
 }
 
 /** A key that may be removed, in words and for programs. */

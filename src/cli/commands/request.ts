@@ -45,7 +45,7 @@ export const requestCommand: CliCommand = {
 
 function define(command: Command): void {
   command.description(
-    'build a request in any format for a key, with a new attestation if the format contains one; nothing is sent',
+    'build a request for a key, in any format, without sending it; a format that contains an attestation gets a new one',
   );
   defineFormats(command, REQUEST_FORMATS);
   command.addOption(valueOption('--statement <file>', 'attestation.json to use instead of a new one'));
@@ -55,12 +55,12 @@ function define(command: Command): void {
 export function defineFormats(command: Command, formats: FormatRun['formats']): void {
   command
     .addOption(requiredOption('--format <format>', 'format to build', Object.keys(formats)))
-    .option('--formats', 'list the formats, and what each needs')
+    .option('--formats', 'list the formats with their required options')
     .addOption(valueOption('--out <file>', 'file to write (default: standard output)'));
   for (const option of keyOptions()) command.addOption(option);
   command
-    .addOption(valueOption('--pin-file <file>', 'PIN, if the key has to sign, - for stdin'))
-    .addOption(valueOption('--challenge <hex>', 'challenge to attest over, 1 to 64 bytes'));
+    .addOption(valueOption('--pin-file <file>', 'file with the PIN, if the key signs'))
+    .addOption(valueOption('--challenge <hex>', 'challenge for the attestation, 1 to 64 bytes'));
   addFormatOptions(command);
 }
 
@@ -202,7 +202,7 @@ export async function readStatement(path: string, signal: AbortSignal): Promise<
     if (format !== 'attestation-statement' && format !== 'unknown') {
       throw new KeyprovError('statement-invalid', `${path} is not an attestation statement, but: ${title}`, {
         cause,
-        remedy: 'give the attestation.json of keyprov create --out, or what keyprov attest --format statement writes',
+        remedy: 'use the attestation.json of keyprov create --out, or the output of keyprov attest --format statement',
       });
     }
     throw new KeyprovError('statement-invalid', `${path}: ${cause.message}`, causedBy(cause));

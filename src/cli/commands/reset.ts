@@ -42,12 +42,12 @@ export const resetCommand: CliCommand = {
 };
 
 function define(command: Command): void {
-  command.description('reset a forgotten PIN: replace the key, or with --keep-key only the PIN');
+  command.description('replace a key whose PIN is forgotten; with --keep-key, replace only the PIN');
   for (const option of runOptions()) command.addOption(option);
   command
     .addOption(keyIdOption())
-    .option('--keep-key', 'keep the key and its registration')
-    .addOption(valueOption('--recovery-command <cmd>', 'command that asks the recovery service'))
+    .option('--keep-key', 'keep the key, and reset only its PIN')
+    .addOption(valueOption('--recovery-command <cmd>', 'command that gets the secret from the service'))
     .addOption(yesOption());
 }
 
@@ -147,7 +147,7 @@ async function resetKeepingKey(
   });
   return {
     exitCode: EXIT.done,
-    lines: [`the PIN of ${user} is reset; the key and its registration are the same`],
+    lines: [`reset the PIN of ${user}; the key and its registration are the same`],
     json: keyJson({ ...found, record }),
   };
 }

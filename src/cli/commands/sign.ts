@@ -27,12 +27,12 @@ export const signCommand: CliCommand = {
 
 function define(command: Command): void {
   command
-    .description('sign a file (SHA-256; RSASSA-PKCS1-v1_5, or ECDSA in DER), and verify the signature')
+    .description('sign a file with SHA-256 (RSASSA-PKCS1-v1_5, or ECDSA in DER), and verify the signature')
     .addOption(requiredOption('--in <file>', 'file to sign'))
     .addOption(valueOption('--out <file>', 'file for the signature (default: base64 to standard output)'));
   for (const option of keyOptions()) command.addOption(option);
   command
-    .addOption(valueOption('--pin-file <file>', 'the PIN of the key, - for standard input'))
+    .addOption(valueOption('--pin-file <file>', 'file with the PIN, - for standard input'))
     .option('--force', 'try the PIN even if a wrong one would lock the TPM');
 }
 

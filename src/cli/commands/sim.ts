@@ -35,9 +35,9 @@ function define(command: Command): void {
       `start a TPM, run a command that finds it through ${TPM_VARIABLE}, TPM2TOOLS_TCTI and TPM2OPENSSL_TCTI, ` +
         'and shut the TPM down',
     )
-    .addOption(valueOption('--engine <name>', 'swtpm, or libtpms: for keyprov only (default: swtpm)', ENGINES))
-    .addOption(valueOption('--state <dir>', 'where the TPM keeps its state (default: a new TPM, gone afterwards)'))
-    .option('--json', 'print an error of keyprov as one JSON object')
+    .addOption(valueOption('--engine <name>', 'swtpm (default), or libtpms, which only keyprov can use', ENGINES))
+    .addOption(valueOption('--state <dir>', "directory for the TPM's state (default: a temporary one)"))
+    .option('--json', "print keyprov's errors as JSON")
     .argument('[command...]', 'the command and its arguments, after --')
     .passThroughOptions();
 }

@@ -28,10 +28,10 @@ export const statusCommand: CliCommand = {
 
 function define(command: Command): void {
   command.description(
-    'show the keys, whether the named TPM has them, whether they meet the policy, whether their PINs must be ' +
-      'changed, and unfinished runs',
+    'show keys with their registration and PIN, whether the policy allows them, whether the TPM of --tpm has them, ' +
+      'and unfinished runs',
   );
-  for (const option of keyOptions()) command.addOption(option);
+  for (const option of keyOptions('all keys')) command.addOption(option);
 }
 
 /** Whether the TPM of a key has proved that it holds it, failed to, or was not asked. */
@@ -70,7 +70,7 @@ async function runStatus(given: Arguments, context: Context): Promise<Outcome> {
   });
   const where = `in ${store.directory}`;
   const none = isChosen
-    ? `there is no such key ${where}; leave out --key, --user and --device-id to see all keys`
+    ? `there is no such key ${where}; omit --key, --user and --device-id to see all keys`
     : `there is no key ${where}; make one with keyprov create or keyprov provision`;
   return outcomeOf(keys, damaged, lockout, await listRuns(store), store.directory, none);
 }
@@ -91,13 +91,14 @@ async function statusOf(
 }
 
 async function proofOf({ record }: ReportedKey, places: KeyPlaces | undefined, signal: AbortSignal): Promise<Proof> {
-  if (record.backend === 'software') return { status: 'not-asked', detail: 'a software key, in the store itself' };
-  if (places === undefined) return { status: 'not-asked', detail: 'not asked for; --tpm names the TPM to ask' };
+  if (record.backend === 'software')
+    return { status: 'not-asked', detail: 'not needed: the software key is in the store' };
+  if (places === undefined) return { status: 'not-asked', detail: 'not checked; to check, name the TPM with --tpm' };
   try {
     // The TPM stays open for the next key, and is closed with the places.
     const key = await openKey({ record, sources: { tpm: await places.tpm({ signal }) } });
     const proof = await key.prove({ signal });
-    return { status: 'proved', detail: `the TPM${'address' in proof ? ` at ${proof.address}` : ''} has it` };
+    return { status: 'proved', detail: `the TPM${'address' in proof ? ` at ${proof.address}` : ''} has the key` };
   } catch (error) {
     signal.throwIfAborted();
     if (!isKeyprovError(error)) throw error;
@@ -174,7 +175,7 @@ const isTried = ({ key, proof }: KeyStatus): boolean => key.record.hasPin && pro
 
 function statusLines(status: KeyStatus, lockout: LockoutState | undefined): string[] {
   const { key, pinSetAt, mustChange, misfit, proof } = status;
-  const pin = mustChange.length > 0 ? `must be changed: ${messagesOf(mustChange).join(' ')}` : 'need not be changed';
+  const pin = mustChange.length > 0 ? `must be changed: ${messagesOf(mustChange).join(' ')}` : 'no change required';
   return [
     ...keyLines(key),
     row('PIN', key.record.hasPin ? `set ${pinSetAt ?? 'at an unknown time'}, ${pin}` : 'none'),

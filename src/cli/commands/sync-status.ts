@@ -50,17 +50,17 @@ function define(command: Command): void {
   for (const option of keyOptions()) command.addOption(option);
   command
     .addOption(valueOption('--ldap <url>', 'on premises: ldaps://…, or ldap://… with StartTLS'))
-    .addOption(valueOption('--ldap-base <dn>', 'DN below which users are'))
-    .addOption(valueOption('--ldap-bind-dn <dn>', 'account that reads: a DN, or user@domain'))
-    .addOption(valueOption('--ldap-password-file <file>', 'password of that account, - for stdin'))
-    .addOption(valueOption('--ldap-ca <file>', 'further roots for LDAP, PEM'))
-    .addOption(valueOption('--graph-token-command <cmd>', 'prints a Graph token, to look in Entra ID'))
-    .addOption(valueOption('--graph-url <url>', 'default: https://graph.microsoft.com/'))
-    .addOption(valueOption('--service-ca <file>', 'further roots for Microsoft Graph, PEM'))
-    .addOption(valueOption('--proxy <url>', 'proxy for Microsoft Graph'))
+    .addOption(valueOption('--ldap-base <dn>', 'DN that contains the users'))
+    .addOption(valueOption('--ldap-bind-dn <dn>', 'account to read with: a DN, or user@domain'))
+    .addOption(valueOption('--ldap-password-file <file>', 'file with its password, - for stdin'))
+    .addOption(valueOption('--ldap-ca <file>', 'additional root certificates for LDAP, PEM'))
+    .addOption(valueOption('--graph-token-command <cmd>', 'look in Entra ID; the command prints a token'))
+    .addOption(valueOption('--graph-url <url>', 'Graph (default: https://graph.microsoft.com/)'))
+    .addOption(valueOption('--service-ca <file>', 'additional root certificates for Graph, PEM'))
+    .addOption(valueOption('--proxy <url>', 'proxy for Graph'))
     .addOption(valueOption('--scheduler <file>', 'output of Get-ADSyncScheduler'))
     .addOption(valueOption('--sync-minutes <number>', 'minutes between cycles (default: 30)'))
-    .option('--wait', 'keep looking until the key is there or overdue')
+    .option('--wait', 'look again until the key is there or late')
     .addOption(valueOption('--poll-seconds <number>', 'seconds between tries (default: 60)'));
 }
 
@@ -165,7 +165,7 @@ async function withReader(
 function wordsFor(status: SyncStatus): string {
   if (status.state === 'registered' && status.problem)
     return `the directory could not be read: ${sayError(status.problem)}`;
-  return { registered: 'not looked up', pending: 'not there yet', overdue: 'late', synced: 'there' }[status.state];
+  return { registered: 'not checked', pending: 'not there yet', overdue: 'late', synced: 'there' }[status.state];
 }
 
 const EXITS = { registered: EXIT.pending, pending: EXIT.pending, overdue: EXIT.overdue, synced: EXIT.done } as const;
@@ -174,7 +174,7 @@ function outcomeOf({ registration }: RegisteredKey, status: SyncStatus): Outcome
   const { user, deviceId, kid } = registration;
   const lines = [`${status.state.padEnd(12)} ${wordsFor(status)}`, describeSyncStatus(status)];
   if ('otherDevice' in status && status.otherDevice !== undefined) {
-    lines.push(`The directory has the key, but under another device: ${status.otherDevice}.`);
+    lines.push(`The directory has the key, but for another device: ${status.otherDevice}.`);
   }
   const { problem, ...rest } = { problem: undefined, ...status };
   const error = problem ? errorToJson(problem) : { code: status.state, message: describeSyncStatus(status) };

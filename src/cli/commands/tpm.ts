@@ -33,20 +33,20 @@ export const tpmCommand: CliCommand = {
 function define(command: Command): void {
   command
     .description(
-      'show how many wrong PINs a TPM still takes, and its transient objects and sessions; on request flush them, or ' +
-        'end its lockout; or show the certificates of its endorsement keys',
+      "show a TPM's PIN tries, transient objects and sessions; with options, flush objects, end a lockout, or show the " +
+        'endorsement key certificates',
     )
     .addOption(storeOption())
-    .addOption(repeatableOption('--flush <handle>', 'flush this handle, such as 0x80000000 (repeatable)'))
-    .option('--flush-all', 'flush all of them, including those of other programs')
-    .option('--reset-lockout', 'set the count of wrong PINs to 0; needs the lockout password if there is one')
-    .option('--ek-certificates', 'show the certificates of its endorsement keys instead')
-    .addOption(valueOption('--ek-roots <path>', 'roots to verify them with: PEM, DER or a directory'))
+    .addOption(repeatableOption('--flush <handle>', 'flush the object at this handle, such as 0x80000000 (repeatable)'))
+    .option('--flush-all', "flush all objects, including other programs'")
+    .option('--reset-lockout', 'set the count of wrong PINs to 0; needs the lockout password if one is set')
+    .option('--ek-certificates', 'show the endorsement key certificates instead')
+    .addOption(valueOption('--ek-roots <path>', 'also verify with these roots: PEM, DER or directory'))
     .addOption(makerOption())
     .addOption(ekServiceOption())
-    .addOption(valueOption('--service-ca <file>', 'further roots for that service, PEM'))
-    .addOption(valueOption('--proxy <url>', 'proxy, or environment for HTTPS_PROXY'))
-    .addOption(valueOption('--out <file>', 'write them to this file, PEM'));
+    .addOption(valueOption('--service-ca <file>', 'additional root certificates for that service, PEM'))
+    .addOption(valueOption('--proxy <url>', 'proxy URL, or environment to use HTTPS_PROXY'))
+    .addOption(valueOption('--out <file>', 'write the certificates to this file, PEM'));
   for (const option of tpmOptions()) command.addOption(option);
 }
 
@@ -83,10 +83,10 @@ async function runTpm(given: Arguments, context: Context): Promise<Outcome> {
       const isFlushed = (entry: VolatileEntry): boolean => flushed.includes(entry);
       const lines = entries.map((entry) => describe(entry, isFlushed(entry)));
       if (entries.length === 0) lines.push('no transient objects, no sessions');
-      if (resets) lines.push('the count of wrong PINs is 0 again');
+      if (resets) lines.push('the count of wrong PINs is now 0');
       lines.push(`PIN tries: ${describeLockout(lockout)}`);
       if (lockout.inLockout) lines.push(END_LOCKOUT);
-      if (tpm.transport.managed) lines.push('a resource manager hides the objects of other programs');
+      if (tpm.transport.managed) lines.push("a resource manager hides other programs' objects");
       return {
         exitCode: EXIT.done,
         lines,
@@ -111,11 +111,11 @@ async function resetLockout(tpm: Tpm, signal: AbortSignal): Promise<void> {
     const until = seconds === 0 ? 'until the machine restarts' : `for ${seconds} seconds`;
     const wait = seconds === 0 ? 'restart the machine' : `wait ${seconds} seconds`;
     const what = isBlocked
-      ? 'an earlier password of the lockout hierarchy was'
-      : 'the password of the lockout hierarchy is';
-    throw new TpmError(error.code, `${what} wrong; the TPM takes no other ${until}`, {
+      ? 'an earlier password for the lockout hierarchy was'
+      : 'the password for the lockout hierarchy is';
+    throw new TpmError(error.code, `${what} wrong; the TPM accepts no other ${until}`, {
       ...{ cause: error, command: error.command, responseCode: error.responseCode, hierarchy: 'lockout' },
-      ...{ retryAfterSeconds: seconds, remedy: `${wait}, then give the right one` },
+      ...{ retryAfterSeconds: seconds, remedy: `${wait}, then pass the right one` },
     });
   }
 }
@@ -128,6 +128,6 @@ function describe({ handle, kind, what, ours }: VolatileEntry, isFlushed: boolea
 }
 
 function readHandle(given: Arguments, text: string): number {
-  if (!/^0x[0-9a-f]{1,8}$/i.test(text)) given.problems.push('--flush takes a handle, such as 0x80000000');
+  if (!/^0x[0-9a-f]{1,8}$/i.test(text)) given.problems.push('--flush needs a handle, such as 0x80000000');
   return Number(text);
 }

@@ -26,7 +26,7 @@ export const unregisterCommand: CliCommand = {
 };
 
 function define(command: Command): void {
-  command.description('remove a key from the service, and from the store');
+  command.description('remove a key from the service, then from the store');
   for (const option of [...keyOptions(), ...serviceOptions(), ...graphOptions(), yesOption()]) {
     command.addOption(option);
   }
@@ -50,7 +50,7 @@ async function runUnregister(given: Arguments, context: Context): Promise<Outcom
   const from = outcome === 'deleted' ? `the service and from ${store.directory}` : `${store.directory} only`;
   return {
     exitCode: EXIT.done,
-    lines: [`the key of ${registration.user} is removed from ${from}`],
+    lines: [`removed the key of ${registration.user} from ${from}`],
     json: { ...keyJson(found), outcome },
   };
 }
@@ -66,7 +66,7 @@ export async function takeBack(
   const outcome = await unregisterKey(store, record.id, { registrar, signal });
   report.progress.end(outcome === 'deleted' ? 'the service has removed it' : 'the service does not have it');
   if (outcome === 'absent') {
-    report.warn(`the service has no key ${kid} of ${user}; if you expected one, look for it at the service`);
+    report.warn(`the service has no key ${kid} of ${user}; if you expected one, look for it there`);
   }
   return outcome;
 }

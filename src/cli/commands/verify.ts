@@ -36,21 +36,21 @@ export const verifyCommand: CliCommand = {
 function define(command: Command): void {
   command
     .description(
-      'verify the attestation of a key, with the attestation key that it names: attestation.json in the store, or a ' +
-        'file; if an option names a key, the statement must be about that key',
+      "verify a key's attestation: attestation.json in the store, or the file of --in; if you name a key, the statement " +
+        'must be about that key; without --ak-roots, the attestation key in the statement is trusted',
     )
-    .addOption(requiredOption('--challenge <hex>', 'challenge the key was attested over'))
+    .addOption(requiredOption('--challenge <hex>', 'challenge that the key was attested over'))
     .addOption(valueOption('--in <file>', 'statement (default: attestation.json in the store)'))
-    .addOption(valueOption('--ak-roots <path>', 'authorities of attestation keys: PEM, DER, or a directory'))
+    .addOption(valueOption('--ak-roots <path>', 'attestation CA certificates: PEM, DER or a directory'))
     .addOption(makerOption())
-    .option('--accept-ek-purpose', 'accept certificates for endorsement keys, or without a purpose')
+    .option('--accept-ek-purpose', 'accept AK certificates with EK purpose or no purpose')
     .option('--all', 'also show the checks that passed');
   for (const option of keyOptions()) command.addOption(option);
 }
 
 const CAVEAT =
-  'Not checked: whether the attestation key that the statement names is in a TPM. ' +
-  'To check that, verify its certificate with --ak-roots, or have its TPM activate a credential.';
+  'Not checked: whether the attestation key in the statement is in a TPM. ' +
+  'To check this, verify its certificate with --ak-roots, or have its TPM activate a credential.';
 
 /** The outcome of all checks, with the tier that a good certificate of the attestation key proves. */
 interface Verdict {

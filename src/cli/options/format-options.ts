@@ -9,27 +9,27 @@ import { valueOption } from './value-option.ts';
 
 /** Texts that some formats need. */
 const TEXTS = {
-  name: 'common name of a request (default: the user)',
-  'for-user': 'user to name (default: as recorded)',
-  'for-device': 'GUID to name (default: as recorded)',
-  'tenant-id': 'GUID of the tenant',
-  sid: 'SID of the user',
-  dn: 'distinguished name in the directory',
-  audience: 'for a sign-in assertion (default: common)',
-  nonce: 'from the service, for a sign-in assertion',
-  'rp-id': 'id of the WebAuthn relying party',
-  origin: 'origin of WebAuthn',
-  token: 'from an ACME challenge',
+  name: 'for csr: common name (default: the user)',
+  'for-user': 'user in the request (default: from the record)',
+  'for-device': 'device (default: from the record)',
+  'tenant-id': 'for pkinit: tenant',
+  sid: 'for pkinit: SID of the user',
+  dn: 'for key-credential-link: distinguished name',
+  audience: 'for ngc-assertion (default: common)',
+  nonce: 'for ngc-assertion: nonce from the service',
+  'rp-id': 'for webauthn: id of the relying party',
+  origin: 'for webauthn: origin',
+  token: 'for acme: token of the challenge',
 } as const;
 
 const KINDS: Readonly<Record<string, string>> = { 'for-user': 'name', 'for-device': 'guid', 'tenant-id': 'guid' };
 
 /** Files that some formats need. */
 const FILES = {
-  'account-key': 'public key of the ACME account, JWK',
-  'ak-certificate': 'certificates of the attestation key, its own first',
-  'ek-certificate': 'certificate of the endorsement key (default: in the TPM)',
-  'exchange-certificate': 'CA exchange certificate of AD CS',
+  'account-key': 'for acme: public key of the account, JWK',
+  'ak-certificate': "attestation key's certificate, then its CAs'",
+  'ek-certificate': 'for csr-wcce: EK certificate, if not in the TPM',
+  'exchange-certificate': 'for csr-wcce: CA exchange certificate',
 } as const;
 
 /** The options that are texts. */

@@ -11,15 +11,15 @@ import { type NamedTpm, readNamedTpm, tpmOptions } from './tpm-option.ts';
 import { valueOption } from './value-option.ts';
 
 /** The options of every command on a key of a store. */
-export function keyOptions(): Option[] {
-  return [...keyChoiceOptions(), ...tpmOptions(), ...policyFileOptions()];
+export function keyOptions(otherwise?: string): Option[] {
+  return [...keyChoiceOptions(otherwise), ...tpmOptions(), ...policyFileOptions()];
 }
 
-/** The options that name a key of a store. */
-export function keyChoiceOptions(): Option[] {
+/** The options that select a key of a store; `otherwise` is the selection without them. */
+export function keyChoiceOptions(otherwise = 'the only key'): Option[] {
   return [
     storeOption(),
-    valueOption('--user <name>', 'user of the key (default: the only key)'),
+    valueOption('--user <name>', `user of the key (default: ${otherwise})`),
     valueOption('--device-id <guid>', 'device of the key'),
     keyIdOption(),
   ];
@@ -27,7 +27,7 @@ export function keyChoiceOptions(): Option[] {
 
 /** The option `--key`. */
 export function keyIdOption(): Option {
-  return valueOption('--key <id>', 'key with this id or key ID, as keyprov status shows it');
+  return valueOption('--key <id>', 'key with this id or Key ID (see keyprov status)');
 }
 
 /** Which key is meant, which TPM may hold it, and the policy in force. */
@@ -57,7 +57,7 @@ export function readKeyChoice(given: Arguments): KeyChoice {
 export function readKeyId(given: Arguments): string | undefined {
   const id = given.text('key');
   if (id !== undefined && !isBase64KeyId(id) && !isRecordId(id)) {
-    given.problems.push('--key is neither the id nor the key ID of a key; keyprov status shows both');
+    given.problems.push('--key is neither the id nor the Key ID of a key; keyprov status shows both');
   }
   return id;
 }

@@ -8,14 +8,14 @@ const MAKER_CHECKS: readonly string[] = ['ak-manufacturer', 'ek-manufacturer'];
 
 /** The option `--allow-maker`. */
 export function makerOption(): Option {
-  return repeatableOption('--allow-maker <id>', 'allow this maker of TPMs too, such as id:00000000 (repeatable)');
+  return repeatableOption('--allow-maker <id>', 'also accept this TPM maker, such as id:00000000 (repeatable)');
 }
 
 /** The makers that certificates may name: those that the TCG has registered, and those of `--allow-maker`. */
 export function readMakers(given: Arguments): readonly string[] {
   const makers = given.texts('allow-maker');
   if (!makers.every((maker) => /^id:[0-9a-f]{8}$/i.test(maker))) {
-    given.problems.push('--allow-maker takes the id of a maker, such as id:00000000');
+    given.problems.push('--allow-maker needs the id of a maker, such as id:00000000');
   }
   return [...TPM_MANUFACTURERS, ...makers];
 }
@@ -23,5 +23,5 @@ export function readMakers(given: Arguments): readonly string[] {
 /** The advice if a certificate names another maker. */
 export function makerAdvice(findings: readonly Finding[]): string[] {
   const isRefused = findings.some(({ id, status }) => status === 'fail' && MAKER_CHECKS.includes(id));
-  return isRefused ? ['The TCG has registered no such maker. In tests, --allow-maker ID allows one.'] : [];
+  return isRefused ? ['The TCG has not registered this maker. In tests, --allow-maker ID accepts it.'] : [];
 }

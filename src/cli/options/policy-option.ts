@@ -32,18 +32,18 @@ const isOptionSetting = (setting: string): setting is keyof typeof OPTIONS => Ob
 /** The policy options of commands that make a key. */
 export function policyOptions(): Option[] {
   return [
-    valueOption('--hardware <need>', 'required, preferred (default) or discouraged', HARDWARE),
+    valueOption('--hardware <need>', 'TPM: required, preferred (default), discouraged', HARDWARE),
     valueOption('--virtual-tpm <rule>', 'allow (default) or refuse', VIRTUAL_TPM),
     valueOption('--algorithm <name>', 'rsa-2048 (default), rsa-3072, p-256 or p-384', KEY_ALGORITHMS),
     valueOption('--attestation <need>', 'required, preferred (default) or none', ATTESTATION),
-    valueOption('--fall-back <when>', 'if the TPM is absent (default), or any failure', FALL_BACK),
+    valueOption('--fall-back <when>', 'when to use software: absent (default) or any', FALL_BACK),
     ...policyFileOptions(),
   ];
 }
 
 /** The option that selects from the settings of several users and tenants. */
 export function policyForOption(): Option {
-  return repeatableOption('--policy-for <id>', 'SID or tenant whose settings apply');
+  return repeatableOption('--policy-for <id>', 'user (SID) or tenant whose settings apply');
 }
 
 /** When software replaces a TPM, according to `--fall-back`. */
@@ -53,7 +53,7 @@ export function readFallBack(given: Arguments): SelectionOptions['fallBack'] {
 
 /** The options that name files with settings, and the users and tenants whose settings apply. */
 export function policyFileOptions(): Option[] {
-  return [repeatableOption('--policy <file>', 'JSON, registry export or SyncML; may be repeated'), policyForOption()];
+  return [repeatableOption('--policy <file>', 'JSON, registry export or SyncML (repeatable)'), policyForOption()];
 }
 
 /**

@@ -40,11 +40,11 @@ export function serviceOptions(): Option[] {
   return [
     requiredOption('--service <url>', 'the service that registers keys'),
     valueOption('--tenant <id>', 'Entra ID tenant (default: none, for AD FS)'),
-    valueOption('--resource <id>', 'resource of its tokens (default: the service itself)'),
-    valueOption('--service-ca <file>', 'further roots for the service, PEM'),
-    valueOption('--proxy <url>', 'proxy, or the word environment for HTTPS_PROXY'),
-    valueOption('--device-cert <file>', 'certificate of the device, PEM'),
-    valueOption('--device-key <file>', 'private key of the device, PEM'),
+    valueOption('--resource <id>', 'resource of access tokens (default: the service)'),
+    valueOption('--service-ca <file>', 'additional root certificates, PEM'),
+    valueOption('--proxy <url>', 'proxy URL, or environment to use HTTPS_PROXY'),
+    valueOption('--device-cert <file>', "device's certificate, PEM"),
+    valueOption('--device-key <file>', "device's private key, PEM"),
     valueOption('--client-id <guid>', 'application that signs in'),
     valueOption('--token-command <cmd>', 'prints an access token (default: ask the user)'),
   ];
@@ -54,7 +54,7 @@ export function serviceOptions(): Option[] {
 export function graphOptions(): Option[] {
   return [
     valueOption('--graph-token-command <cmd>', 'prints an access token for Microsoft Graph'),
-    valueOption('--graph-url <url>', 'default: https://graph.microsoft.com/'),
+    valueOption('--graph-url <url>', 'Graph (default: https://graph.microsoft.com/)'),
   ];
 }
 
@@ -65,7 +65,7 @@ export async function readServiceArguments(given: Arguments): Promise<ServiceArg
   const certificate = await fileOf(given, 'device-cert');
   const privateKey = await fileOf(given, 'device-key');
   if ((certificate === undefined) !== (privateKey === undefined)) {
-    given.problems.push('--device-cert and --device-key go together');
+    given.problems.push('--device-cert and --device-key must be used together');
   }
   if (!given.isThere('attestation-ca')) given.refuse(['ek-service'], 'works only with --attestation-ca');
   const resource = given.text('resource');

@@ -31,7 +31,7 @@ export function tpmOption(): Option {
 export function tpmOptions(): Option[] {
   return [
     tpmOption(),
-    repeatableOption('--tpm-auth <name=file>', `password of ${PASSWORDS.map(([name]) => name).join(', ')}`),
+    repeatableOption('--tpm-auth <name=file>', `TPM password: ${PASSWORDS.map(([name]) => name).join(', ')}`),
   ];
 }
 

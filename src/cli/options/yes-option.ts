@@ -3,7 +3,7 @@ import type { Context } from '../command.ts';
 import type { Arguments } from './arguments.ts';
 
 /** The option `--yes`. */
-export const yesOption = (): Option => new Option('--yes', 'do not ask; needed if there is no terminal');
+export const yesOption = (): Option => new Option('--yes', 'do not ask; required without a terminal');
 
 /** Whether `--yes` was given. Without a terminal that can be asked, it must be. */
 export function readYes(given: Arguments, { prompter }: Pick<Context, 'prompter'>): boolean {

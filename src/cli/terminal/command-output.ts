@@ -61,7 +61,7 @@ async function run(command: string, { option, environment, input, signal }: Comm
     const code = await unlessAborted(() => ended, signal);
     await endsWithin(GRACE_MS, closed);
     if (output.length > MAX_SIZE) throw tooLong(option);
-    if (code !== 0) throw failed(option, code === null ? 'it was ended' : `it ended with ${code}`);
+    if (code !== 0) throw failed(option, code === null ? 'a signal ended it' : `it ended with ${code}`);
     if (output.length === 0) throw failed(option, 'it printed nothing');
     return output;
   } catch (error) {
@@ -82,7 +82,7 @@ const tooLong = (option: string): KeyprovError => failed(option, `it printed mor
 
 function failed(option: string, problem: string): KeyprovError {
   return new MfaError('mfa-failed', `the command of ${option} failed: ${problem}`, {
-    remedy: 'read its messages, and try the command by itself',
+    remedy: 'read its messages, and run the command on its own',
   });
 }
 

@@ -48,7 +48,7 @@ function readFiles(given: Arguments): ReadonlyMap<string, string> {
     if (isKnown && path.join('=') !== '') {
       files.set(option, path.join('='));
       given.problems.push(...problemsOf(path.join('='), `--tpm-auth ${option}`));
-    } else given.problems.push(`--tpm-auth takes ${PASSWORDS.map(([name]) => `${name}=FILE`).join(', ')}`);
+    } else given.problems.push(`--tpm-auth needs one of ${PASSWORDS.map(([name]) => `${name}=FILE`).join(', ')}`);
   }
   return files;
 }
@@ -88,7 +88,7 @@ function passwordIn(bytes: Bytes, option: string): Bytes {
   if (bytes[end - 1] === LINE_FEED) end -= bytes[end - 2] === CARRIAGE_RETURN ? 2 : 1;
   if (end === 0) throw new UsageError([`${option}: the password is empty`]);
   if (end > MAX_PASSWORD_BYTES) {
-    throw new UsageError([`${option}: a password of a TPM has at most ${MAX_PASSWORD_BYTES} bytes`]);
+    throw new UsageError([`${option}: a TPM password has at most ${MAX_PASSWORD_BYTES} bytes`]);
   }
   return concatSecrets(bytes.subarray(0, end));
 }

@@ -31,7 +31,7 @@ export class Output {
     if (errorCode(problem) === 'EPIPE') return 128 + constants.signals.SIGPIPE;
     const { what } = describeFileError('standard output', problem);
     const lost = new KeyprovError('store-io', `the result is lost: standard output ${what}`, {
-      remedy: 'the command has done its work; if it made or changed a key, keyprov status shows it',
+      remedy: 'the command itself has finished; if it made or changed a key, keyprov status shows it',
     });
     new Printer(process.stderr).lines(`keyprov: ${sayError(lost)}`);
     return EXIT.files;

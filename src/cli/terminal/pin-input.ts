@@ -35,7 +35,7 @@ export function newPinPrompt(whose: string, { file, prompter, report }: PinInput
   if (file === undefined && prompter.isTerminal) {
     return async (request, { signal = new AbortController().signal }) => {
       if (request.step === 'enter') introduce(whose, request, prompter);
-      const question = request.step === 'enter' ? 'New PIN' : 'The same PIN again';
+      const question = request.step === 'enter' ? 'New PIN' : 'Repeat the PIN';
       const pin = await prompter.askSecret(question, signal);
       if (pin === undefined) throw noPin(prompter);
       return pin;
@@ -59,7 +59,7 @@ export function newPinPrompt(whose: string, { file, prompter, report }: PinInput
 /** Shows the rules before the first question, and the problems before each further one. */
 function introduce(whose: string, { rules, problems, attempt }: NewPinRequest, prompter: Prompter): void {
   if (attempt === 1) {
-    prompter.say(`Choose a PIN for ${whose}. These are the rules.`);
+    prompter.say(`Choose a PIN for ${whose}. It must meet these rules:`);
     for (const rule of rules) prompter.say(`${rule}.`);
   }
   for (const { message } of problems) prompter.say(`Not accepted: ${message}`);
@@ -68,7 +68,7 @@ function introduce(whose: string, { rules, problems, attempt }: NewPinRequest, p
 
 function noPin(prompter: Prompter): KeyprovError {
   const where = prompter.isTerminal ? 'none was typed' : 'there is no terminal, and standard input is empty';
-  return new KeyprovError('pin-required', `no PIN: ${where}`, { remedy: 'give --pin-file, or type the PIN' });
+  return new KeyprovError('pin-required', `no PIN: ${where}`, { remedy: 'pass --pin-file, or type the PIN' });
 }
 
 /** The PIN of a key; undefined if the key has none. The caller wipes it. */

@@ -147,5 +147,5 @@ function linesOf(error: unknown): readonly string[] {
   }
   if (error instanceof KeyprovError || error instanceof Interrupted) return [sayError(error)];
   const details = error instanceof Error ? (error.stack ?? error.message) : `${error}`;
-  return ['this should not have happened', ...details.split('\n')];
+  return ['unexpected error', ...details.split('\n')];
 }

@@ -6,17 +6,17 @@ import { PASSWORDS } from '../options/password-names.ts';
 
 /** Advice for the command line, for errors whose remedy is written for programs. */
 const WAYS_ON: Partial<Record<ErrorCode, string>> = {
-  'no-tpm': 'name its TPM with --tpm; keyprov doctor lists the TPMs that can be opened',
-  'tpm-identity-changed': 'name its TPM with --tpm',
-  'pin-last-try': 'give --force to try it anyway',
-  'tpm-lockout': 'keyprov tpm --reset-lockout ends it, with the password of the lockout hierarchy if it has one',
-  'downgrade-refused': 'give --allow-downgrade to let software take over',
+  'no-tpm': "name the key's TPM with --tpm; keyprov doctor lists the TPMs that can be opened",
+  'tpm-identity-changed': "name the key's TPM with --tpm",
+  'pin-last-try': 'pass --force to try it anyway',
+  'tpm-lockout': 'keyprov tpm --reset-lockout ends it; it needs the password for the lockout hierarchy, if one is set',
+  'downgrade-refused': 'pass --allow-downgrade to allow a software key',
   'key-ambiguous':
-    'the options are --key, or --user and --device-id; keyprov status shows the keys; keyprov remove --key ID removes one ' +
+    'select one with --key, or --user and --device-id; keyprov status shows the keys; keyprov remove --key ID removes one ' +
     'that is not registered',
   'pin-wrong':
-    'if it is forgotten, keyprov reset makes a new PIN for a registered key; remove any other key with keyprov remove, ' +
-    'and make a new one',
+    'if you forgot the PIN of a registered key, use keyprov reset; remove any other key with keyprov remove, and make a ' +
+    'new one',
 };
 
 /** Advice if a key is to be made and there is no TPM. */
@@ -32,7 +32,7 @@ export function wayOn(error: unknown): string | undefined {
     return 'have the attestation key certified with --attestation-ca, or send no attestation with --profile strict';
   }
   if (error instanceof ServiceError && error.code === 'service-unreachable' && error.retry === 'none') {
-    return 'if its certificate is from an authority of your own, --service-ca names the root';
+    return 'if the service has a certificate from your own CA, pass its root with --service-ca';
   }
   // Its own remedy says how long to wait: the command would be refused until then.
   if (error instanceof TpmError && error.hierarchy === 'lockout') return undefined;

@@ -39,7 +39,7 @@ export async function machineSections(sources: MachineSources): Promise<readonly
   return [
     {
       ...{ id: 'prerequisites', title: 'Prerequisites' },
-      empty: 'Not checked: name the user with --user and the device with --device-id, or give --dsregcmd.',
+      empty: 'Not checked: name the user with --user and the device with --device-id, or pass --dsregcmd.',
       entries: await prerequisiteEntries(sources),
     },
     { id: 'machine', title: 'TPMs and libraries', empty: '', entries: [...found, ...(await lockoutEntry(sources))] },
@@ -51,7 +51,7 @@ async function lockoutEntry({ address, signal }: MachineSources): Promise<Dashbo
   if (address === 'none') return [];
   const parsed = parseTpmAddress(address);
   if (parsed.kind === 'libtpms' && parsed.directory === undefined) return [];
-  const name = 'PIN tries of the TPM';
+  const name = "the TPM's PIN tries";
   const limit = AbortSignal.any([signal, AbortSignal.timeout(TIME_LIMIT_MS)]);
   try {
     const tpm = await openTpm(address, { create: false, signal: limit, lifetime: limit });

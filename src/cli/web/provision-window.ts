@@ -63,7 +63,7 @@ export class ProvisionWindow {
     this.actions = {
       ...{ begin: give('begin'), again: give('again'), pin: give('pin'), seen: give('seen') },
       cancel: () => {
-        this.close('the user gave up');
+        this.close('the user canceled');
         return true;
       },
     };
@@ -184,7 +184,7 @@ export class ProvisionWindow {
 
 function problemOf(error: unknown): Problem {
   if (isKeyprovError(error)) return { code: error.code, message: error.message, remedy: error.remedy };
-  return { code: 'unexpected', message: 'this should not have happened' };
+  return { code: 'unexpected', message: 'unexpected error' };
 }
 
 function endOf(outcome: Parameters<ProvisionWindow['end']>[0]): View {

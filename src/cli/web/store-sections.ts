@@ -89,8 +89,8 @@ async function pinRows(store: KeyStore, record: KeyRecord, now: Date): Promise<R
   // A software key of which no PIN was ever tried has no count, and none is begun here.
   if (record.backend === 'tpm' || !(await exists(join(store.directory, PIN_TRY_FOLDER)))) return [age];
   const { failures, retryAfterSeconds } = await (await openPinTryLog(store.directory)).read(record.publicKey);
-  const wait = retryAfterSeconds > 0 ? `, the next one in ${retryAfterSeconds} seconds` : '';
-  return [age, ['PIN tries', `${failures} wrong ones in a row${wait}`]];
+  const wait = retryAfterSeconds > 0 ? `, next try in ${retryAfterSeconds} seconds` : '';
+  return [age, ['PIN tries', `${failures} wrong in a row${wait}`]];
 }
 
 function syncRows({ registered }: RegistrationRecord, now: Date): ReportRow[] {
@@ -98,7 +98,10 @@ function syncRows({ registered }: RegistrationRecord, now: Date): ReportRow[] {
   const minutes = Math.ceil((forecast.estimate.getTime() - now.getTime()) / MINUTE_MS);
   return [
     ['sync', describeSyncStatus({ ...forecast, state: 'registered' })],
-    ['time left', minutes > 0 ? `about ${minutes} minutes` : 'none; keyprov sync-status checks whether it is there'],
+    [
+      'time left',
+      minutes > 0 ? `about ${minutes} minutes` : 'none; keyprov sync-status shows whether the directory has the key',
+    ],
   ];
 }
 

@@ -14,11 +14,11 @@ export async function withPage<T>(
   return await withCleanup(
     async () => {
       prompter.say(`Open this page in a browser on this machine: ${server.address}`);
-      prompter.say('The address can be used once. Press Ctrl-C to end the page.');
-      server.opened.addEventListener('abort', () => prompter.say('The page is open in a window.'));
+      prompter.say('The address works once. Press Ctrl-C to end the command.');
+      server.opened.addEventListener('abort', () => prompter.say('The page is open in a browser window.'));
       if (open) {
         removeFile = await openBrowser(server.address, () =>
-          prompter.say('No browser could be started: open it yourself.'),
+          prompter.say('No browser could be started. Open the page yourself.'),
         );
       }
       return await work(server);

@@ -76,7 +76,7 @@ export async function tellStory(context: StoryContext): Promise<Told> {
       const lines = [
         ...keyLines(found),
         '',
-        'The user signed in, and the service verified that with the key from the directory. Continue with:',
+        'The user has signed in: the service has verified the assertion with the key from the directory. Next, try:',
         `  keyprov status --store ${store.directory} --tpm libtpms:${join(directory, 'tpm')}`,
         `  keyprov verify --in ${join(directory, 'attestation.json')} --challenge "$(cat ${join(directory, 'challenge.hex')})" ` +
           `--ak-roots ${join(directory, 'service-ca.pem')} --allow-maker ${MAKER}`,
@@ -153,7 +153,7 @@ async function provisionFor(
 ): Promise<RegisteredKey> {
   const { user, device } = world;
   const { prompter, report } = context;
-  prompter.say('The simulated authenticator approves by itself after a second.');
+  prompter.say('The simulated authenticator approves after a second.');
   const wish: RunArguments = {
     ...{ service, user, deviceId: device.deviceId, tpm: { address: demoTpm(context.directory) } },
     profile: 'attested',
@@ -204,7 +204,7 @@ async function awaitSync({ registration }: RegisteredKey, { world, write, report
   const bound = await bindDirectory(connection, connection.reader, { signal });
   await withCleanup(
     async () => {
-      report.progress.begin('sync', 'waiting for the key to reach the directory, which takes two seconds here');
+      report.progress.begin('sync', 'waiting until the key is in the directory, which takes two seconds');
       const status = await waitForSync(registration, {
         ...{ reader: ldapReader(bound.client, { base: connection.base }), pollMs: POLL_MS, signal },
         onProgress: ({ state }) => report.progress.note(`sync-status: ${state}`),

@@ -25,21 +25,21 @@ const FILES: readonly (readonly [name: string, what: string])[] = [
   [MARKER, 'this list'],
   [
     'dsregcmd.txt',
-    'the output that dsregcmd /status would have for the device, from which the prerequisites were checked',
+    'output of dsregcmd /status for the device, as Windows would print it; the prerequisites were checked with it',
   ],
-  ['device.pem', 'certificate that the service gave the device when it joined'],
-  ['device-key.pem', 'private key of the device, in software here'],
+  ['device.pem', 'certificate that the device received when it joined'],
+  ['device-key.pem', "the device's private key, in software"],
   ['service-ca.pem', 'root certificate of the demo service'],
-  ['challenge.hex', 'nonce from the service, over which the TPM certified the key'],
-  ['attestation.json', 'the statement: what the TPM signed about the key, with the certificate of its attestation key'],
+  ['challenge.hex', 'nonce from the service, over which the TPM attested the key'],
+  ['attestation.json', 'the statement: what the TPM signed about the key, and the certificate of the attestation key'],
   [
     'ak-certificate.pem',
-    'the certificate of that attestation key, which the attestation CA issued after the TPM had activated a credential',
+    'certificate of the attestation key, which the attestation CA issued after the TPM had activated a credential',
   ],
-  ['request.json', 'the body of the registration request, byte for byte'],
-  ['public.pem', 'the public key that was registered'],
-  ['key-credential-link.txt', 'the value of msDS-KeyCredentialLink in the directory, as the synchronization wrote it'],
-  ['store/', 'the key store: the key, wrapped by the TPM, with its registration and the state of its PIN'],
+  ['request.json', 'body of the registration request, byte for byte'],
+  ['public.pem', 'public key that was registered'],
+  ['key-credential-link.txt', 'value of msDS-KeyCredentialLink in the directory, as the synchronization wrote it'],
+  ['store/', 'key store: the key, wrapped by the TPM, with its registration and the state of its PIN'],
   ['tpm/', 'state of the virtual TPM'],
   ['service/', 'database of the demo service'],
   ['directory/', 'database of the LDAP directory (slapd)'],
@@ -67,8 +67,8 @@ export async function runDemo(given: Arguments, context: Context): Promise<Outco
   try {
     const told = await tellStory({ ...context, directory, merged, pin, web, open });
     const list = FILES.map(([name, what]) => `  ${name.padEnd(24)} ${what}`);
-    await writeFile(join(directory, MARKER), `Files of a demo of keyprov provision:\n\n${list.join('\n')}\n`);
-    const lines = [...told.lines, '', `All files are in ${directory}; ${MARKER} says what each of them is.`];
+    await writeFile(join(directory, MARKER), `Files of keyprov provision --demo:\n\n${list.join('\n')}\n`);
+    const lines = [...told.lines, '', `All files are in ${directory}; ${MARKER} describes each of them.`];
     return { exitCode: EXIT.done, lines, json: { ...told.json, directory } };
   } catch (error) {
     return await withCleanup(() => Promise.reject(error), remove);
@@ -109,7 +109,7 @@ async function makeDemoDirectory(directory: string, force: boolean): Promise<() 
       if (!force || !isDemo) {
         const what = isDemo ? 'an earlier demo' : 'files that do not belong to a demo';
         throw new KeyprovError('key-exists', `${directory} contains ${what}`, {
-          remedy: isDemo ? 'give --force to replace it' : 'name another directory with --out',
+          remedy: isDemo ? 'pass --force to replace it' : 'name another directory with --out',
         });
       }
       await removeContents(directory);

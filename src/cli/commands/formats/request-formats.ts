@@ -54,7 +54,7 @@ export const REQUEST_FORMATS: Readonly<Record<string, RequestFormat>> = {
     build: ({ key }) => line(buildKeyRegistration({ profile: 'strict', publicKey: key.publicKey })),
   },
   attested: {
-    title: "key registration with the attestation, in this library's profile, JSON",
+    title: "key registration with attestation, in this library's profile, JSON",
     attests: true,
     build: async (input) => {
       const { key, statement, options } = input;
@@ -70,13 +70,12 @@ export const REQUEST_FORMATS: Readonly<Record<string, RequestFormat>> = {
   },
   csr: { title: 'certificate request (PKCS#10), PEM', build: (input) => csrOf(input, []) },
   'csr-lamps': {
-    title: 'the same with an attestation bundle (LAMPS)',
+    title: 'csr with an attestation bundle (LAMPS)',
     attests: true,
     build: (input) => csrOf(input, [buildLampsAttestation(statementOf(input))]),
   },
   'csr-wcce': {
-    title:
-      'the same with the attributes of AD CS (MS-WCCE): trusted by --ak-certificate, or else by the endorsement key',
+    title: "csr with AD CS's attributes (MS-WCCE), for --ak-certificate or the TPM's endorsement key",
     needs: ['exchange-certificate'],
     attests: true,
     build: async (input) => csrOf(input, await wcceAttributes(input)),
@@ -137,12 +136,12 @@ export const REQUEST_FORMATS: Readonly<Record<string, RequestFormat>> = {
     },
   },
   statement: {
-    title: "the statement itself in this library's JSON, as in attestation.json",
+    title: 'statement as in attestation.json, JSON',
     attests: true,
     build: (input) => json(encodeStatement(statementOf(input))),
   },
   'key-credential-link': {
-    title: 'value of msDS-KeyCredentialLink; with --dn as DN-Binary, else the blob',
+    title: 'value of msDS-KeyCredentialLink: a blob, or DN-Binary with --dn',
     build: ({ key, options }) => {
       const [deviceId, now] = [options.texts.get('for-device') ?? key.deviceId, encodeFileTime(new Date())];
       const blob = buildKeyCredentialLink({
