@@ -33,8 +33,6 @@ export interface CommandEntry {
 
 /** One command of `keyprov`, as help, the program and the tests see it. */
 export interface CliCommand {
-  /** As typed: `sign`, `policy explain`. */
-  readonly name: string;
   /** Two or three whole command lines for the end of its help. */
   readonly examples: readonly string[];
   /** Set if the command prints nothing itself, and has neither `--json` nor `--verbose`. */

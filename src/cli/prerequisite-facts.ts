@@ -4,6 +4,7 @@ import type { MergedPolicy } from '../policy/index.ts';
 import { listRegistrations } from '../provisioning/registration-record.ts';
 import { listRuns, type RunOwner } from '../provisioning/run-journal.ts';
 import { readTpmFacts } from '../provisioning/tpm-facts.ts';
+import { describeDsregProblem } from '../provisioning/windows/dsregcmd.ts';
 import { dsregcmdProbe, probePrerequisites } from '../provisioning/windows/prerequisite-probe.ts';
 import {
   checkPrerequisites,
@@ -15,6 +16,8 @@ import type { SignalOptions } from '../signal.ts';
 import { runProgram } from '../storage/run-program.ts';
 import { windowsProgram } from '../storage/windows.ts';
 import type { Environment } from './command.ts';
+import type { Arguments } from './options/arguments.ts';
+import { fileOf } from './options/service-option.ts';
 
 /** The sources of the facts for the prerequisites. */
 export interface PrerequisiteSources extends RunOwner {
@@ -56,6 +59,14 @@ export async function checkRunPrerequisites(
   return checkPrerequisites(facts, {
     ...{ ...common, settings: { ...settings, ...settingsThatAreSet(merged) }, optional: OPTIONAL },
   });
+}
+
+/** The value of `--dsregcmd`: the text of that file. */
+export async function readDsregcmd(given: Arguments): Promise<string | undefined> {
+  const text = await fileOf(given, 'dsregcmd');
+  const problem = text && describeDsregProblem(text);
+  if (problem) given.problems.push(`--dsregcmd: ${problem}`);
+  return text;
 }
 
 async function runDsregcmd({ signal }: SignalOptions): Promise<string> {

@@ -10,7 +10,6 @@ import type { NewPinPrompt } from '../provisioning/pin-entry.ts';
 import type { PinRecoverySetup } from '../provisioning/pin-recovery.ts';
 import { provision } from '../provisioning/provision.ts';
 import type { ProvisionOptions, ProvisionOutcome } from '../provisioning/run.ts';
-import { describeDsregProblem } from '../provisioning/windows/dsregcmd.ts';
 import type { Context } from './command.ts';
 import { showingKeySources } from './key-places.ts';
 import { type Arguments, UsageError } from './options/arguments.ts';
@@ -26,7 +25,7 @@ import {
 import { openStore, storeOption } from './options/store-option.ts';
 import { type NamedTpm, readNamedTpm, tpmOptions } from './options/tpm-option.ts';
 import { ekServiceOption, requiredOption, valueOption } from './options/value-option.ts';
-import { checkRunPrerequisites } from './prerequisite-facts.ts';
+import { checkRunPrerequisites, readDsregcmd } from './prerequisite-facts.ts';
 import { describeRun, showRunEvent } from './run-report.ts';
 import { type ServiceConnection, withService } from './service-connection.ts';
 import { readPin } from './terminal/pin-file.ts';
@@ -95,9 +94,7 @@ export async function readRunArguments(given: Arguments, context: Context): Prom
   }
   if (!hasPin) given.refuse(['pin-file', 'recovery-key'], 'cannot be used with --no-pin');
   const recovery = await readRecovery(given, user);
-  const dsregcmd = await fileOf(given, 'dsregcmd');
-  const problem = dsregcmd && describeDsregProblem(dsregcmd);
-  if (problem) given.problems.push(`--dsregcmd: ${problem}`);
+  const dsregcmd = await readDsregcmd(given);
   const prerequisites = given.has('skip-prerequisites') ? 'skip' : 'check';
   const allowDowngrade = given.has('allow-downgrade');
   const fallBack = readFallBack(given);

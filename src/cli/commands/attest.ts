@@ -12,7 +12,6 @@ const FORMATS: Readonly<Record<string, RequestFormat>> = Object.fromEntries(
 
 /** `keyprov attest`. */
 export const attestCommand: CliCommand = {
-  name: 'attest',
   examples: [
     'keyprov attest --format statement --challenge c0ffee --out attestation.json',
     'keyprov attest --store key --format acme --token abc --account-key account.jwk --ak-certificate ak.pem',

@@ -17,7 +17,6 @@ import type { Outcome } from '../terminal/report.ts';
 
 /** `keyprov change-pin`. */
 export const changePinCommand: CliCommand = {
-  name: 'change-pin',
   examples: ['keyprov change-pin', 'keyprov change-pin --user ada@contoso.com --pin-file old --new-pin-file new'],
   define,
   run: runChangePin,

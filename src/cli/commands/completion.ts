@@ -16,7 +16,6 @@ const STORED = ['keys', 'users'] as const;
 
 /** `keyprov completion`. */
 export const completionCommand: CliCommand = {
-  name: 'completion',
   examples: ['keyprov completion bash', 'keyprov completion fish'],
   define,
   run: runCompletion,

@@ -25,7 +25,7 @@ import { keyJson, keyLines, requestJson, requestLines, row } from '../key-report
 import type { Arguments } from '../options/arguments.ts';
 import { policyOptions, readFallBack, readPolicy } from '../options/policy-option.ts';
 import { profileOption, readProfile } from '../options/profile-option.ts';
-import { GUID } from '../options/service-option.ts';
+import { readDeviceId } from '../options/service-option.ts';
 import { openStore, storeOption } from '../options/store-option.ts';
 import { type NamedTpm, readNamedTpm, tpmOptions } from '../options/tpm-option.ts';
 import { valueOption } from '../options/value-option.ts';
@@ -42,7 +42,6 @@ const LOCK_TIMEOUT_MS = 120_000;
 
 /** `keyprov create`. */
 export const createCommand: CliCommand = {
-  name: 'create',
   examples: [
     'keyprov create --user ada@contoso.com --hardware required',
     'keyprov create --out key --algorithm p-256 --challenge c0ffee --pin-file pin',
@@ -86,12 +85,12 @@ async function runCreate(given: Arguments, context: Context): Promise<Outcome> {
   const { report, signal } = context;
   const tpm = readNamedTpm(given, context);
   const { policy, setsPinRules } = await readPolicy(given, context);
-  const [user, deviceId, directory] = [given.text('user'), given.text('device-id'), given.text('out')];
+  const [user, directory] = [given.text('user'), given.text('out')];
   const challenge = given.hex('challenge', 64);
   const fallBack = readFallBack(given);
   const pinFile = given.text('pin-file');
   const profile = readProfile(given, policy.algorithm);
-  if (deviceId !== undefined && !GUID.test(deviceId)) given.problems.push('--device-id is not a GUID');
+  const deviceId = readDeviceId(given);
   if (directory !== undefined) given.refuse(['store'], 'cannot be used with --out, which makes its own store');
   else given.refuse(['force'], 'works only with --out');
   given.check();

@@ -7,7 +7,6 @@ import { openOption, valueOption } from '../options/value-option.ts';
 
 /** `keyprov dashboard`. */
 export const dashboardCommand: CliCommand = {
-  name: 'dashboard',
   examples: ['keyprov dashboard --open', 'keyprov dashboard --user ada@contoso.com --dsregcmd status.txt'],
   define,
   // The page is loaded only if it is shown.

@@ -40,7 +40,6 @@ const LIBRARY_VARIABLES = ['KEYPROV_LIBTPMS', 'KEYPROV_TCTILDR'];
 
 /** `keyprov doctor`. Nothing stays open, running or changed. */
 export const doctorCommand: CliCommand = {
-  name: 'doctor',
   examples: ['keyprov doctor', 'keyprov doctor --json'],
   define: (command: Command) =>
     command.description('show the TPMs and libraries here, what is missing, and how to get it'),

@@ -15,7 +15,6 @@ const NAMES = FORMATS.map(({ format }) => format);
 
 /** `keyprov inspect`. */
 export const inspectCommand: CliCommand = {
-  name: 'inspect',
   examples: [
     'keyprov inspect key.kast',
     'keyprov inspect - --as certificate-request < key.csr',

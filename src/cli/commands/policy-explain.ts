@@ -11,7 +11,6 @@ const DOCUMENTS = ['current', '2016'] as const;
 
 /** `keyprov policy explain`. */
 export const policyExplainCommand: CliCommand = {
-  name: 'policy explain',
   examples: [
     'keyprov policy explain',
     'keyprov policy explain --all',

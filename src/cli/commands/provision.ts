@@ -8,7 +8,6 @@ import { DEMO_OPTIONS, runDemo } from './demo/demo.ts';
 
 /** `keyprov provision`. */
 export const provisionCommand: CliCommand = {
-  name: 'provision',
   examples: [
     'keyprov provision --demo',
     'keyprov provision --service https://adfs.contoso.com --user ada@contoso.com --device-cert d.pem --device-key d.key',

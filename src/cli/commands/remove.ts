@@ -18,7 +18,6 @@ import { NOT_DONE } from './unregister.ts';
 
 /** `keyprov remove`. */
 export const removeCommand: CliCommand = {
-  name: 'remove',
   examples: ['keyprov remove --user ada@contoso.com', 'keyprov remove --store key --yes'],
   define,
   run: runRemove,

@@ -33,7 +33,6 @@ import type { RequestInput } from './formats/request-parts.ts';
 
 /** `keyprov request`. */
 export const requestCommand: CliCommand = {
-  name: 'request',
   examples: [
     'keyprov request --format ssh',
     'keyprov request --store key --format csr-lamps --name ada --challenge c0ffee --out key.csr',

@@ -31,7 +31,6 @@ import { NOT_DONE, takeBack } from './unregister.ts';
 
 /** `keyprov reset`. */
 export const resetCommand: CliCommand = {
-  name: 'reset',
   examples: [
     'keyprov reset --service https://adfs.contoso.com --user ada@contoso.com --device-cert d.pem --device-key d.key',
     'keyprov reset --service https://adfs.contoso.com --user ada@contoso.com --device-cert d.pem --device-key d.key ' +

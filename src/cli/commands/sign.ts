@@ -15,7 +15,6 @@ import type { Outcome } from '../terminal/report.ts';
 
 /** `keyprov sign`. */
 export const signCommand: CliCommand = {
-  name: 'sign',
   examples: [
     'keyprov sign --in letter --out letter.sig',
     'keyprov sign --store key --tpm libtpms:tpm --in letter --pin-file pin',

@@ -22,7 +22,6 @@ const ENGINES = ['swtpm', 'libtpms'] as const;
 
 /** `keyprov sim`. */
 export const simCommand: CliCommand = {
-  name: 'sim',
   examples: ['keyprov sim -- npm test', 'keyprov sim --state tpm -- tpm2_getcap properties-fixed'],
   silent: true,
   define,

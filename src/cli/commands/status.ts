@@ -20,7 +20,6 @@ import { errorToJson, type Outcome } from '../terminal/report.ts';
 
 /** `keyprov status`. */
 export const statusCommand: CliCommand = {
-  name: 'status',
   examples: ['keyprov status', 'keyprov status --tpm auto', 'keyprov status --store key --policy gpo.reg --json'],
   define,
   run: runStatus,

@@ -36,7 +36,6 @@ const MINUTE_MS = 60 * SECOND_MS;
 
 /** `keyprov sync-status`. */
 export const syncStatusCommand: CliCommand = {
-  name: 'sync-status',
   examples: [
     'keyprov sync-status --graph-token-command get-token --wait',
     'keyprov sync-status --ldap ldaps://dc1.contoso.com --ldap-base DC=contoso,DC=com \\\n    --ldap-bind-dn reader@contoso.com --ldap-password-file password',

@@ -20,7 +20,6 @@ import type { Outcome } from '../terminal/report.ts';
 
 /** `keyprov tpm`. */
 export const tpmCommand: CliCommand = {
-  name: 'tpm',
   examples: [
     'keyprov tpm --tpm device:/dev/tpm0 --flush 0x80000000',
     'keyprov tpm --reset-lockout',

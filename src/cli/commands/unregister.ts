@@ -16,7 +16,6 @@ import type { Outcome } from '../terminal/report.ts';
 
 /** `keyprov unregister`. */
 export const unregisterCommand: CliCommand = {
-  name: 'unregister',
   examples: [
     'keyprov unregister --service https://enterpriseregistration.windows.net --tenant contoso.com',
     'keyprov unregister --service https://adfs.contoso.com --user ada@contoso.com --yes',

@@ -23,7 +23,6 @@ import { readStatement } from './request.ts';
 
 /** `keyprov verify`. */
 export const verifyCommand: CliCommand = {
-  name: 'verify',
   examples: [
     'keyprov verify --store key --challenge c0ffee',
     'keyprov verify --in attestation.json --challenge c0ffee --all',

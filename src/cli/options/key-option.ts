@@ -5,7 +5,7 @@ import { isBase64KeyId, type KeyChoice } from '../../provisioning/find-key.ts';
 import type { Context } from '../command.ts';
 import type { Arguments } from './arguments.ts';
 import { policyFileOptions, readPolicy } from './policy-option.ts';
-import { GUID } from './service-option.ts';
+import { readDeviceId } from './service-option.ts';
 import { storeOption } from './store-option.ts';
 import { type NamedTpm, readNamedTpm, tpmOptions } from './tpm-option.ts';
 import { valueOption } from './value-option.ts';
@@ -48,9 +48,7 @@ export async function readKeyArguments(given: Arguments, context: Context): Prom
 
 /** Reads {@link keyChoiceOptions}. */
 export function readKeyChoice(given: Arguments): KeyChoice {
-  const deviceId = given.text('device-id');
-  if (deviceId !== undefined && !GUID.test(deviceId)) given.problems.push('--device-id is not a GUID');
-  return { id: readKeyId(given), user: given.text('user'), deviceId };
+  return { id: readKeyId(given), user: given.text('user'), deviceId: readDeviceId(given) };
 }
 
 /** The value of `--key`. */

@@ -69,8 +69,7 @@ export async function readServiceArguments(given: Arguments): Promise<ServiceArg
   }
   if (!given.isThere('attestation-ca')) given.refuse(['ek-service'], 'works only with --attestation-ca');
   const resource = given.text('resource');
-  const deviceId = given.text('device-id');
-  if (deviceId !== undefined && !GUID.test(deviceId)) given.problems.push('--device-id is not a GUID');
+  const deviceId = readDeviceId(given);
   const certified = certificate === undefined ? undefined : await deviceIdOf(certificate, given);
   if (deviceId !== undefined && certified !== undefined && deviceId.toLowerCase() !== certified.toLowerCase()) {
     given.problems.push(`--device-id differs from the id in --device-cert, ${certified}`);
@@ -90,6 +89,13 @@ export async function readServiceArguments(given: Arguments): Promise<ServiceArg
     attestationCa: urlOf(given, 'attestation-ca'),
     ekService: given.has('ek-service'),
   };
+}
+
+/** The value of `--device-id`. */
+export function readDeviceId(given: Arguments): string | undefined {
+  const deviceId = given.text('device-id');
+  if (deviceId !== undefined && !GUID.test(deviceId)) given.problems.push('--device-id is not a GUID');
+  return deviceId;
 }
 
 function tenantOf(given: Arguments): string | undefined {
