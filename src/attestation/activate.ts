@@ -2,8 +2,9 @@ import { type Bytes, checkObject, view } from '../bytes.ts';
 import { isTpmError } from '../errors/tpm-error.ts';
 import { KeyprovError, withCleanup } from '../errors.ts';
 import type { SignalOptions } from '../signal.ts';
+import { entityOf } from '../tpm/arguments.ts';
 import { encode } from '../tpm/codec/index.ts';
-import type { Entity, HandleArg } from '../tpm/command.ts';
+import type { HandleArg } from '../tpm/command.ts';
 import { ActivateCredential } from '../tpm/commands/object.ts';
 import { GetRandom } from '../tpm/commands/random.ts';
 import type { Session } from '../tpm/session.ts';
@@ -12,7 +13,6 @@ import { TPM2B_ENCRYPTED_SECRET } from '../tpm/structures/algorithm.ts';
 import { TPM2B_ID_OBJECT } from '../tpm/structures/object.ts';
 import type { Tpm } from '../tpm/tpm.ts';
 
-import { TpmObject } from '../tpm/tpm-object.ts';
 import { TPM_RC } from '../tpm/tpm-rc.ts';
 import type { Credential } from './credential.ts';
 import type { EndorsementKey } from './endorsement-key.ts';
@@ -73,7 +73,7 @@ async function withHiddenAuth(
   sessions: Session[],
   { signal }: SignalOptions,
 ): Promise<HandleArg> {
-  const entity: Entity = typeof ak === 'number' || ak instanceof TpmObject ? { handle: ak } : ak;
+  const entity = entityOf(ak);
   const { auth: authValue = new Uint8Array(0) } = entity;
   if (!(authValue instanceof Uint8Array)) return entity;
   const session = await startSession(tpm, {

@@ -2,8 +2,9 @@ import { checkObject } from '../bytes.ts';
 import { withCleanup } from '../errors.ts';
 import { checkMembers } from '../known-members.ts';
 import type { SignalOptions } from '../signal.ts';
+import { entityOf } from '../tpm/arguments.ts';
 import { encode } from '../tpm/codec/index.ts';
-import type { Entity, HandleArg } from '../tpm/command.ts';
+import type { HandleArg } from '../tpm/command.ts';
 import { Certify, CertifyCreation, type CertifyResult } from '../tpm/commands/attestation.ts';
 import { ReadPublic } from '../tpm/commands/object.ts';
 import { PolicyCommandCode, PolicyOR } from '../tpm/commands/policy.ts';
@@ -14,7 +15,7 @@ import { startSession } from '../tpm/start-session.ts';
 import { TPMT_SIGNATURE } from '../tpm/structures/algorithm.ts';
 import { TPMS_CREATION_DATA, TPMT_PUBLIC } from '../tpm/structures/object.ts';
 import type { Tpm } from '../tpm/tpm.ts';
-import { TpmObject } from '../tpm/tpm-object.ts';
+import type { TpmObject } from '../tpm/tpm-object.ts';
 import type { AttestationKey, Creation } from './attestation-key.ts';
 import { checkChallenge } from './challenge.ts';
 import type { AttestationStatement, Certification, CreationProof } from './statement.ts';
@@ -181,6 +182,3 @@ const certificationOf = ({ certifyInfo, signature }: CertifyResult): Certificati
   certInfo: certifyInfo,
   signature: encode(TPMT_SIGNATURE, signature),
 });
-
-const entityOf = (key: HandleArg): Entity =>
-  typeof key === 'number' || key instanceof TpmObject ? { handle: key } : key;
