@@ -4,7 +4,7 @@
 export { MfaError, type MfaProblem, type TokenProblemCode } from '../errors/mfa-error.ts';
 export { type ChangeUserPinOptions, changeUserPin, type ReplacePinOptions } from './change-pin.ts';
 export { type FoundKey, findKey, findKeys, type KeyChoice } from './find-key.ts';
-export { createKeyPool, KeyPool, type KeyPoolOptions, type TakeKeyOptions } from './key-pool.ts';
+export { type CheckPoolOptions, createKeyPool, KeyPool, type KeyPoolOptions, type TakeKeyOptions } from './key-pool.ts';
 export type {
   AttestationOutcome,
   EnrolAk,

@@ -2,11 +2,11 @@ import { type AttestationKey, createAttestationKey } from '../attestation/attest
 import { isKeyprovError, KeyprovError, undoOnFailure, withCleanup } from '../errors.ts';
 import { type KeySources, leaseTpm } from '../keys/key-sources.ts';
 import type { PreparedTpmKey } from '../keys/prepared-key.ts';
-import { selectKeyProvider } from '../keys/select-provider.ts';
+import { type SelectionOptions, selectKeyProvider } from '../keys/select-provider.ts';
 import { TpmKeyProvider, type TpmKeyProviderOptions } from '../keys/tpm-provider.ts';
 import { checkMembers } from '../known-members.ts';
 import type { Policy } from '../policy/index.ts';
-import type { SignalOptions } from '../signal.ts';
+import { type SignalOptions, unlessAborted } from '../signal.ts';
 import { ReadClock } from '../tpm/commands/clock.ts';
 import { ReadPublic } from '../tpm/commands/object.ts';
 import { Queue } from '../tpm/queue.ts';
@@ -28,6 +28,12 @@ export interface KeyPoolOptions {
 /** Options of {@link KeyPool.take}. */
 export interface TakeKeyOptions extends Omit<ProvisionKeyOptions, 'policy' | 'sources' | 'tpmOptions'> {
   /** The present policy. Default: that of the pool. Keys that do not meet it are dropped. */
+  readonly policy?: Policy | undefined;
+}
+
+/** Options of {@link KeyPool.check}. */
+export interface CheckPoolOptions extends Omit<SelectionOptions, 'tpmOptions'> {
+  /** The present policy. Default: that of the pool. */
   readonly policy?: Policy | undefined;
 }
 
@@ -79,6 +85,9 @@ export class KeyPool {
   readonly #queue = new Queue();
   readonly #closing = new AbortController();
   #stock: Stock | undefined;
+  /** How many calls of {@link fill} are making keys. */
+  #filling = 0;
+  readonly #onOpened: (() => void)[] = [];
   #closed: Promise<void> | undefined;
 
   /** Use {@link createKeyPool}. */
@@ -101,9 +110,37 @@ export class KeyPool {
   async fill(options: SignalOptions = {}): Promise<number> {
     if (this.#options.policy.hardware === 'discouraged') return 0;
     const signal = this.#signalOf(options);
-    // Each key is a turn of its own, so that `take` does not wait for all of them.
-    while (this.size < this.#capacity) await this.#queue.run(() => this.#makeOne(signal), { signal });
+    this.#filling += 1;
+    try {
+      // Each key is a turn of its own, so that `take` does not wait for all of them.
+      while (this.size < this.#capacity) await this.#queue.run(() => this.#makeOne(signal), { signal });
+    } finally {
+      this.#filling -= 1;
+      this.#tellOpened();
+    }
     return this.size;
+  }
+
+  /**
+   * Checks whether {@link take} can get a key, as `provision` does before the user authenticates. It does not wait for
+   * the keys that {@link fill} is making.
+   * @throws as `selectKeyProvider` does.
+   */
+  async check({ policy = this.#options.policy, ...options }: CheckPoolOptions): Promise<void> {
+    const { tpmOptions } = this.#options;
+    const signal = this.#signalOf(options);
+    if (this.#filling > 0 && this.#stock === undefined) {
+      await unlessAborted(() => new Promise<void>((resolve) => this.#onOpened.push(resolve)), signal);
+    }
+    // A key that is being made shows that the TPM can, and may take seconds.
+    if (this.#filling > 0 && this.#stock !== undefined) return;
+    await this.#queue.run(
+      async () => {
+        const sources = this.#sourcesOf(await this.#fresh(signal));
+        await (await selectKeyProvider(policy, sources, { ...options, tpmOptions, signal })).close();
+      },
+      { signal },
+    );
   }
 
   /**
@@ -125,6 +162,16 @@ export class KeyPool {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  /** Lets {@link check} go on when the TPM is open, or cannot be opened. */
+  #tellOpened(): void {
+    for (const resolve of this.#onOpened.splice(0)) resolve();
+  }
+
+  #sourcesOf(stock: Stock | undefined): KeySources {
+    const { sources } = this.#options;
+    return stock === undefined ? sources : { ...sources, tpm: stock.tpm };
   }
 
   #signalOf({ signal }: SignalOptions): AbortSignal {
@@ -156,6 +203,7 @@ export class KeyPool {
     const { tpm, release } = await leaseTpm(source, { signal });
     const boot = await undoOnFailure(() => bootOf(tpm, signal), release);
     this.#stock = { tpm, release, boot, keys: [] };
+    this.#tellOpened();
     return this.#stock;
   }
 
@@ -177,11 +225,10 @@ export class KeyPool {
   }
 
   async #take({ policy = this.#options.policy, ...options }: TakeKeyOptions & { signal: AbortSignal }) {
-    const { sources, tpmOptions } = this.#options;
+    const { tpmOptions } = this.#options;
     const stock = await this.#fresh(options.signal);
-    const wanted = { ...options, policy, tpmOptions };
-    if (stock === undefined) return await provisionFromStock({ ...wanted, sources }, undefined);
-    return await provisionFromStock({ ...wanted, sources: { ...sources, tpm: stock.tpm } }, stockOf(stock));
+    const wanted = { ...options, policy, tpmOptions, sources: this.#sourcesOf(stock) };
+    return await provisionFromStock(wanted, stock === undefined ? undefined : stockOf(stock));
   }
 
   /** Drops all keys after `error`, and keeps that error as the one to report. */

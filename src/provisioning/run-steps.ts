@@ -106,12 +106,10 @@ export class RunSteps {
     const { user, deviceId, policy, registrar, pool, sources, signal, onEvent } = this.#options;
     const { pin: given, enrolAk, allowDowngrade, fallBack, pinRecovery, pinPepper, now, tpmOptions } = this.#options;
     const previous = await this.#previousBackend();
-    // Checked first: the user must not authenticate and choose a PIN for a key that cannot be made. A pool has its TPM.
-    if (pool === undefined) {
-      const wanted = { algorithm: policy.algorithm, hasPin: given !== 'none', previous, allowDowngrade, fallBack };
-      const selection = await selectKeyProvider(policy, sources, { ...wanted, tpmOptions, signal });
-      await selection.close();
-    }
+    // Checked first: the user must not authenticate and choose a PIN for a key that cannot be made.
+    const rules = { algorithm: policy.algorithm, hasPin: given !== 'none', previous, allowDowngrade, fallBack, signal };
+    if (pool !== undefined) await pool.check({ ...rules, policy });
+    else await (await selectKeyProvider(policy, sources, { ...rules, tpmOptions })).close();
     // And the user must not authenticate for a PIN that is then refused.
     if (given instanceof Uint8Array) {
       this.#begin('pin');

@@ -8,7 +8,7 @@ import { inspect } from 'node:util';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { encodeBareSignature } from '../../src/attestation/index.ts';
 import { verifyStatement } from '../../src/attestation/verify.ts';
-import { type Bytes, copy, fromHex, toHex, utf8 } from '../../src/bytes.ts';
+import { type Bytes, copy, fromHex, toHex, uint32At, utf8 } from '../../src/bytes.ts';
 import { verifySignature } from '../../src/crypto/verify-signature.ts';
 import { SelectionError } from '../../src/errors/selection-error.ts';
 import { KeyprovError } from '../../src/errors.ts';
@@ -51,6 +51,14 @@ const CREATE = 0x153;
 const policy = definePolicy({ hardware: 'required', attestation: 'required', algorithm: 'p-256' });
 const preferred = definePolicy({ algorithm: 'p-256' });
 const software = async () => openSoftwareKeyProvider();
+
+function withResolvers(): { promise: Promise<void>; resolve: () => void } {
+  let resolve = () => {};
+  const promise = new Promise<void>((fulfil) => {
+    resolve = fulfil;
+  });
+  return { promise, resolve };
+}
 
 const take = (pool: KeyPool, more: Partial<Parameters<KeyPool['take']>[0]> = {}): Promise<ProvisionedKey> =>
   pool.take({ pin: PIN, challenge: CHALLENGE, ...more });
@@ -330,6 +338,43 @@ describe('a pool of keys', () => {
     expect(seen.slice(0, 4).map(({ authValue }) => isWiped(authValue))).toEqual([true, true, true, true]);
     expect(failedFindings(made, CHALLENGE)).toEqual([]);
     expect(await signs(tpm, made)).toBe(true);
+  });
+
+  test('looks at its TPM before the user is asked, but waits for no key that is being made', async () => {
+    const wanted = { algorithm: 'p-256', hasPin: true } as const;
+    const { promise: held, resolve: release } = withResolvers();
+    const { promise: reached, resolve: reach } = withResolvers();
+    const kit = await openTestTpm({
+      engine: 'libtpms',
+      wrap: (inner) => ({
+        ...faultyTransport(inner, () => 'none'),
+        async send(command, options) {
+          if (uint32At(command, 6) === CREATE) {
+            reach();
+            await held;
+          }
+          return await inner.send(command, options);
+        },
+      }),
+    });
+    await using tpm = kit.tpm;
+    await using pool = createKeyPool({ policy, sources: { tpm } });
+    const filling = pool.fill();
+    await pool.check(wanted); // at once, while the TPM is being opened
+    await reached;
+    await pool.check(wanted);
+    expect(pool.size).toBe(0);
+    release();
+    await filling;
+    await pool.check(wanted);
+    await expect(pool.check({ ...wanted, policy: { ...policy, virtualTpm: 'refuse' } })).rejects.toMatchObject({
+      code: 'hardware-required',
+    });
+    expect((await take(pool)).pregenerated).toBe(true);
+    await using empty = createKeyPool({ policy, sources: {} });
+    const refused = empty.fill().catch(() => 0);
+    await expect(empty.check(wanted)).rejects.toMatchObject({ code: 'hardware-required' });
+    await refused;
   });
 
   test('forgets all keys also where their TPM is lost', async () => {

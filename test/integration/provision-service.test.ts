@@ -201,6 +201,13 @@ describe('a whole run', () => {
     expect(await unregisterKey(store, outcome.record.id, { registrar })).toBe('deleted');
   });
 
+  it('asks for nothing if its pool cannot make a key', async () => {
+    const policy = definePolicy({ hardware: 'required' });
+    await using pool = createKeyPool({ policy, sources: {} });
+    const mfa = () => Promise.reject(new Error('the user was asked to authenticate'));
+    expect(await asyncRefusal(() => run('poolless@contoso.test', { mfa, pool }))).toMatch(/^hardware-required: /);
+  });
+
   it('takes its key from a pool, where there is one', async () => {
     const user = 'pool@contoso.test';
     const policy = definePolicy({ hardware: 'required', attestation: 'required' });
@@ -293,6 +300,20 @@ describe('a whole run', () => {
       registration: { aikStatus: 'certified' },
     });
     expect((await kit.tpm.run(ReadPublic, { objectHandle: own.object })).outPublic).toEqual(own.publicArea);
+    expect(keysOf(user)).toHaveLength(1);
+  });
+
+  it('asks for nothing while the TPM does not have the key', async () => {
+    const user = 'elsewhere@contoso.test';
+    world.service.setIntercept(({ path }) => (path.startsWith('/EnrollmentServer/key') ? 'drop-after' : 'continue'));
+    expect(await run(user)).toMatchObject({ status: 'pending' });
+    world.service.setIntercept();
+    const mfa = () => Promise.reject(new Error('the user was asked to authenticate'));
+    expect(await asyncRefusal(() => run(user, { mfa, sources: {} }))).toMatch(/^no-tpm: the key is in a TPM/);
+    const gone = { tpm: `device:${store.directory}/no-tpm` };
+    expect(await asyncRefusal(() => run(user, { mfa, sources: gone }))).toMatch(/^no-tpm: /);
+    expect((await listRuns(store)).map(({ state }) => state.progress.step)).toEqual(['sending']);
+    expect(await run(user)).toMatchObject({ status: 'registered', resumed: true });
     expect(keysOf(user)).toHaveLength(1);
   });
 
