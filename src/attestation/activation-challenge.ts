@@ -14,7 +14,7 @@ export interface ActivationChallenge extends Credential {
   readonly version: 1;
 }
 
-/** The answer to an {@link ActivationChallenge}. */
+/** The response to an {@link ActivationChallenge}. */
 export interface ActivationResponse {
   readonly version: 1;
   /** The secret of the challenge. */

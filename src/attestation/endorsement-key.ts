@@ -23,11 +23,13 @@ import { EK_SLOTS } from './ek-slots.ts';
 /** Options of {@link openEndorsementKey}. */
 export interface OpenEndorsementKeyOptions extends SignalOptions {
   /**
-   * Which endorsement key. `auto` (default): the first one with a certificate in the TPM; else the first persistent one;
-   * else L-2 (P-256), which is the quickest to make; if the TPM lacks that, the first of H-3, L-1 and H-6.
+   * Which endorsement key. `auto` (default): the first one with a certificate in the TPM; else the first persistent
+   * one; else L-2 (P-256), which is the quickest to make; if the TPM lacks that, the first of H-3, L-1 and H-6.
    */
   readonly template?: EkTemplateName | 'auto' | undefined;
-  /** Authorization of the endorsement hierarchy; as bytes, it is proved in a salted session. Default: that of the `Tpm`. */
+  /**
+   * Authorization of the endorsement hierarchy; as bytes, it is proved in a salted session. Default: that of the `Tpm`.
+   */
   readonly endorsementAuth?: Authorization | undefined;
   /** Authorization of the owner, for NV indices that only the owner may read. Default: that of the `Tpm`. */
   readonly ownerAuth?: Authorization | undefined;
@@ -49,7 +51,7 @@ export interface EndorsementKey extends AsyncDisposable {
   readonly template: EkTemplateName;
   /**
    * Starts a session that authorizes one use of the key. The session is salted with the key itself, encrypts the
-   * first parameter of the answer, and ends with that use. Close it in `finally`, in case it is never used.
+   * first parameter of the response, and ends with that use. Close it in `finally`, in case it is never used.
    */
   authorize(options?: SignalOptions): Promise<SessionAuthorization>;
   /** Removes the key from the TPM if it was loaded for this use. Idempotent. */
@@ -61,12 +63,12 @@ const EMPTY = new Uint8Array(0);
 const isEkHandle = (handle: number): boolean => handle >= 0x81010000 && handle <= 0x810100ff;
 
 /**
- * Opens an endorsement key. Uses a persistent primary key of the endorsement hierarchy if it matches the template in all
- * but `unique`; else makes the key from the template, which gives the same key each time. Makes nothing persistent.
+ * Opens an endorsement key. Uses a persistent primary key of the endorsement hierarchy if it matches the template in
+ * all but `unique`; else makes the key from the template, which gives the same key each time. Makes nothing persistent.
  * Honours a template and (low range) a nonce in NV: TCG EK Credential Profile for TPM 2.0, 2.2.1.
  *
- * @throws KeyprovError `tpm-identity-changed` if the TPM's key does not have `expectedName`; TpmError if the TPM refuses,
- * `tpm-auth-failed` if the endorsement hierarchy wants an authorization.
+ * @throws KeyprovError `tpm-identity-changed` if the TPM's key does not have `expectedName`; TpmError if the TPM
+ * refuses, `tpm-auth-failed` if the endorsement hierarchy wants an authorization.
  */
 export async function openEndorsementKey(tpm: Tpm, options: OpenEndorsementKeyOptions = {}): Promise<EndorsementKey> {
   const { template: wanted = 'auto', signal } = options;

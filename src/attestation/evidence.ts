@@ -8,7 +8,7 @@ import type { AttestationStatement } from './statement.ts';
  * - `software`: somebody has the private key now. Nothing shows where it is.
  * - `virtual`: it is in a TPM of an emulator or hypervisor: the operator of the host can copy it.
  * - `tpm-no-ek-certificate`: it is in the TPM of an endorsement key on the verifier's own list.
- * - `ek-certificate`: it is in a TPM of a known maker, as the authority that certified the attestation key says.
+ * - `ek-certificate`: it is in a TPM of a known maker, as the CA that certified the attestation key says.
  * - `activated`: it is in a TPM of a known maker, as the maker's endorsement key certificate says, and the verifier itself
  *   has seen the TPM prove that the attestation key is in it too.
  */
@@ -23,8 +23,8 @@ export interface SoftwareKeyEvidence {
   /** SubjectPublicKeyInfo in DER. */
   readonly spki: Uint8Array;
   /**
-   * Signature over {@link computeSoftwareKeyMessage} with SHA-256: RSASSA-PKCS1-v1_5 of an RSA key, an Ecdsa-Sig-Value in DER of
-   * an EC key.
+   * Signature over {@link computeSoftwareKeyMessage} with SHA-256: RSASSA-PKCS1-v1_5 of an RSA key, an Ecdsa-Sig-Value
+   * in DER of an EC key.
    */
   readonly signature: Uint8Array;
 }

@@ -12,14 +12,17 @@ const kept = new Map<string, Certificate>();
 /** All that were ever kept. Nobody outside has them, so nobody can change them. */
 const ours = new WeakSet<Certificate>();
 
-/** Returns the given certificate, or reads it from DER, with or without the cache. @throws KeyprovError `certificate-invalid` */
+/**
+ * Returns the given certificate, or reads it from DER, with or without the cache. @throws KeyprovError
+ * `certificate-invalid`
+ */
 export async function authorityOf(given: Uint8Array | Certificate, keep = true): Promise<Certificate> {
   if (!(given instanceof Uint8Array)) return given;
   return await (keep ? readAuthority(given) : parseCertificate(given));
 }
 
 /**
- * Reads the certificate of an authority as `parseCertificate` does, or returns the kept one with the same SHA-256. A kept
+ * Reads the certificate of a CA as `parseCertificate` does, or returns the kept one with the same SHA-256. A kept
  * certificate remembers its key, and which kept issuers signed it. All of this depends only on the bytes, so no
  * certificate can change the judgement of another one; anything that depends on the time, the path or the options is
  * judged each time. The least recently used certificate makes room.

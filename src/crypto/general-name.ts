@@ -8,7 +8,7 @@ export type GeneralName =
   | { readonly kind: 'ip'; readonly value: Bytes }
   | { readonly kind: 'other'; readonly value: number; readonly der: Bytes };
 
-/** The names that certificates below an authority may and may not have. RFC 5280, 4.2.1.10. */
+/** The names that certificates below a CA may and may not have. RFC 5280, 4.2.1.10. */
 export interface NameConstraints {
   readonly permitted: readonly GeneralName[];
   readonly excluded: readonly GeneralName[];

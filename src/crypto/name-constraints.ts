@@ -23,7 +23,7 @@ export class Comparisons {
 type Names = Pick<Certificate, 'subject' | 'subjectAltNames'>;
 
 /**
- * Describes the first name in `certificate` that the constraints of the authority above it do not allow; `undefined` if all
+ * Describes the first name in `certificate` that the constraints of the CA above it do not allow; `undefined` if all
  * are allowed. RFC 5280, 4.2.1.10: a name is not allowed if its constraint cannot be judged, or if no
  * {@link Comparisons} are left.
  */
@@ -86,7 +86,9 @@ const ENDS_IN_NUMBER = /(?:^|\.)[0-9]+$/;
 const MAX_HOST = 253;
 const isHost = (text: string): boolean => text.length <= MAX_HOST && HOST.test(text) && !ENDS_IN_NUMBER.test(text);
 
-/** Whether `host` is the host `base` or, if that begins with a dot, below it; `undefined` if either is not a host name. */
+/**
+ * Whether `host` is the host `base` or, if that begins with a dot, below it; `undefined` if either is not a host name.
+ */
 function isAtHost(base: string, host: string): boolean | undefined {
   const [wanted, given] = [base.toLowerCase(), host.toLowerCase()];
   if (!isHost(given)) return undefined;
@@ -125,7 +127,10 @@ function mailbox(address: string): readonly string[] {
   return /^[\w!#$%&'*+\-/=?^`{|}~.]+@[^@]*$/.test(address) ? parts.reverse() : [];
 }
 
-/** Whether the host of the URI is `base` or, if that begins with a dot, below it. A URI without a host name cannot be judged. */
+/**
+ * Whether the host of the URI is `base` or, if that begins with a dot, below it. A URI without a host name cannot be
+ * judged.
+ */
 function isUriWithin(base: string, uri: string): boolean | undefined {
   const [scheme = '', nothing, authority = ''] = uri.split('/', 3);
   // Browsers read a backslash as a slash and drop control characters, so such a URI cannot be judged.

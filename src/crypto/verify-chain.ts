@@ -30,7 +30,7 @@ export interface ChainOptions {
   readonly roots: readonly (Uint8Array | Certificate)[];
   /** When the certificates must be valid. Default: now. */
   readonly time?: Date | undefined;
-  /** OID of a purpose that the certificate must name, and each authority too if it names any. */
+  /** OID of a purpose that the certificate must name, and each CA too if it names any. */
   readonly extendedKeyUsage?: string | undefined;
   /** Accepts SHA-1 in signatures too, for old chains of TPM makers. Default false. */
   readonly acceptSha1?: boolean | undefined;
@@ -139,7 +139,7 @@ function validityProblem({ notBefore, notAfter }: Certificate, time: Date): stri
   return time <= notAfter ? undefined : `not valid after ${notAfter.toISOString()}`;
 }
 
-/** Refuses what only an authority may have. RFC 5280, 4.2.1.9, 4.2.1.3 and 4.2.1.10. */
+/** Refuses what only a CA may have. RFC 5280, 4.2.1.9, 4.2.1.3 and 4.2.1.10. */
 function endEntityProblem({ basicConstraints, keyUsage, nameConstraints }: Certificate): string | undefined {
   if (basicConstraints?.ca) return 'it is a CA certificate';
   if (keyUsage?.has(KEY_USAGE.keyCertSign))
@@ -159,7 +159,7 @@ function authorityProblem({ version, subject, basicConstraints, keyUsage }: Cert
     : undefined;
 }
 
-/** Counts the `below` authorities under it, except self-issued ones. */
+/** Counts the `below` CAs under it, except self-issued ones. */
 function lengthProblem(
   { basicConstraints }: Certificate,
   below: number,
@@ -171,8 +171,8 @@ function lengthProblem(
 }
 
 /**
- * The extensions that may be critical: those that are checked, and certificate policies (with mappings and inhibition of
- * anyPolicy), which limit nothing unless a policy is asked for.
+ * The extensions that may be critical: those that are checked, and certificate policies (with mappings and inhibition
+ * of anyPolicy), which limit nothing unless a policy is asked for.
  */
 const UNDERSTOOD: ReadonlySet<string> = new Set([...Object.values(EXTENSION), '2.5.29.32', '2.5.29.33', '2.5.29.54']);
 

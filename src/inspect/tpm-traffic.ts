@@ -26,7 +26,7 @@ const isAnswer = (bytes: Uint8Array): boolean => {
   return code === TPM_RC.SUCCESS || !(commandName(code) !== undefined && couldBeCommand);
 };
 
-/** Commands and answers of a TPM, whole. Part 1, 18. */
+/** Commands and responses of a TPM, whole. Part 1, 18. */
 export const TRAFFIC_FORMATS: readonly Format<Uint8Array>[] = [
   {
     format: 'tpm-command',

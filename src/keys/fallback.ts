@@ -3,13 +3,13 @@ import { TpmError } from '../errors/tpm-error.ts';
 import { KeyprovError } from '../errors.ts';
 
 /**
- * Why a TPM cannot make a key. `absent`: it is missing or permanently unusable, so software may replace it under
- * `preferred`. `passing`: it is there, and becomes usable again after a repair or a wait. `password`: the caller gave no
- * password or a wrong one, so software never replaces it.
+ * Why a TPM cannot make a key. `absent`: it is missing or permanently unusable, so under `preferred` software may make
+ * the key. `passing`: it exists, and will be usable again after a repair or a wait. `password`: the caller gave a wrong
+ * password or none, so software never makes the key.
  */
 export type FallbackClass = 'absent' | 'passing' | 'password';
 
-/** One kind of failure on the way to a key in a TPM, and its class. */
+/** One kind of failure when making a key in a TPM, and its class. */
 export interface FallbackReason {
   readonly code: AttemptCode;
   /** Names of the response codes that this row covers; absent: all other errors with the code. */
@@ -37,8 +37,8 @@ const passing = (code: AttemptCode, why: string, rest: Partial<FallbackReason> =
 const KEY_COMMANDS = ['CreatePrimary', 'Create', 'TestParms'];
 
 /**
- * How opening a TPM, choosing it, and making a key in it can fail, with the class of each failure. The first matching
- * row decides. A code without a row is passing.
+ * All ways in which opening a TPM, selecting it, and making a key in it can fail, each with its class. The first
+ * matching row applies. A code without a row is passing.
  */
 export const FALLBACK_REASONS: readonly FallbackReason[] = [
   absent('no-tpm', 'the machine has no TPM 2.0, or TPM Base Services are disabled'),

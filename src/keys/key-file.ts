@@ -15,17 +15,17 @@ import { decodePem, encodePem } from '../crypto/pem.ts';
 import { KeyprovError } from '../errors.ts';
 
 /**
- * A loadable TPM key in the form of a `TSS2 PRIVATE KEY` file (draft-bottomley-tpm2-keys). tpm2-openssl and tpm2-pytss
- * load files without any of the optional members, and refuse the others.
+ * A loadable TPM key as a `TSS2 PRIVATE KEY` file (draft-bottomley-tpm2-keys). tpm2-openssl and tpm2-pytss load only
+ * files without optional members.
  */
 export interface KeyFile {
-  /** TPM2B_PUBLIC, its two length bytes included. */
+  /** TPM2B_PUBLIC, including its two length bytes. */
   readonly publicArea: Bytes;
-  /** TPM2B_PRIVATE, its two length bytes included. */
+  /** TPM2B_PRIVATE, including its two length bytes. */
   readonly privateArea: Bytes;
   /**
-   * A persistent handle, or a hierarchy: then the parent is the primary made from the P-256 storage template with empty
-   * unique, or from the RSA template if `rsaParent` is true.
+   * A persistent handle, or a hierarchy. For a hierarchy, the parent is the primary made from the P-256 storage
+   * template with empty `unique`, or from the RSA template if `rsaParent` is true.
    */
   readonly parent: number;
   /** Whether the key has no PIN. Always written: tpm2-openssl 1.1.1 sends no password if it is missing. */
@@ -57,7 +57,7 @@ export async function encodeKeyFile(file: KeyFile): Promise<string> {
  * Reads a PEM block `TSS2 PRIVATE KEY`. If `emptyAuth` is missing the key has a PIN, as the draft says. TRUE may be
  * written 01, as tpm2-tss-engine and tpm2-pytss do; everything else must be DER.
  * @throws KeyprovError `key-invalid` for a damaged file, and for anything but a plain loadable key: importable keys,
- * sealed data, keys with `policy`, `secret`, `authPolicy` or `parentName`. The message says which.
+ * sealed data, and keys with `policy`, `secret`, `authPolicy` or `parentName`. The message says which.
  */
 export async function decodeKeyFile(pem: string): Promise<KeyFile> {
   const der = decodePem(pem, LABEL);

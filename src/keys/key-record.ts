@@ -30,22 +30,22 @@ export interface RecordedTpm extends TpmNature {
   /** The address of its transport. */
   readonly address: string;
   /**
-   * Name of the attestation key that attested the key, a primary of the endorsement seed: it tells a cleared TPM from
-   * another TPM. Absent if the key was not attested when it was made.
+   * The Name of the attestation key that attested this key. It is a primary of the endorsement seed, so it
+   * distinguishes a cleared TPM from another TPM. Absent if the key was not attested when it was made.
    */
   readonly akName?: Bytes | undefined;
 }
 
 /**
- * The record of a key, however it was made. Plain data, in which the private key is protected by its TPM, its PIN or
- * both. Use `encodeKeyRecord` to write it as text: `JSON.stringify` cannot, since it holds bytes and a bigint.
+ * The record of a TPM or software key. Plain data; the private key in it is protected by its TPM, its PIN or both. Use
+ * `encodeKeyRecord` to write it as text, not `JSON.stringify`, which cannot write its bytes and bigints.
  */
 export interface KeyRecord extends ProvidedKey {
-  /** Name of the record in the store: lower-case letters, digits, `.`, `_` and `-`, at most 64. */
+  /** The record's id in the store: 1 to 64 lower-case letters, digits, `.`, `_` and `-`. */
   readonly id: string;
   /** For people. */
   readonly name: string;
-  /** The user principal name of the key's user; case does not count. Absent: unknown. */
+  /** The user principal name of the key's user; case is ignored. Absent: unknown. */
   readonly user?: string | undefined;
   /** GUID of the device on which it was made. Absent: unknown. */
   readonly deviceId?: string | undefined;
@@ -56,11 +56,11 @@ export interface KeyRecord extends ProvidedKey {
   readonly created: string;
   /** The policy applied when the key was made. Absent: none. */
   readonly policy?: AppliedPolicy | undefined;
-  /** The ways to make it that were tried, in order, with reasons. */
+  /** What was tried to make the key, in order, with reasons. */
   readonly attempts: readonly RecordedAttempt[];
   /**
-   * Files beside the record that hold its private key: rewritten when the PIN changes, and deleted with the key, as the
-   * request, the attestation and the public key beside them are.
+   * Files next to the record that contain the private key. They are rewritten when the PIN changes, and deleted with
+   * the key, together with the request, attestation and public key next to them.
    */
   readonly exports?: readonly 'key.pem'[] | undefined;
   /** Data of other parts of keyprov and of the caller. */
@@ -70,7 +70,10 @@ export interface KeyRecord extends ProvidedKey {
 /** Files beside a record with `exports`, in the order of writing; all are deleted with the key. */
 export const EXPORTS = ['request.json', 'attestation.json', 'key.pem', 'public.pem'] as const;
 
-/** Whether this can be the id of a record: it cannot lead out of the directory, and names one file if case does not count. */
+/**
+ * Tells whether a text can be the id of a record: it cannot lead out of the directory, and means the same file on file
+ * systems that ignore case.
+ */
 export function isRecordId(id: string): boolean {
   return /^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$/.test(id);
 }
@@ -99,7 +102,7 @@ export function encodeKeyRecord(record: KeyRecord): string {
 }
 
 /**
- * Reads a text that {@link encodeKeyRecord} of this or an earlier version made. `path` is for messages.
+ * Reads a text written by {@link encodeKeyRecord} of this or an earlier version. `path` is for messages.
  * @throws KeyprovError `store-invalid` if it is cut off, changed, or of an unknown version.
  */
 export function decodeKeyRecord(text: string, path: string): KeyRecord {

@@ -9,13 +9,13 @@ import type { KeyProvider } from './provider.ts';
 import { storeKeyProvider } from './store-provider.ts';
 
 /**
- * Opens a TPM when it is needed. A TPM that it opens is closed again; a `Tpm` that was open before stays open. `create`
- * is false for a key that exists, and so does its TPM.
+ * Opens a TPM when it is needed. keyprov closes a TPM that this function opens; a `Tpm` that was open before stays
+ * open. `create` is false for an existing key, whose TPM must exist too.
  */
 export type TpmOpener = (options: Pick<OpenTpmOptions, 'signal' | 'create'>) => Promise<Tpm>;
 
 /**
- * A TPM: an open one, which the caller closes; or an address (as `openTpm` takes it) or a function, and then keyprov
+ * A TPM: an open `Tpm`, which the caller closes; or an address (as for `openTpm`) or a function, with which keyprov
  * opens the TPM when needed and closes it afterwards.
  */
 export type TpmSource = Tpm | string | TpmOpener;
@@ -30,7 +30,7 @@ export interface KeySources {
 
 /** Options of {@link keySources}. */
 export interface KeySourcesOptions {
-  /** Default: the TPM of this machine (`auto`). An emulator is used only if it is named. `none`: no TPM. */
+  /** Default: this machine's TPM (`auto`). An emulator is used only if its address is given. `none`: no TPM. */
   readonly tpm?: TpmSource | undefined;
   /** Absent: there are no software keys. */
   readonly store?: KeyStore | undefined;
@@ -39,7 +39,7 @@ export interface KeySourcesOptions {
 }
 
 /**
- * Returns the usual places of keys: a TPM, and a store's software keys, whose PIN tries are counted in the store.
+ * Returns the usual places for keys: a TPM, and a store's software keys. The store counts their PIN tries.
  *
  * @throws TypeError for an unknown option.
  *

@@ -26,9 +26,9 @@ export interface OpenKeyStoreOptions {
 }
 
 /**
- * Opens the store in a directory, which is made (mode 0700) if missing. Nothing needs to be closed.
+ * Opens the key store in a directory, which is created (mode 0700) if missing. A store needs no closing.
  * @throws KeyprovError `key-not-found` if it is missing and `create` is false; `store-io`; `not-private` if it belongs
- * to another user, or if others may write in it; TypeError for an unknown option.
+ * to another user, or if others can write to it; TypeError for an unknown option.
  *
  * @example
  * ```ts
@@ -62,8 +62,8 @@ export async function openStoreDirectory(directory: string): Promise<string> {
 }
 
 /**
- * Keys in a directory, one file each (mode 0600), for any number of processes at once. A write either happens whole or
- * not at all, and is durable when its promise resolves. Files of newer versions are only ever deleted, never changed.
+ * Keys in a directory, one file each (mode 0600), for any number of processes at once. Writes are atomic, and durable
+ * when the promise resolves. Files of newer versions are never changed; they can only be deleted.
  */
 export class KeyStore {
   /** Absolute path. */
@@ -130,7 +130,7 @@ export class KeyStore {
   }
 
   /**
-   * Replaces a record by the result of `change`; no other process writes in between. The id must stay.
+   * Replaces a record with the result of `change`; no other process writes in between. The id must not change.
    * @throws KeyprovError like {@link load}, and `store-busy`; any error of `change`, and then nothing is written.
    */
   async update(
@@ -150,9 +150,9 @@ export class KeyStore {
   }
 
   /**
-   * Removes a key, even a damaged one. A note remains that the last key of its user was in a TPM or in software, so that
-   * the next one is not weaker by accident; with `note: false`, for a key that another one has replaced, it does not. A
-   * key that is registered stays so at its service: see `unregisterKey`.
+   * Removes a key, even a damaged one. Keeps a note of whether the user's last key was in a TPM or in software, so the
+   * next key is not weaker by accident; `note: false`, for a key that was replaced, keeps no note. A registered key
+   * stays registered at its service: see `unregisterKey`.
    * @throws KeyprovError `key-not-found`, `store-busy`, `store-io`
    */
   async delete(

@@ -19,7 +19,7 @@ export interface LoadedKey {
   readonly object: TpmObject;
   /** The value that authorizes it; empty for a key without a PIN, or used without it. */
   readonly authValue: Uint8Array;
-  /** Salted; encrypts the first parameter of commands and of answers according to its `use`. */
+  /** Salted; encrypts the first parameter of commands and of responses according to its `use`. */
   readonly session: Session;
   readonly parent: StorageParent;
   /** The key file that it was loaded from. */

@@ -37,17 +37,17 @@ const LOCK_TIMEOUT = 60_000;
 export const PIN_TRY_FOLDER = 'pin-attempts';
 
 /**
- * Opens the log of PIN tries in the folder `pin-attempts` of a directory, which may be that of a key store. Makes
- * missing folders (mode 0700). Nothing needs to be closed.
- * @throws KeyprovError `store-io`; `not-private` if the folder belongs to another user, or if others may write in it.
+ * Opens the log of PIN tries in the folder `pin-attempts` of a directory, such as a key store's. Creates missing
+ * folders (mode 0700). The log needs no closing.
+ * @throws KeyprovError `store-io`; `not-private` if the folder belongs to another user, or if others can write to it.
  */
 export async function openPinTryLog(directory: string, { now = Date.now }: PinTryLogOptions = {}): Promise<PinTryLog> {
   return new PinTryLog(await openStoreDirectory(join(absolutePath(directory), PIN_TRY_FOLDER)), now);
 }
 
 /**
- * Counts the PIN tries of software keys, one counter per public key, on the disk and for all processes together.
- * Counts each try before it is made, one at a time per key; the right PIN sets the counter back to 0.
+ * Counts the PIN tries of software keys: one counter per public key, on disk, shared by all processes. Counts each try
+ * before it is made, one at a time per key. The correct PIN resets the counter to 0.
  *
  * | wrong PINs in a row      | 1 to 4 | 5    | 6    | 7     | 8     | 9     | 10    | 11      | 12 and more |
  * |--------------------------|--------|------|------|-------|-------|-------|-------|---------|-------------|
@@ -73,10 +73,10 @@ export class PinTryLog {
   }
 
   /**
-   * Counts a try of the PIN of `key`, then makes it with `tryPin`, which returns whether the PIN was right. If `tryPin`
-   * throws, the try stays counted.
+   * Counts a PIN try for `key`, then calls `tryPin`, which returns whether the PIN was correct. If `tryPin` throws, the
+   * try stays counted.
    * @throws PinError `pin-wrong`; `key-locked` without a try, during the wait or because an old count was put back.
-   * KeyprovError `store-invalid` for a damaged count, `store-busy` after a minute of other tries, `store-io`.
+   * KeyprovError `store-invalid` for a damaged counter, `store-busy` after a minute of other tries, `store-io`.
    */
   async attempt(key: PublicKey, tryPin: () => Promise<boolean>, options: SignalOptions = {}): Promise<void> {
     await this.#exclusive(key, options, async (files) => {
@@ -114,13 +114,14 @@ export class PinTryLog {
     });
   }
 
-  /** The count of a key. @throws like {@link attempt}, except `pin-wrong`; a wait is not an error. */
+  /** Returns the count of a key. @throws like {@link attempt}, except `pin-wrong`; a wait is not an error. */
   async read(key: PublicKey, options: SignalOptions = {}): Promise<PinTryCount> {
     return await this.#exclusive(key, options, async (files) => countOf(await files.read(), this.#now()));
   }
 
   /**
-   * Sets the count of a key to 0, even a damaged or old one. For callers with the authority to do so.
+   * Sets the counter of a key to 0, even if it is damaged or an old copy. Call it only after checking that the user may
+   * reset it.
    * @throws KeyprovError `store-busy` after a minute of other tries, `store-io`.
    */
   async reset(key: PublicKey, options: SignalOptions = {}): Promise<void> {

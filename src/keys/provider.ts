@@ -2,10 +2,10 @@ import type { Bytes } from '../bytes.ts';
 import type { PublicKey } from '../crypto/public-key.ts';
 import type { KeyAlgorithm } from '../policy/index.ts';
 
-/** Makes and holds a key. */
+/** Where a key is made and held. */
 export type Backend = 'tpm' | 'software';
 
-/** How well a private key is held: in a TPM chip, in the TPM of an emulator or hypervisor, or in software. */
+/** How well a private key is protected: in a TPM chip, in the TPM of an emulator or hypervisor, or in software. */
 export type Assurance = 'hardware' | 'virtual' | 'software';
 
 /**
@@ -22,7 +22,7 @@ export type PinDerivation =
     }
   | { readonly kdf: 'pcp-sha1' | 'pcp-sha256' };
 
-/** A key as its provider returns it and takes it back. Plain data; the private key is protected. */
+/** A key as its provider returns and accepts it. Plain data; the private key is protected. */
 export interface ProvidedKey {
   readonly backend: Backend;
   readonly algorithm: KeyAlgorithm;
@@ -34,16 +34,17 @@ export interface ProvidedKey {
   /** For a TPM key with a PIN. */
   readonly pinDerivation?: PinDerivation;
   /**
-   * For a TPM key: the handle of its parent (a persistent handle or a hierarchy) and the parent's Name. `publicArea`,
-   * the TPM2B_PUBLIC of a persistent parent, allows making it again if it is evicted; absent in older records.
+   * For a TPM key: the handle of its parent (a persistent handle or a hierarchy) and the parent's Name. With
+   * `publicArea`, the TPM2B_PUBLIC of a persistent parent, the parent can be made again if it is evicted; absent in
+   * older records.
    */
   readonly parent?: { readonly handle: number; readonly name: Bytes; readonly publicArea?: Bytes };
 }
 
-/** The key to make. */
+/** Options for making a key. */
 export interface CreateKeyOptions {
   readonly algorithm: KeyAlgorithm;
-  /** UTF-8, at least one byte; absent for a key without a PIN. The caller wipes it. */
+  /** The PIN in UTF-8, at least one byte. Absent: a key without a PIN. The caller wipes it. */
   readonly pin?: Uint8Array | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -65,9 +66,9 @@ export interface SignOptions {
 
 /** The old and the new PIN. */
 export interface ChangePinOptions {
-  /** The present PIN, UTF-8. The caller wipes it. */
+  /** The current PIN in UTF-8. The caller wipes it. */
   readonly pin: Uint8Array;
-  /** The new PIN, UTF-8, at least one byte. The caller wipes it. */
+  /** The new PIN in UTF-8, at least one byte. The caller wipes it. */
   readonly newPin: Uint8Array;
   readonly signal?: AbortSignal | undefined;
 }
@@ -76,20 +77,19 @@ export interface ChangePinOptions {
 export interface KeyProvider {
   readonly backend: Backend;
   readonly assurance: Assurance;
-  /** Tells whether keys of that kind can be made here. @throws like `Tpm.run` if a TPM cannot answer. */
+  /** Tells whether this provider can make keys of that algorithm. @throws like `Tpm.run` if a TPM cannot answer. */
   supports(algorithm: KeyAlgorithm, options?: { readonly signal?: AbortSignal | undefined }): Promise<boolean>;
   /** Makes a key. @throws KeyprovError `algorithm-unsupported` if `supports` is false. */
   create(options: CreateKeyOptions): Promise<ProvidedKey>;
   /**
-   * Returns the bare signature: for RSA as long as the modulus, for EC in the requested format.
+   * Returns the bare signature: for RSA, as long as the modulus; for EC, in the requested format.
    * @throws KeyprovError `pin-required`; `key-invalid` for a private key that is damaged or belongs to another
-   * provider.
-   * PinError `pin-wrong`, or if the PIN was not tried `pin-last-try`, `key-locked`; TpmError `tpm-lockout`.
+   * provider. PinError `pin-wrong`, or if the PIN was not tried `pin-last-try`, `key-locked`; TpmError `tpm-lockout`.
    */
   sign(key: ProvidedKey, options: SignOptions): Promise<Bytes>;
   /**
-   * Gives a key another PIN; the key itself, and so its registration, stays the same. Keep the returned key in place of
-   * the old one, whose PIN still works as long as its bytes exist.
+   * Gives a key another PIN. The key itself stays the same, and so does its registration. Keep the returned key instead
+   * of the old one. As long as the old one's bytes exist, the old PIN opens them.
    * @throws like {@link sign}; KeyprovError `key-invalid` for a key without a PIN, RangeError for an empty new PIN.
    */
   changePin(key: ProvidedKey, options: ChangePinOptions): Promise<ProvidedKey>;

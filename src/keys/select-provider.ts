@@ -18,8 +18,8 @@ export interface SelectionOptions extends SignalOptions {
   readonly previous?: Backend | undefined;
   readonly allowDowngrade?: boolean | undefined;
   /**
-   * When software may replace a TPM under `preferred`: if the TPM is absent (the default), or after any failure, even a
-   * passing one, but never because of a wrong or missing password. See `FALLBACK_REASONS`.
+   * When software may make the key under `preferred`: only if the TPM is absent (the default), or after any failure,
+   * even a passing one. A wrong or missing password never counts. See `FALLBACK_REASONS`.
    */
   readonly fallBack?: 'absent' | 'any' | undefined;
   readonly tpmOptions?: TpmKeyProviderOptions | undefined;
@@ -35,10 +35,10 @@ export interface Selection {
 }
 
 /**
- * Decides who makes a key: the TPM if policy wants it and it can, else software if policy allows that. The decision is
- * made here and nowhere else.
+ * Selects the provider that makes a key: the TPM if policy wants it and it works, otherwise software if policy allows
+ * it. This is the only place where that is decided.
  *
- * @throws SelectionError `tpm-unavailable` if the TPM is there but unusable at present (`cause` is the reason);
+ * @throws SelectionError `tpm-unavailable` if the TPM exists but cannot be used at present (`cause` is the reason);
  * `hardware-required` if only a TPM is allowed and there is none; `attestation-unavailable` or `downgrade-refused` if a
  * rule forbids software; `no-key-provider` if nothing is left.
  */

@@ -25,10 +25,10 @@ const SECRET_COST = 2;
 const SECRET_SIZE = 32;
 
 /**
- * Opens the provider that makes keys in software. A private key is stored only encrypted (scrypt, AES-256-GCM), and is
- * in memory only while it signs; no function returns it. That protects the file of a key, not a machine that an
- * attacker controls: a short PIN can be tried offline without limit, and anyone who can read the wrapping secret needs
- * no PIN.
+ * Opens the provider that makes keys in software. A private key is stored only encrypted (scrypt, AES-256-GCM), is in
+ * memory only while it signs, and is never returned. This protects a key's file, but not against an attacker who
+ * controls the machine: a short PIN can be tried offline without limit, and anyone who can read the wrapping secret
+ * needs no PIN.
  * @throws RangeError for a wrapping secret that does not have 32 bytes.
  */
 export function openSoftwareKeyProvider(opened: SoftwareKeyProviderOptions = {}): KeyProvider {

@@ -7,7 +7,7 @@ import { readWrappingSecret } from './wrapping-secret.ts';
 
 /**
  * Returns the provider of a store's software keys: keys without a PIN are encrypted with the store's wrapping secret,
- * and PIN tries are counted in the store. Nothing needs to be closed.
+ * and PIN tries are counted in the store. The provider needs no closing.
  */
 export function storeKeyProvider(store: KeyStore): KeyProvider {
   const withProvider = async <T>(

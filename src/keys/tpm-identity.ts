@@ -10,7 +10,7 @@ import type { TpmtPublic } from '../tpm/structures/object.ts';
 import { EK_TEMPLATES, ekTemplate, STORAGE_ALGORITHMS, srkTemplate } from '../tpm/templates.ts';
 import type { Tpm } from '../tpm/tpm.ts';
 
-/** Tells one TPM from another, and its present from its past. Plain data to keep with a key. */
+/** Identifies a TPM, and a point in its life. Plain data to keep with a key. */
 export interface TpmIdentity {
   /** Name of a primary of the endorsement seed (P-256 if supported): stays the same for the life of a TPM. */
   readonly endorsementName: Bytes;
@@ -64,8 +64,8 @@ async function primaryName(
 }
 
 /**
- * Checks that `now` is the TPM of `recorded`, at a later time. Each time it passes, record the newer identity: the
- * later the record, the fewer old copies of the TPM's state go unnoticed.
+ * Checks that `now` is the TPM of `recorded`, at a later time. Each time it passes, record the newer identity: an old
+ * copy of the TPM's state is detected only if it is older than the record.
  *
  * @throws KeyprovError `tpm-replaced` for another TPM, `tpm-cleared` for the same one after TPM2_Clear, and
  * `tpm-rolled-back` if its counters went back: its state was restored from an older copy, as in a cloned virtual

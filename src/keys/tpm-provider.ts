@@ -36,7 +36,10 @@ import type {
 import type { ParentOptions } from './storage-parent.ts';
 import { type PinTryOptions, tryPin } from './tpm-pin.ts';
 
-/** A key that the TPM has just made, with the proof for TPM2_CertifyCreation, which is available only now. */
+/**
+ * A key that the TPM has just made, with the proof of creation for TPM2_CertifyCreation, which cannot be obtained
+ * later.
+ */
 export interface CreatedTpmKey extends ProvidedKey {
   readonly creation: Pick<CreateResult, 'creationData' | 'creationHash' | 'creationTicket'>;
 }
@@ -49,11 +52,11 @@ export interface CreateTpmKeyOptions extends CreateKeyOptions {
 
 /** Options of {@link openTpmKeyProvider}. */
 export interface TpmKeyProviderOptions extends ParentOptions {
-  /** The Name that the storage root key had at its first use; another key at its handle is not used. */
+  /** The Name that the storage root key had at its first use. If its handle holds another key, that key is not used. */
   readonly recordedSrkName?: Uint8Array | undefined;
   /**
-   * A trusted key to salt all sessions with, such as an endorsement key that was checked by its certificate. Default:
-   * the parent of the key, whose Name is pinned when the first key is made under it.
+   * A trusted key with which all sessions are salted, such as an endorsement key whose certificate was verified.
+   * Default: the key's parent, whose Name is pinned when the first key is made under it.
    */
   readonly saltKey?: SaltKey | undefined;
   /** Authorization of the endorsement hierarchy, for the attestation key. Default: that of the `Tpm`. */
@@ -86,8 +89,8 @@ export async function openTpmKeyProvider(tpm: Tpm, options: TpmKeyProviderOption
 }
 
 /**
- * Makes keys in a TPM and uses them there. Private parts leave the TPM only encrypted by it; nothing stays in it.
- * A salted session protects every command that carries a PIN's authorization value.
+ * Makes keys in a TPM and uses them there. Private keys leave the TPM only encrypted by it, and nothing stays in it. A
+ * salted session protects every command that carries a PIN's authorization value.
  */
 export class TpmKeyProvider implements KeyProvider {
   readonly backend = 'tpm';
@@ -131,8 +134,8 @@ export class TpmKeyProvider implements KeyProvider {
   }
 
   /**
-   * Makes a key now that gets its PIN later, by {@link finish}. Until then it takes one of the TPM's few object slots
-   * or is swapped out; a TPM reset loses it. The caller closes it.
+   * Makes a key now that gets its PIN later, from {@link finish}. Until then it occupies one of the TPM's few object
+   * slots or is swapped out, and a TPM reset loses it. The caller closes it.
    * @throws KeyprovError `algorithm-unsupported` if the TPM cannot make such keys; else like {@link Tpm.run}.
    */
   async prepare({ algorithm, usage, signal }: Omit<CreateTpmKeyOptions, 'pin'>): Promise<PreparedTpmKey> {
@@ -240,8 +243,8 @@ export class TpmKeyProvider implements KeyProvider {
   }
 
   /**
-   * Does the same as {@link use} without the PIN, for commands that need none: certifying the key by the Certify branch
-   * of its policy, or by its creation ticket. Works in lockout too.
+   * Does the same as {@link use} without the PIN, for commands that need none: certifying the key with the Certify
+   * branch of its policy, or its creation with its ticket. Also works in lockout.
    * @throws KeyprovError `tpm-identity-changed`, `key-invalid`; else like {@link Tpm.run}, or any error of `work`.
    */
   async useWithoutPin<T>(

@@ -13,15 +13,13 @@ const SIZE = 32;
 
 /** Options of {@link readWrappingSecret}. */
 export interface WrappingSecretOptions {
-  /**
-   * Makes a secret if the store has none. Default true; use false for an existing key, which no new secret can open.
-   */
+  /** Makes a secret if the store has none. Default true. Use false for an existing key: a new secret cannot open it. */
   readonly create?: boolean | undefined;
 }
 
 /**
- * Reads the secret that encrypts a store's software keys without a PIN: 32 random bytes in a file beside the keys (mode
- * 0600), made at the first call. It protects copies of single key files, and backups that leave it out, but not against
+ * Reads the secret that encrypts a store's software keys without a PIN: 32 random bytes in a file next to the keys
+ * (mode 0600), made at the first call. It protects copies of single key files, and backups without it, but not against
  * anyone who can read the directory. The caller wipes it.
  * @throws KeyprovError `store-invalid` if the file has another size, or is missing and must not be made; `not-private`
  * if others can read it; `store-io`

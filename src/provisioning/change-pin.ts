@@ -16,13 +16,15 @@ import { newPinState, readPinState, writePinState } from './pin-state.ts';
 export interface ReplacePinOptions extends PinTryOptions {
   /** The provider of the key: its backend, and for a TPM key its TPM. */
   readonly provider: KeyProvider;
-  /** Asks for the new PIN; or the new PIN itself in UTF-8, wiped by the caller. */
+  /** A function that asks for the new PIN; or the new PIN itself in UTF-8, which the caller wipes. */
   readonly prompt: NewPinPrompt | Uint8Array;
   /** The rules for the new PIN. */
   readonly policy: PinPolicy;
   /** Pepper of the PIN history; see `PinHistoryOptions`. The same on every call. */
   readonly pepper?: Uint8Array | undefined;
-  /** Lets the new PIN be reset without a new key. Absent: it cannot be, even if the old one could. */
+  /**
+   * Sets up a recovery, so the new PIN can be reset without a new key. Absent: it cannot, even if the old PIN could.
+   */
   readonly recovery?: PinRecoverySetup | undefined;
   /** The time in milliseconds since 1970; default `Date.now`. */
   readonly now?: (() => number) | undefined;
@@ -30,18 +32,18 @@ export interface ReplacePinOptions extends PinTryOptions {
 
 /** Options of {@link changeUserPin}. */
 export interface ChangeUserPinOptions extends ReplacePinOptions {
-  /** UTF-8 bytes, wiped by the caller; or a function that asks for them, and then they are wiped here. */
+  /** The current PIN in UTF-8, which the caller wipes; or a function that asks for it, whose result is wiped here. */
   readonly currentPin: Uint8Array | ((options: SignalOptions) => Promise<Uint8Array>);
 }
 
 /**
- * Changes the PIN of a key: tries the current one, asks for a new one until policy and history allow it, and replaces
- * the record by one that opens with the new PIN only. Key and registration stay the same. Returns the new record.
+ * Changes the PIN of a key: tries the current PIN, asks for a new one until policy and history allow it, and replaces
+ * the record with one that opens only with the new PIN. The key and its registration stay the same. Returns the new
+ * record.
  *
- * A wrong current PIN costs one try and ends the change. The right one costs none. The old record, with the old PIN,
- * holds until the new one is on the disk: a TPM keeps nothing of a key, and TPM2_ObjectChangeAuth (Part 3, 12.8)
- * returns another encrypted copy. So a process that is killed at any moment leaves a key that opens with one of the two
- * PINs.
+ * A wrong current PIN costs one try and ends the change. The correct one costs none. The old record and PIN stay valid
+ * until the new record is on disk: the TPM keeps nothing of a key, and TPM2_ObjectChangeAuth (Part 3, 12.8) returns
+ * another encrypted copy. So if the process is killed at any moment, the key opens with one of the two PINs.
  *
  * @throws KeyprovError as `store.load` and `provider.changePin` do: `key-not-found`, `pin-wrong`, `pin-last-try`,
  * `tpm-lockout`, `key-locked`; `key-invalid` for a key without a PIN; `pin-refused` as {@link enterNewPin} does;

@@ -20,7 +20,7 @@ export interface FoundKey {
   readonly record: KeyRecord;
   /** Absent if the key is not registered. */
   readonly registration?: RegistrationRecord | undefined;
-  /** Other keys that match but are not registered, while this one is. */
+  /** Other matching keys, which are not registered. Only if this key is registered. */
   readonly others: readonly KeyRecord[];
 }
 

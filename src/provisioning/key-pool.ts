@@ -18,16 +18,16 @@ import { type ProvisionedKey, type ProvisionKeyOptions, provisionFromStock } fro
 /** Options of {@link createKeyPool}. */
 export interface KeyPoolOptions {
   readonly policy: Policy;
-  /** A TPM that the pool opens stays open until the pool is closed. */
+  /** Where to make keys. A TPM that the pool opens stays open until the pool is closed. */
   readonly sources: KeySources;
-  /** How many keys to have ready. Default 1. */
+  /** How many keys to keep ready. Default 1. */
   readonly size?: number | undefined;
   readonly tpmOptions?: TpmKeyProviderOptions | undefined;
 }
 
 /** Options of {@link KeyPool.take}. */
 export interface TakeKeyOptions extends Omit<ProvisionKeyOptions, 'policy' | 'sources' | 'tpmOptions'> {
-  /** The present policy. Default: that of the pool. Keys that do not meet it are dropped. */
+  /** The current policy. Default: the pool's policy. Keys that do not meet it are dropped. */
   readonly policy?: Policy | undefined;
 }
 
@@ -75,8 +75,8 @@ export function createKeyPool(options: KeyPoolOptions): KeyPool {
 }
 
 /**
- * Makes keys in advance. Keeps nothing on disk: the next process begins with an empty pool. Drops keys made before a
- * reset of the TPM or a sleep of the machine. docs/key-pool.md says which parts are secret. Operations may overlap;
+ * Makes keys in advance. Keeps nothing on disk, so the next process starts with an empty pool. Drops keys that were
+ * made before a TPM reset or before the machine slept. docs/key-pool.md says which parts are secret. Calls may overlap;
  * they run one after the other.
  */
 export class KeyPool {
@@ -144,8 +144,8 @@ export class KeyPool {
   }
 
   /**
-   * Takes a key out of the pool, gives it the PIN, has it attested over the challenge, and builds the request. If no
-   * key of the pool fits, makes one as {@link provisionKey} does. Checks policy and TPM again.
+   * Takes a key out of the pool, gives it the PIN, has the TPM attest it over the challenge, and builds the request. If
+   * no key in the pool fits, makes one as {@link provisionKey} does. Checks policy and TPM again.
    * @throws as {@link provisionKey} does.
    */
   async take(options: TakeKeyOptions): Promise<ProvisionedKey> {
@@ -153,7 +153,7 @@ export class KeyPool {
     return await this.#queue.run(() => this.#take({ ...options, signal }), { signal });
   }
 
-  /** Forgets all keys, flushes them from the TPM, and closes it if the pool opened it. Idempotent. */
+  /** Drops all keys, flushes them from the TPM, and closes the TPM if the pool opened it. Idempotent. */
   close(): Promise<void> {
     this.#closing.abort(new KeyprovError('transport-closed', 'the key pool was closed'));
     this.#closed ??= this.#queue.run(() => this.#drop());

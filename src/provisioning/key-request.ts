@@ -29,15 +29,15 @@ export type AttestationOutcome =
  */
 export type EnrolAk = (tpm: Tpm, ak: AttestationKey, options: SignalOptions) => Promise<readonly Uint8Array[]>;
 
-/** How to attest a key and build its registration request. */
+/** Options for attesting a key and building its registration request. */
 export interface KeyRequestOptions extends SignalOptions {
   readonly policy: Pick<Policy, 'algorithm' | 'attestation'>;
-  /** 1 to 64 bytes from the service, or derived from its nonce. They become the extraData. */
+  /** 1 to 64 bytes from the service, or derived from its nonce. They become the statement's extraData. */
   readonly challenge: Uint8Array;
   /**
-   * `strict`: the body of MS-KPP, RSA-2048 only and without attestation. `attested`: with the members of this library's
-   * own profile. Default: `attested` if there is an attestation, or the key is not RSA-2048; else `strict`. Use
-   * `strict` for a service that refuses unknown members.
+   * `strict`: the body of MS-KPP, RSA-2048 only and without attestation. `attested`: also with the members that this
+   * library's own profile adds. Default: `attested` if there is an attestation, or the key is not RSA-2048; else
+   * `strict`. Use `strict` for a service that refuses unknown members.
    */
   readonly profile?: 'strict' | 'attested' | undefined;
   /** Absent: the attestation key has no certificate. */
@@ -162,7 +162,7 @@ async function attestInTpm(
 }
 
 /**
- * Verifies a statement before it is used: the TPM's answer may have been altered on its way.
+ * Verifies a statement before it is used: the TPM's response may have been altered on its way.
  * @throws KeyprovError `tpm-session`
  */
 function checkStatementOf(

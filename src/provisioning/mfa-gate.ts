@@ -11,21 +11,21 @@ const DEFAULT_TIMEOUT_MS = 600_000;
 /** Longest timer of Node.js, in milliseconds. A longer one would end at once. */
 const LONGEST_TIMEOUT_MS = 2 ** 31 - 1;
 
-/** Asks the tool for a token that proves that the user has just passed multi-factor authentication. */
+/** A request to your sign-in tool for a token that proves that the user has just passed multi-factor authentication. */
 export interface MfaRequest {
-  /** User principal name that the token must have. */
+  /** The user principal name that the token must contain. */
   readonly user: string;
   /** GUID that the token's `deviceid` must have. */
   readonly deviceId: string;
   /** The audience that the token must have: the resource id of the registration service. */
   readonly resource: string;
-  /** Value of `amr_values` to send, so that a sign-in with an earlier key does not count. MS-OAPX 2.2.3. */
+  /** The value of `amr_values` to send, so a sign-in with an earlier key does not count. MS-OAPX 2.2.3. */
   readonly amrValues: 'ngcmfa';
   /** Value of `mfa_max_age` to send: an older authentication does not count. */
   readonly maxAgeSeconds: number;
   /** Number of this try, from 1. */
   readonly attempt: number;
-  /** What was wrong with the last try; empty the first time. */
+  /** The problems of the last try; empty the first time. */
   readonly problems: readonly MfaProblem[];
 }
 
@@ -35,7 +35,7 @@ export type MfaAnswer =
       readonly status: 'passed';
       /** The access token, a JWT. */
       readonly token: string;
-      /** When the user passed, if the tool knows it better than the token. */
+      /** When the user passed, if the tool knows that more exactly than the token. */
       readonly passedAt?: Date | undefined;
     }
   | {
@@ -45,8 +45,8 @@ export type MfaAnswer =
     };
 
 /**
- * Has the user authenticate, in a window of the tool. Closes the window when `signal` aborts; a later answer is
- * dropped. Rejects to give up.
+ * Has the user authenticate, in the tool's own window. Closes the window when `signal` aborts; a later answer is
+ * dropped. Reject to give up.
  */
 export type MfaPrompt = (request: MfaRequest, options: { readonly signal: AbortSignal }) => Promise<MfaAnswer>;
 
@@ -74,7 +74,7 @@ export interface PassMfaOptions extends Pick<MfaRequest, 'user' | 'deviceId' | '
  * token.
  */
 export class MfaProof {
-  /** When the user passed, at the latest. */
+  /** The latest time at which the user can have passed. */
   readonly passedAt: Date;
   /** When the token expires. */
   readonly expires: Date;
@@ -96,12 +96,13 @@ export class MfaProof {
 }
 
 /**
- * Has the user pass multi-factor authentication, and checks the token. Waits until that succeeds, fails or times out.
+ * Has the user pass multi-factor authentication, and checks the token. Waits until the user succeeds, fails or runs out
+ * of time.
  *
  * @throws after the last try: MfaError `mfa-failed` if the user did not pass, `token-invalid` with every problem of the
  * token, `mfa-timeout`, `mfa-stale` if the authentication is not fresh; KeyprovErrors of the prompt.
- * @throws RangeError for impossible times and numbers, TypeError for a device id that is not a GUID, or an answer that is
- * not an `MfaAnswer`.
+ * @throws RangeError for impossible times and numbers, TypeError for a device id that is not a GUID, or an answer that
+ * is not an `MfaAnswer`.
  * @throws the reason of `signal` when it aborts.
  */
 export async function passMfa(prompt: MfaPrompt, options: PassMfaOptions): Promise<MfaProof> {

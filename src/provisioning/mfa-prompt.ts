@@ -20,11 +20,11 @@ export interface MfaPromptOptions
 }
 
 /**
- * Creates a prompt for multi-factor authentication that needs no window: the user signs in with a code on a page of the
- * service, in any browser. If the token must name this device, `fetch` needs the device certificate.
+ * Creates a prompt for multi-factor authentication that needs no window: the user signs in with a code on the service's
+ * page, in any browser. If the token must contain this device's ID, `fetch` needs the device certificate.
  *
  * The prompt rejects with the errors of `discoverServices` and `authenticateWithDeviceCode`, and with ServiceError
- * `service-answer` if the server does not say where users sign in.
+ * `service-answer` if the server's discovery document has no sign-in address.
  * @throws TypeError for an unknown option.
  */
 export function createMfaPrompt(options: MfaPromptOptions): MfaPrompt {

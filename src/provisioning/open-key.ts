@@ -29,13 +29,15 @@ import { readPinState } from './pin-state.ts';
 import { requestForKey } from './provision-key.ts';
 import { type RegistrationRecord, readRegistration } from './registration-record.ts';
 
-/** Options of {@link openKey}: which key, and where it may be. */
+/** Options of {@link openKey}: which key to open, and where it may be. */
 export interface OpenKeyOptions extends KeyChoice, SignalOptions {
   /** The record of the key. Absent: `store` has it, and `id`, `user` and `deviceId` select it. */
   readonly record?: KeyRecord | undefined;
-  /** Holds the record, and keeps a changed PIN. Absent: nothing is kept, see {@link UserKey.changePin}. */
+  /**
+   * The store with the record, which also keeps a changed PIN. Absent: nothing is kept, see {@link UserKey.changePin}.
+   */
   readonly store?: KeyStore | undefined;
-  /** Default: `keySources({ store })`: the TPM of this machine, and the software keys of the store. */
+  /** Default: `keySources({ store })`: this machine's TPM, and the store's software keys. */
   readonly sources?: KeySources | undefined;
   /** Authorization of the owner hierarchy, and other options of the TPM. */
   readonly tpmOptions?: TpmKeyProviderOptions | undefined;
@@ -51,7 +53,7 @@ export type KeyProof =
       /** Name of the key in the TPM: nameAlg and digest of its public area. Part 1, 16. */
       readonly name: Bytes;
     }
-  /** A software key is where its record is; only its PIN or wrapping secret can open it. */
+  /** A software key is in its record; only its PIN or wrapping secret opens it. */
   | { readonly backend: 'software'; readonly assurance: 'software' };
 
 /** Options of {@link UserKey.attest}. */
@@ -77,8 +79,8 @@ export interface ChangeKeyPinOptions extends Omit<ReplacePinOptions, 'provider' 
 export interface UserKeyCryptoOptions extends LoadKeyOptions, Pick<CreateCryptoOptions, 'pin' | 'pinCacheMs'> {}
 
 /**
- * Opens a key in a TPM or in software. A TPM given by its address is opened at the first use and closed by
- * {@link UserKey.close}; an open `Tpm` stays the caller's to close.
+ * Opens a key in a TPM or in software. A TPM given by address is opened at the first use, and {@link UserKey.close}
+ * closes it. The caller closes an open `Tpm`.
  *
  * @throws KeyprovError `key-not-found`, `key-ambiguous`, `store-invalid`, `store-io`; TypeError for an unknown option,
  * or without record and store.
@@ -168,9 +170,9 @@ export class UserKey {
 
   /**
    * Signs data. Checks the signature with the public key of the record before it returns it.
-   * @throws KeyprovError `pin-required`, `key-invalid`, `no-tpm`, `tpm-identity-changed`; PinError `pin-wrong`, or if the
-   * PIN was not tried `pin-last-try`, `key-locked`; PinRefusedError for bytes that no PIN has; TpmError `tpm-lockout`;
-   * TypeError if data or PIN are not bytes.
+   * @throws KeyprovError `pin-required`, `key-invalid`, `no-tpm`, `tpm-identity-changed`; PinError `pin-wrong`, or if
+   * the PIN was not tried `pin-last-try`, `key-locked`; PinRefusedError for bytes that no PIN has; TpmError
+   * `tpm-lockout`; TypeError if data or PIN are not bytes.
    */
   async sign(options: SignOptions & PinTryOptions): Promise<Bytes> {
     const { data, hash = 'sha256', padding = 'pkcs1', format = 'der', pin } = options;
@@ -183,7 +185,7 @@ export class UserKey {
   }
 
   /**
-   * Loads the key to show that the TPM has it. Needs no PIN, and works in lockout.
+   * Loads the key, which proves that the TPM has it. Needs no PIN, and works in lockout.
    * @throws KeyprovError `no-tpm`; `tpm-identity-changed` if the key is in another TPM, or this one was cleared;
    * `key-invalid` if the record has the private part of another key.
    */

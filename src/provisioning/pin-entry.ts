@@ -10,7 +10,7 @@ import {
 } from '../policy/index.ts';
 import { askSecret, type SignalOptions } from '../signal.ts';
 
-/** Request for a PIN from the user. */
+/** A request to the user for a PIN. */
 export interface NewPinRequest {
   /** `enter`: a new PIN. `confirm`: the same again. */
   readonly step: 'enter' | 'confirm';
@@ -23,7 +23,7 @@ export interface NewPinRequest {
   readonly attempt: number;
 }
 
-/** Asks the user and returns the answer in UTF-8, which {@link enterNewPin} wipes. Rejects to give up. */
+/** Asks the user and returns the PIN in UTF-8, which {@link enterNewPin} wipes. Reject to give up. */
 export type NewPinPrompt = (request: NewPinRequest, options: SignalOptions) => Promise<Uint8Array>;
 
 /** Options of {@link enterNewPin}. */
@@ -37,7 +37,8 @@ export interface EnterPinOptions extends PinHistoryOptions {
 
 /**
  * Asks for a new PIN until policy allows it and the user has confirmed it. The caller wipes it.
- * @throws errors of the prompt; TypeError if it returns a PIN that was wiped; PinRefusedError after the last try; the reason of `signal`.
+ * @throws errors of the prompt; TypeError if it returns a PIN that was wiped; PinRefusedError after the last try; the
+ * reason of `signal`.
  */
 export async function enterNewPin(prompt: NewPinPrompt, options: EnterPinOptions): Promise<Bytes> {
   const { policy, history, pepper, signal, maxAttempts = 10 } = options;

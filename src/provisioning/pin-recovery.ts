@@ -18,11 +18,11 @@ import type { SignalOptions } from '../signal.ts';
 /** Options for setting up a PIN recovery. */
 export interface PinRecoverySetup {
   /**
-   * The recovery service's key, of 2048 bits or more. The caller gets it from a trusted source and gives it each time:
-   * a key in the record could belong to anyone who can write the record.
+   * The recovery service's key, with at least 2048 bits. Get it from a trusted source and pass it each time: a key in
+   * the record could come from anyone who can write the record.
    */
   readonly servicePublicKey: RsaPublicKey;
-  /** The user who may get the secret, as the service's tokens name the user: a UPN. */
+  /** The user who may get the secret: the UPN in the service's tokens. */
   readonly user: string;
 }
 
@@ -38,7 +38,8 @@ export interface PinRecovery {
 }
 
 /**
- * Request to the recovery service, sent with a fresh token that proves who asks. Nothing in it derives from the PIN.
+ * A request to the recovery service. Send it with a fresh token that proves who is asking. Nothing in it is derived
+ * from the PIN.
  */
 export interface PinRecoveryRequest {
   readonly user: string;

@@ -41,7 +41,7 @@ export type ProvisionEvent =
 
 /** Options of {@link makeKey}. */
 export interface MakeKeyOptions extends Omit<SelectionOptions, 'algorithm' | 'hasPin'> {
-  /** Applies in full: where the key may be, its algorithm, its attestation, and the rules for the PIN. */
+  /** All of it applies: where the key may be made, its algorithm, its attestation, and the rules for the PIN. */
   readonly policy: Policy;
   readonly sources: KeySources;
   /** UTF-8 bytes, wiped by the caller. Absent: a key without a PIN. */
@@ -78,7 +78,7 @@ export interface ProvisionKeyOptions extends MakeKeyOptions, Omit<KeyRequestOpti
 export interface ProvisionedKey extends MadeKey, KeyRequest {}
 
 /**
- * Makes a user key as policy demands, and reports what was tried. Sends and stores nothing.
+ * Makes a user key that meets the policy, and reports what was tried. Sends and stores nothing.
  *
  * @throws PinRefusedError if policy does not allow the PIN; SelectionError as `selectKeyProvider` does; PinError,
  * TpmError; TypeError if policy or sources are missing; the reason of `signal` if it aborted.
@@ -90,12 +90,12 @@ export async function makeKey(options: MakeKeyOptions): Promise<MadeKey> {
 }
 
 /**
- * Makes a user key as policy demands, has the TPM attest it over the challenge, and builds the registration request.
- * Sends and stores nothing: the result holds everything to keep.
+ * Makes a user key that meets the policy, has the TPM attest it over the challenge, and builds the registration
+ * request. Sends and stores nothing: the result has everything to keep.
  *
  * @throws as {@link makeKey} does; KeyprovError `attestation-unavailable` if policy requires attestation and it failed;
- * RangeError for a challenge that does not have 1 to 64 bytes; TypeError for an unknown option, or if challenge or
- * PIN are not bytes.
+ * RangeError for a challenge that does not have 1 to 64 bytes; TypeError for an unknown option, or if challenge or PIN
+ * are not bytes.
  *
  * @example
  * ```ts
@@ -143,10 +143,10 @@ export async function provisionFromStock(
 }
 
 /**
- * Builds the registration request of an existing key, attested over a fresh challenge. This shows that the key is still
- * there: another TPM, or this one after TPM2_Clear, does not load it.
+ * Builds the registration request for an existing key, attested over a fresh challenge. This proves that the key still
+ * exists: another TPM, or this one after TPM2_Clear, cannot load it.
  *
- * @throws KeyprovError `no-tpm` if the key is in a TPM and the sources name none; `tpm-identity-changed` or
+ * @throws KeyprovError `no-tpm` if the key is in a TPM and the sources have none; `tpm-identity-changed` or
  * `key-invalid` if the key does not belong to this TPM; else as {@link provisionKey}.
  */
 export async function requestForKey(

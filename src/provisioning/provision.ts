@@ -10,15 +10,16 @@ import { claimRun } from './run-journal.ts';
 import { RunSteps } from './run-steps.ts';
 
 /**
- * Gives a user a key: prerequisites, multi-factor authentication, PIN, key with attestation, registration, record. It
- * is safe to kill at any point: called again with the same user, device and store it continues, or starts over if
- * nothing had been sent.
+ * Provisions a key for a user: checks the prerequisites, has the user authenticate, asks for a PIN, makes and attests
+ * the key, registers it, and stores its record. The process may be killed at any point: called again with the same
+ * user, device and store, it continues, or starts over if nothing had been sent.
  *
  * @throws KeyprovError `key-exists` if the user has a key on this device; `run-active` while another process provisions
  * it; `mfa-…`, `token-invalid`, `pin-refused`; SelectionError, PinError and TpmError as `provisionKey` does;
  * ServiceError if the service refuses the key; `journal-invalid`, `store-…`; errors of the prompts; the reason of
  * `signal`. If the service may have the key by then, the journal stays and the next call continues; else nothing is
- * left; TypeError for an option that is unknown or of another kind, before the user is asked for anything, or if `prerequisites` returns anything else than its result.
+ * left; TypeError for an option that is unknown or of another kind, before the user is asked for anything, or if
+ * `prerequisites` returns anything else than its result.
  *
  * @example
  * ```ts

@@ -15,12 +15,12 @@ export interface ResetPinOptions extends ReplacePinOptions {
 
 /**
  * Replaces a forgotten PIN without a new key (Windows' EnablePinRecovery). The user proves their identity to the
- * recovery service, which returns the secret that opens the sealed PIN. The rest is a change of PIN like {@link
+ * recovery service, which returns the secret that opens the sealed PIN. After that, the PIN is changed as by {@link
  * changeUserPin}, including the history. The secret is used once: if `recovery` is given, the new PIN is sealed under
- * another one.
+ * another secret.
  *
- * The old PIN authorizes the change and is tried like any other: during `tpm-lockout` and `pin-last-try` the reset has
- * to wait too, before a new PIN is asked for.
+ * The old PIN authorizes the change and is tried like any PIN, so `tpm-lockout` and `pin-last-try` also delay a reset,
+ * before a new PIN is requested.
  *
  * @throws KeyprovError `recovery-unavailable` if no recovery was set up for the key's present PIN, or the secret does
  * not fit; else as {@link changeUserPin} does, and errors of `recover`.

@@ -9,9 +9,9 @@ import type { RegistrationRecord } from './registration-record.ts';
 import type { ProvisionOptions } from './run.ts';
 
 /**
- * Checks the answer of a registrar, which may be the caller's own, and returns it.
- * @throws ServiceError `service-answer` if it has no registration number (`kid`) of 1 to 256 printable characters (then it
- * is unknown whether the service has the key), or another user (`misplaced`).
+ * Checks the response of a registrar, which may be the caller's own, and returns it.
+ * @throws ServiceError `service-answer` if it has no registration number (`kid`) of 1 to 256 printable characters (then
+ * it is unknown whether the service has the key), or another user (`misplaced`).
  */
 export function checkAnswer(answer: RegistrationAnswer, user: string): RegistrationAnswer {
   const { kid, upn }: { readonly kid: unknown; readonly upn: unknown } = answer;

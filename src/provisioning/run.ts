@@ -30,21 +30,21 @@ export type RunEvent =
 export interface ProvisionOptions extends SignalOptions {
   /** User principal name. */
   readonly user: string;
-  /** GUID of the device. The token must name it. */
+  /** GUID of the device. The token must contain it. */
   readonly deviceId: string;
   /** Keeps the finished key, and the journal of the run until then. */
   readonly store: KeyStore;
   readonly policy: Policy;
   /** Where the key may be made. */
   readonly sources: KeySources;
-  /** Checks the prerequisites before anything is done; `skip`: the caller has checked them. */
+  /** A function that checks the prerequisites before anything else; `skip`: the caller has checked them. */
   readonly prerequisites: ((options: SignalOptions) => Promise<PrerequisiteResult>) | 'skip';
   readonly mfa: MfaPrompt;
   /** How long the authentication may take, how often it is tried, and which methods count. */
   readonly mfaOptions?: Pick<PassMfaOptions, 'methods' | 'timeoutMs' | 'maxAttempts' | 'mayRetry'> | undefined;
   /**
-   * Asks for the new PIN, after the authentication; or the PIN itself in UTF-8, judged before the authentication and
-   * wiped by the caller; `none`: a key without a PIN.
+   * A function that asks for the new PIN, after the authentication; or the PIN itself in UTF-8, which is checked before
+   * the authentication and which the caller wipes; `none`: a key without a PIN.
    */
   readonly pin: NewPinPrompt | Uint8Array | 'none';
   /** Lets the PIN be reset later without a new key. */
@@ -58,7 +58,7 @@ export interface ProvisionOptions extends SignalOptions {
   readonly enrolAk?: ProvisionKeyOptions['enrolAk'] | undefined;
   /** Keys made in advance. */
   readonly pool?: KeyPool | undefined;
-  /** Authorizations that the TPM needs; see also `hierarchyAuth` of `openTpm`. A pool has its own. */
+  /** Options for the TPM, such as authorizations; see also `hierarchyAuth` of `openTpm`. A pool has its own. */
   readonly tpmOptions?: ProvisionKeyOptions['tpmOptions'] | undefined;
   /** Allows a software key for a user whose last key was in a TPM. */
   readonly allowDowngrade?: boolean | undefined;
@@ -78,8 +78,8 @@ export interface FinishedRun extends RegisteredKey {
 }
 
 /**
- * Result of a run. Errors are thrown: before the request is sent they leave nothing behind; after that the journal
- * stays unless the service refused the key, and the next call continues.
+ * The result of a run. Failures are thrown. A failure before the request is sent leaves nothing behind. After that, the
+ * journal stays unless the service refused the key, and the next call continues.
  */
 export type ProvisionOutcome =
   /** The service and the store have the key. */
@@ -87,8 +87,8 @@ export type ProvisionOutcome =
   /** A prerequisite does not hold; nothing was done. */
   | { readonly status: 'blocked'; readonly prerequisites: PrerequisiteResult }
   /**
-   * It is unknown whether the service has the key, or the service cannot be reached now. The key waits in the journal:
-   * the next call with the same user and device continues, without another PIN.
+   * It is unknown whether the service has the key, or the service cannot be reached now. The key stays in the journal.
+   * The next call with the same user and device continues, without asking for a PIN again.
    */
   | {
       readonly status: 'pending';

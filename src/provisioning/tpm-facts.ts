@@ -6,9 +6,8 @@ import { readNature } from '../tpm/virtual.ts';
 import type { TpmFacts } from './windows/prerequisites.ts';
 
 /**
- * Reads from the TPM of these sources what `checkPrerequisites` needs to know about it. A TPM that this opens is
- * closed again.
- * @returns `none` if the machine has no TPM 2.0, or the sources name none.
+ * Reads from the sources' TPM what `checkPrerequisites` needs to know about it. Closes the TPM if it opened it.
+ * @returns `none` if the machine has no TPM 2.0, or the sources have none.
  * @throws the errors of `openTpm`, except `no-tpm`; like `Tpm.run`.
  *
  * @example

@@ -12,13 +12,13 @@ export interface UnregisterOptions extends SignalOptions {
 }
 
 /**
- * Unregisters a key at the service, then deletes it from the store, as {@link KeyStore.delete} does. If interrupted, call
- * it again.
+ * Unregisters a key at the service, then deletes it from the store, as {@link KeyStore.delete} does. If interrupted,
+ * call it again.
  *
  * @returns whether the service still had the key.
  * @throws KeyprovError `key-not-found`; `key-invalid` if the key is not registered; `service-untrusted` if it is
- * registered with another service, or the service names another key; `service-refused` if the service cannot unregister
- * keys; ServiceError, `store-…`.
+ * registered with another service, or the service's registration is for another key; `service-refused` if the service
+ * cannot unregister keys; ServiceError, `store-…`.
  */
 export async function unregisterKey(
   store: KeyStore,

@@ -25,19 +25,19 @@ export interface EnrolAttestationKeyOptions extends ServiceOptions {
   /** Base URL of the attestation CA; its `attest` and `secret` are below it. https, or http to a loopback address. */
   readonly url: string | URL;
   readonly ek: EndorsementKey;
-  /** Certificates of the endorsement key in DER, its own first. Absent: the authority must know the key. */
+  /** Certificates of the endorsement key in DER, its own first. Absent: the CA must know the key. */
   readonly ekCertificates?: readonly Uint8Array[] | undefined;
   readonly ak: AttestationKey;
 }
 
 /**
- * Has an attestation CA certify an attestation key, in smallstep's protocol: the authority encrypts a credential to the
+ * Has an attestation CA certify an attestation key, in smallstep's protocol: the CA encrypts a credential to the
  * endorsement key, and returning its secret proves that both keys are in one TPM.
  *
  * @returns X.509 certificates in DER, that of the attestation key first. Its chain is not verified: see `verifyChain`.
  * @throws TypeError for a URL without https, except for loopback addresses.
  * @throws KeyprovError with a `service-…` code: `service-refused` with the status, `service-answer` also for a
- * certificate of another key; `credential-invalid` if the authority's credential is not for these keys.
+ * certificate of another key; `credential-invalid` if the CA's credential is not for these keys.
  */
 export async function enrolAttestationKey(tpm: Tpm, options: EnrolAttestationKeyOptions): Promise<Bytes[]> {
   const { ek, ekCertificates, ak, signal } = options;

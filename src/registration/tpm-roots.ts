@@ -8,7 +8,7 @@ import type { SignalOptions } from '../signal.ts';
 import { listFiles, readInput } from '../storage/read-input.ts';
 import { decodeFileText, markedEncoding } from '../text.ts';
 
-/** An authority that certifies endorsement keys. */
+/** A CA that certifies endorsement keys. */
 export interface TpmAuthority {
   readonly certificate: Certificate;
   /** Whether it is self-signed, a root. */
@@ -25,7 +25,7 @@ export interface TpmRoots {
   readonly roots: readonly Certificate[];
   /** For `intermediates` of both. */
   readonly intermediates: readonly Certificate[];
-  /** All authorities, with their makers and files. */
+  /** All CAs, with their makers and files. */
   readonly authorities: readonly TpmAuthority[];
   /** Unusable contents of those files, with reasons. */
   readonly problems: readonly { readonly file: string; readonly detail: string }[];
@@ -35,12 +35,12 @@ export interface TpmRoots {
 const MOST_FILES = 10_000;
 
 /**
- * Reads the authorities of TPM makers: from a directory and its subdirectories, such as Microsoft's extracted package
+ * Reads the CAs of TPM makers: from a directory and its subdirectories, such as Microsoft's extracted package
  * TrustedTpm.cab, or from one file in PEM or DER. A self-signed certificate is a root: loading it means trusting it.
- * Reports and leaves out anything but certificates of authorities.
+ * Reports and leaves out anything but certificates of CAs.
  *
- * @throws KeyprovError `certificate-invalid` if there is no authority, the package is not extracted, or there are more
- * than 10,000 files; the reason of `signal`.
+ * @throws KeyprovError `certificate-invalid` if there is no CA certificate, the package is not extracted, or there are
+ * more than 10,000 files; the reason of `signal`.
  *
  * @example
  * ```ts
@@ -117,7 +117,7 @@ async function readAuthority(der: Bytes, file: string): Promise<TpmAuthority> {
   return { certificate, isRoot, maker: makerOf(certificate), file };
 }
 
-/** Each TPM maker, with words in the names of its authorities, in lower case. */
+/** Each TPM maker, with words in the names of its CAs, in lower case. */
 const MAKERS: readonly (readonly [maker: string, ...words: readonly string[]])[] = [
   ['AMD', 'advanced micro devices', 'amdtpm', 'amd '],
   ['Atmel', 'atmel'],
@@ -133,7 +133,7 @@ const MAKERS: readonly (readonly [maker: string, ...words: readonly string[]])[]
   ['STMicroelectronics', 'stmicroelectronics', 'stm tpm'],
 ];
 
-/** The maker that the name of the authority suggests, else that of its issuer. */
+/** The maker that the name of the CA suggests, else that of its issuer. */
 function makerOf({ subject, issuer }: Certificate): string | undefined {
   for (const name of [subject, issuer]) {
     const text = describeName(name).toLowerCase();

@@ -91,7 +91,7 @@ export function encodeAcmeDeviceAttest(object: TpmAttestationObject): string {
 }
 
 /**
- * Reads the payload of an answer to a `device-attest-01` challenge, without verifying it. Ignores members other than
+ * Reads the payload of a response to a `device-attest-01` challenge, without verifying it. Ignores members other than
  * `attObj`, as the draft says.
  *
  * @throws KeyprovError `request-invalid` for anything else, including a signature that is not a TPMT_SIGNATURE, or an
@@ -110,7 +110,9 @@ export function parseAcmeDeviceAttest(payload: string): TpmAttestationObject {
   return object;
 }
 
-/** The statement that an answer makes, for `verifyStatement`; `akPubArea` is the TPMT_PUBLIC of the attestation key. */
+/**
+ * The statement that a response makes, for `verifyStatement`; `akPubArea` is the TPMT_PUBLIC of the attestation key.
+ */
 export function statementFromAcmeDeviceAttest(
   { pubArea, certInfo, signature, certificates }: TpmAttestationObject,
   akPubArea: Uint8Array,

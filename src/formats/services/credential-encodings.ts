@@ -125,7 +125,7 @@ export function decodeGoAttestationCredential(json: unknown): Credential {
   return decodeJson('go-attestation credential', json, 'Credential', 'Secret');
 }
 
-/** The answer of smallstep's attestation CA to `attest`: base64 of both parts, each with its two length bytes. */
+/** The response of smallstep's attestation CA to `attest`: base64 of both parts, each with its two length bytes. */
 export interface SmallstepCredential {
   readonly credential: string;
   readonly secret: string;
@@ -151,7 +151,7 @@ export function encodeSmallstepCredential({ credentialBlob, encryptedSecret }: C
   };
 }
 
-/** Reads the answer of smallstep's attestation CA. @throws KeyprovError `credential-invalid` for anything else. */
+/** Reads the response of smallstep's attestation CA. @throws KeyprovError `credential-invalid` for anything else. */
 export function decodeSmallstepCredential(json: unknown): Credential {
   return decodeJson('smallstep credential', json, 'credential', 'secret');
 }

@@ -131,7 +131,7 @@ export function parseSmallstepAttest(json: unknown): ParsedSmallstepAttest {
 
 const ATTEST = 'smallstep attest';
 
-/** The body of `POST secret`: the secret of the credential from the answer to `attest`, in base64. */
+/** The body of `POST secret`: the secret of the credential from the response to `attest`, in base64. */
 export interface SmallstepSecretRequest {
   readonly secret: string;
 }
@@ -160,13 +160,13 @@ export function parseSmallstepSecret(json: unknown): Bytes {
   return JsonMembers.parse('smallstep secret', json, requestInvalid, ['secret']).base64('secret');
 }
 
-/** The answer to `POST secret`: certificates in base64. */
+/** The response to `POST secret`: certificates in base64. */
 export interface SmallstepChain {
   readonly chain: readonly string[];
 }
 
 /**
- * Builds the answer to `POST secret` from X.509 certificates in DER, that of the attestation key first.
+ * Builds the response to `POST secret` from X.509 certificates in DER, that of the attestation key first.
  *
  * @example
  * ```ts
@@ -182,7 +182,7 @@ export function buildSmallstepChain(certificates: readonly Uint8Array[]): Smalls
 }
 
 /**
- * Reads the answer to `POST secret`: X.509 certificates in DER, unparsed, that of the attestation key first.
+ * Reads the response to `POST secret`: X.509 certificates in DER, unparsed, that of the attestation key first.
  * @throws KeyprovError `request-invalid` for anything else.
  */
 export function parseSmallstepChain(json: unknown): Bytes[] {

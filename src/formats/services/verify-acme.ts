@@ -20,7 +20,7 @@ import type { DeviceName } from './acme-identifier.ts';
 
 /** Trust and expectations of {@link verifyAcmeDeviceAttest}. */
 export interface VerifyAcmeOptions extends Omit<VerifyEvidenceOptions, 'challenge'> {
-  /** The token of the challenge, issued for this answer only. */
+  /** The token of the challenge, issued for this response only. */
   readonly token: string;
   /** The account key, which signs the requests of the answering account. */
   readonly accountKey: PublicKey;
@@ -45,9 +45,9 @@ export type AcmeResult =
   | { readonly ok: false; readonly findings: readonly Finding<AcmeCheck>[] };
 
 /**
- * Verifies the answer to a `device-attest-01` challenge: WebAuthn's rules for the attestation key's certificate (Level
- * 3, 8.3.1), the name of the device, and, by `verifyEvidence`, that the key is in a TPM and was certified for this
- * token and account. Runs all checks, each with a finding. No answer makes it throw.
+ * Verifies the response to a `device-attest-01` challenge: WebAuthn's rules for the attestation key's certificate
+ * (Level 3, 8.3.1), the name of the device, and, by `verifyEvidence`, that the key is in a TPM and was certified for
+ * this token and account. Runs all checks, each with a finding. No answer makes it throw.
  *
  * @throws TypeError for arguments of another kind or an unknown `minTier`; KeyprovError `certificate-invalid` for an
  * unreadable root.

@@ -21,7 +21,7 @@ export interface IdevidContent {
   readonly hashAlgoId: ContentHash;
   readonly prodModel: string;
   readonly prodSerial: string;
-  /** Data for the authority, in the maker's own form. */
+  /** Data for the CA, in the maker's own form. */
   readonly prodCaData: Uint8Array;
   readonly bootEvntLog: Uint8Array;
   /** The EK certificate in DER. */

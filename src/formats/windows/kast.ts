@@ -86,8 +86,8 @@ export interface BuildKastOptions {
   /** The claim of NCryptCreateClaim: NCRYPT_CLAIM_AUTHORITY_AND_SUBJECT or NCRYPT_CLAIM_SUBJECT_ONLY. */
   readonly claim: 'authority-and-subject' | 'subject-only';
   /**
-   * The content of the key's TPM2B_PRIVATE, as Windows sends it. Empty: it is left out, which MS-WCCE allows, since the key
-   * blob is "CSP-specific" (2.2.2.5), and so is its verification (3.2.2.6.2.1.2.5, step 4).
+   * The content of the key's TPM2B_PRIVATE, as Windows sends it. Empty: it is left out, which MS-WCCE allows, since the
+   * key blob is "CSP-specific" (2.2.2.5), and so is its verification (3.2.2.6.2.1.2.5, step 4).
    */
   readonly privateArea: Uint8Array;
   /** Whether use of the key needs an authorization value, such as a PIN. */
@@ -96,7 +96,7 @@ export interface BuildKastOptions {
 
 /**
  * Builds the KAST of a statement. The key must have the Windows Hello policy or none, the attestation key must sign
- * with RSASSA, and a claim with the authority needs the statement's `akCreation`.
+ * with RSASSA, and a claim with the CA needs the statement's `akCreation`.
  *
  * @throws KeyprovError `request-invalid` for a statement that a KAST cannot hold.
  *

@@ -7,7 +7,7 @@ import { type Attribute, findAttribute } from '../x509/attributes.ts';
 import { buildEnvelope, type Envelope, type EnvelopeOptions, parseEnvelope } from '../x509/enveloped-data.ts';
 import { inRequest, requestInvalid } from '../x509/in-request.ts';
 
-/** OIDs of the attributes of a request with key attestation, and of the answer to it. MS-WCCE 2.2.2.7, 2.2.2.8.1. */
+/** OIDs of the attributes of a request with key attestation, and of the response to it. MS-WCCE 2.2.2.7, 2.2.2.8.1. */
 export const ENROLL = {
   EK_INFO: '1.3.6.1.4.1.311.21.23',
   /** The OID of wincrypt.h of the Windows SDK, and of requests of Windows. There .33 has another meaning. */
@@ -105,7 +105,7 @@ export interface WcceRequestOptions extends EnvelopeOptions {
   /** A KeyAttestationStatement ("KAST"): a claim of authority and subject with `ek`, of the subject only with `aik`. */
   readonly kast: Uint8Array;
   /**
-   * How the authority recognizes the TPM: by the endorsement key, which it challenges, or the certified attestation
+   * How the CA recognizes the TPM: by the endorsement key, which it challenges, or the certified attestation
    * key.
    */
   readonly keyInfo: { readonly ek: EndorsementKeyInfo } | { readonly aik: AttestationKeyInfo };
@@ -147,7 +147,7 @@ export function buildWcceAttributes(options: WcceRequestOptions): Attribute[] {
   ];
 }
 
-/** An authority's answer to a request with an endorsement key. MS-WCCE 2.2.2.8.1. */
+/** A CA's answer to a request with an endorsement key. MS-WCCE 2.2.2.8.1. */
 export interface WcceChallenge {
   /** The SHA-1 of its exchange certificate. */
   readonly exchangeCertificateHash: Uint8Array;
@@ -158,7 +158,7 @@ export interface WcceChallenge {
 }
 
 /**
- * Builds the attributes of the answer.
+ * Builds the attributes of the response.
  * @throws TypeError if `encryptionAlgorithm` is not an object identifier.
  *
  * @example
@@ -187,7 +187,7 @@ export function buildWcceChallenge({
 /** The SHA-1 that names an exchange certificate. */
 export const computeExchangeCertificateHash = (certificate: Uint8Array): Bytes => digest('sha1', certificate);
 
-/** The attributes of a request or an answer. A part is present if its attribute is. */
+/** The attributes of a request or a response. A part is present if its attribute is. */
 export interface WcceAttributes extends Partial<WcceChallenge> {
   /** The KeyAttestationStatement, for `decodeKast`. */
   readonly kast?: Bytes;

@@ -16,7 +16,7 @@ export interface NgcAssertion {
   readonly issuedAt: number;
   /** `exp`, in seconds since 1970. */
   readonly expires: number;
-  /** `request_nonce`: the Nonce of the service's answer to `grant_type=srv_challenge`. */
+  /** `request_nonce`: the Nonce of the service's response to `grant_type=srv_challenge`. */
   readonly nonce: string;
   /** Default `openid aza ugs`. */
   readonly scope?: string;

@@ -5,9 +5,9 @@ import { checkSize, LIMIT } from '../../limits.ts';
 import { decodeSizedCredential, encodeSizedCredential } from '../services/credential-encodings.ts';
 import { littleEndian32s } from '../tcg/counted-parts.ts';
 
-/** A certification authority's challenge for a Windows attestation key. */
+/** A CA's challenge for a Windows attestation key. */
 export interface TachChallenge extends Credential {
-  /** Bytes of the authority or the provider after the credential; empty if there are none. */
+  /** Bytes of the CA or the provider after the credential; empty if there are none. */
   readonly aikOpaque: Uint8Array;
 }
 
@@ -16,7 +16,7 @@ const HEADER_SIZE = 24;
 
 /**
  * The content of the attestation challenge (szOID_ENROLL_ATTESTATION_CHALLENGE) as one open-source certification
- * authority writes it. MS-WCCE does not define it, so this layout has a single source: `TACH`, then UINT32s, little
+ * CA writes it. MS-WCCE does not define it, so this layout has a single source: `TACH`, then UINT32s, little
  * endian: 1, 2 (1 without aikOpaque), 24, size of the credential, size of aikOpaque; then both.
  *
  * @example

@@ -208,7 +208,7 @@ function parseRecipient(node: DerNode): EnvelopeRecipient {
 }
 
 /**
- * Decrypts an envelope, as an authority does in its tests.
+ * Decrypts an envelope, as a CA does in its tests.
  * @param contentKey The content key, decrypted with the recipient's private key.
  * @throws KeyprovError `request-invalid` for an unsupported cipher, a key of a wrong size, or a failed decryption.
  */

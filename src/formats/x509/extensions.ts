@@ -39,7 +39,7 @@ export const subjectAltName = (names: readonly AlternativeName[], critical: bool
   value: encodeAlternativeNames(names),
 });
 
-/** basicConstraints of a subject that is not an authority. Critical. RFC 5280, 4.2.1.9. */
+/** basicConstraints of a subject that is not a CA. Critical. RFC 5280, 4.2.1.9. */
 export const noAuthority = (): Extension => ({
   oid: EXTENSION.BASIC_CONSTRAINTS,
   critical: true,

@@ -24,7 +24,7 @@ export interface CertificateContent {
   readonly hash?: SigningHash | undefined;
 }
 
-/** An authority: its signing key, and its own certificate in DER. */
+/** A CA: its signing key, and its own certificate in DER. */
 export interface CertificateAuthority {
   readonly key: SigningKey;
   readonly certificate: Uint8Array;
@@ -66,9 +66,9 @@ export async function issueCertificate(content: CertificateContent, key: Signing
 }
 
 /**
- * Issues a certificate under an authority. Its issuer is the authority's subject. Its authorityKeyIdentifier is the
- * authority's subjectKeyIdentifier, or computed from the authority's key if it has none. RFC 5280, 4.2.1.1. Throws as
- * {@link issueCertificate} does, and KeyprovError `request-invalid` if the authority's certificate is not one.
+ * Issues a certificate under a CA. Its issuer is the CA's subject. Its authorityKeyIdentifier is the
+ * CA's subjectKeyIdentifier, or computed from the CA's key if it has none. RFC 5280, 4.2.1.1. Throws as
+ * {@link issueCertificate} does, and KeyprovError `request-invalid` if the CA's certificate is not one.
  */
 export async function issueUnder(
   { key, certificate }: CertificateAuthority,
@@ -83,7 +83,7 @@ export async function issueUnder(
   return await issueCertificate({ ...content, issuer: subject.der, extensions: all }, key);
 }
 
-/** subjectKeyIdentifier, for the certificate of an authority. RFC 5280, 4.2.1.2. */
+/** subjectKeyIdentifier, for the certificate of a CA. RFC 5280, 4.2.1.2. */
 export const subjectKeyId = (publicKey: PublicKey): Extension => ({
   oid: EXTENSION.SUBJECT_KEY_ID,
   value: derOctets(keyIdentifier(DerNode.strict(encodeSpki(publicKey), 'public key'))),

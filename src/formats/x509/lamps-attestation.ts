@@ -156,7 +156,7 @@ export function withoutSize(bytes: Bytes): Bytes {
 }
 
 /**
- * Builds the attribute for a statement, with the certificates of its attestation key. The authority chooses the
+ * Builds the attribute for a statement, with the certificates of its attestation key. The CA chooses the
  * challenge with which the key was certified.
  *
  * @param signature Form of the signature: `bare` (default), as in the published samples, or `tpmt`.

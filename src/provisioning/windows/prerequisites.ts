@@ -41,7 +41,7 @@ export interface PrerequisiteFinding extends Finding<PrerequisiteId> {
 
 /** Result of all checks. */
 export interface PrerequisiteResult {
-  /** In Windows' words; `WillProvision` only if every finding is `pass` or `skipped`. */
+  /** As Windows words it; `WillProvision` only if every finding is `pass` or `skipped`. */
   readonly result: 'WillProvision' | 'WillNotProvision';
   /** One per prerequisite, in the order of {@link PrerequisiteId}. */
   readonly findings: readonly PrerequisiteFinding[];
@@ -66,11 +66,11 @@ export interface TpmFacts {
 
 /** Options of {@link checkPrerequisites}. */
 export interface PrerequisiteOptions {
-  /** Where keys may live. Absent: the system's report on its own hardware policy counts. */
+  /** Where keys may be made. Absent: the system's report about its own hardware policy applies. */
   readonly policy?: (Pick<Policy, 'hardware' | 'virtualTpm'> & Partial<Pick<Policy, 'attestation'>>) | undefined;
   /** The TPM, or `none`. Absent: unknown. */
   readonly tpm?: TpmFacts | 'none' | undefined;
-  /** Settings of Windows Hello for Business. If one is absent, the system's report counts. */
+  /** Settings of Windows Hello for Business. For an absent setting, the system's report applies. */
   readonly settings?:
     | Partial<
         Pick<
@@ -82,13 +82,16 @@ export interface PrerequisiteOptions {
         >
       >
     | undefined;
-  /** The caller provisions in place of the system, so the system's own provisioning may be switched off. */
+  /** The caller takes over provisioning, so the system's own provisioning may be switched off. */
   readonly takesOver?: boolean | undefined;
   /** Operation to check for. For a change or reset the user may already have a PIN. Default `provisioning`. */
   readonly operation?: 'provisioning' | 'pin-change' | 'pin-reset' | undefined;
   /** Acceptable join states. Default: `entra-hybrid` only. */
   readonly joinStates?: readonly JoinState[] | undefined;
-  /** Checks that need not be made here, and why. If no probe has the fact, such a check is `skipped` instead of `unknown`. */
+  /**
+   * Checks that need not be made here, and why. If no probe has the fact, such a check is `skipped` instead of
+   * `unknown`.
+   */
   readonly optional?: Readonly<Partial<Record<PrerequisiteId, string>>> | undefined;
 }
 

@@ -98,8 +98,8 @@ const REPORTED: Readonly<Partial<Record<ErrorCode, number>>> = {
 };
 
 /**
- * The error that Windows would report for an error of this library, or for an abort (as cancelled by the user);
- * undefined if it has none. The `windowsCode` of an error, if present, is more exact than its `code`.
+ * Returns the error that Windows would report for an error of this library, or for an abort (canceled by the user);
+ * undefined if there is none. Uses an error's `windowsCode`, if present, because it is more exact than `code`.
  */
 export function windowsErrorOf(error: unknown): WindowsError | undefined {
   if (error instanceof Error && error.name === 'AbortError') return findWindowsError(0x80090036);

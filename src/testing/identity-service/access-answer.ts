@@ -18,7 +18,7 @@ export interface SignedIn {
   readonly clientId: string | undefined;
 }
 
-/** The answer with an access token. RFC 6749, 5.1, in the form of Entra ID's version 1. */
+/** The response with an access token. RFC 6749, 5.1, in the form of Entra ID's version 1. */
 export async function accessAnswer(context: ServiceContext, signedIn: SignedIn): Promise<RouteAnswer> {
   const { user, amr, authTime, device, clientId } = signedIn;
   const audience = audienceOf(context, signedIn.resource);
@@ -53,7 +53,7 @@ const REFRESH_AUDIENCE = 'urn:keyprov:refresh';
 const REFRESH_LIFETIME_S = 14 * 86_400;
 
 /**
- * The answer to a sign-in with a key, including a refresh token of the device. MS-OAPXBC 3.2.5.1.2.2, without session
+ * The response to a sign-in with a key, including a refresh token of the device. MS-OAPXBC 3.2.5.1.2.2, without session
  * key.
  */
 export async function primaryAnswer(context: ServiceContext, signedIn: SignedIn): Promise<RouteAnswer> {

@@ -24,7 +24,7 @@ export interface ServiceAuthority {
   readonly tokenKey: KeyObject;
   /** The listener's key and certificate, as PEM. */
   readonly tls: { readonly key: string; readonly cert: string };
-  /** The `pctx` of an answer. MS-KPP 3.1.5.1.1.2. */
+  /** The `pctx` of a response. MS-KPP 3.1.5.1.1.2. */
   providerContext(domainController: string): Promise<string>;
 }
 
@@ -53,7 +53,7 @@ export async function openAuthority(state: KeptSettings): Promise<ServiceAuthori
     const { notBefore, notAfter } = validFor(10);
     const extensions = [
       { oid: EXTENSION.BASIC_CONSTRAINTS, critical: true, value: derSequence(DER_TRUE) },
-      // digitalSignature, keyCertSign and cRLSign: the authority signs pctx too.
+      // digitalSignature, keyCertSign and cRLSign: the CA signs pctx too.
       { oid: EXTENSION.KEY_USAGE, critical: true, value: derValue(TAG.BIT_STRING, new Uint8Array([1, 0x86])) },
       subjectKeyId(key.publicKey),
     ];

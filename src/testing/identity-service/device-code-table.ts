@@ -41,7 +41,7 @@ export class DeviceCodeTable {
     return row && read(row);
   }
 
-  /** Stores the user's first answer. False if there is no such code, or it has an answer. */
+  /** Stores the user's first answer. False if there is no such code, or it already has an answer. */
   answer(userCode: string, approved: boolean, time: Date): boolean {
     const sql = 'UPDATE device_code SET approved = ?, answered = ? WHERE user_code = ? AND answered IS NULL';
     return this.#database.run(sql, Number(approved), time.getTime(), userCode) > 0;

@@ -2,7 +2,7 @@ import type { RouteAnswer, RouteRequest } from './http.ts';
 import { headerOf } from './http.ts';
 import { REGISTRATION_RESOURCE, type ServiceContext } from './service-context.ts';
 
-/** `GET /{tenant}/Discover`: the answer of Entra ID. */
+/** `GET /{tenant}/Discover`: the response of Entra ID. */
 export function discoverEntra(context: ServiceContext, { url, params }: RouteRequest): RouteAnswer {
   if (!url.searchParams.has('api-version')) return wrongVersion();
   const { tenantId } = context;
@@ -29,7 +29,7 @@ export function discoverEntra(context: ServiceContext, { url, params }: RouteReq
   };
 }
 
-/** `GET /enrollmentserver/contract`: the answer of AD FS. MS-DVRD 3.1.5.1; only version 1.2 has keys. */
+/** `GET /enrollmentserver/contract`: the response of AD FS. MS-DVRD 3.1.5.1; only version 1.2 has keys. */
 export function discoverAdfs(context: ServiceContext, request: RouteRequest): RouteAnswer {
   const version = request.url.searchParams.get('api-version');
   if (version !== '1.0' && version !== '1.2') return wrongVersion();

@@ -17,14 +17,14 @@ function clientRequestId(request: RouteRequest): string | undefined {
   return id !== undefined && GUID.test(id) ? id : undefined;
 }
 
-/** The headers of each answer: `client-request-id` if the client asks for it. MS-KPP 2.2.1. */
+/** The headers of each response: `client-request-id` if the client asks for it. MS-KPP 2.2.1. */
 export function echoHeaders(request: RouteRequest): Record<string, string> {
   const id = clientRequestId(request);
   const isWanted = headerOf(request, 'return-client-request-id')?.toLowerCase() === 'true';
   return id !== undefined && isWanted ? { 'client-request-id': id } : {};
 }
 
-/** The answer of a refusal, with ErrorDetails. MS-KPP 2.2.3.1. */
+/** The response of a refusal, with ErrorDetails. MS-KPP 2.2.3.1. */
 export function errorDetails(
   request: RouteRequest,
   { status, code, message }: RegistrationProblem,

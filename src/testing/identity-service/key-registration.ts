@@ -38,7 +38,7 @@ export async function handleKeyRegistration(context: ServiceContext, request: Ro
   }
 }
 
-/** Ends a registration with an answer. */
+/** Ends a registration with a response. */
 class Refusal extends Error implements RegistrationProblem {
   readonly status: 400 | 401;
   readonly code: string;
@@ -100,7 +100,7 @@ interface Owner {
 }
 
 /**
- * Finds or adds the key. The same key of the same user and device is one. Its request comes again if an answer was
+ * Finds or adds the key. The same key of the same user and device is one. Its request comes again if a response was
  * lost; the nonce is used up by then.
  */
 async function findOrAdd(context: ServiceContext, registration: KeyRegistration, owner: Owner): Promise<ServiceKey> {
