@@ -131,14 +131,14 @@ describe.skipIf(lacks('bash'))('completion in bash', () => {
     }
   });
 
-  it('offers the keys and users of the store, and asks neither a TPM nor the user', () => {
+  it('offers the keys and users in the store without asking a TPM or the user', () => {
     expect(complete('keyprov sign --store store --key ')).toEqual(ids);
     expect(complete('keyprov sign --store=store --key ngc')).toEqual(ids);
     expect(complete('keyprov status --store store --user ad')).toEqual(['ada@contoso.test']);
     expect(complete('keyprov status --store nowhere --user ad')).toEqual([]);
   });
 
-  it('goes on within a name that bash takes for several words', () => {
+  it('continues within a name that bash splits into several words', () => {
     expect(complete('keyprov status --store store --user ada@con', 'ada', '@', 'con')).toEqual(['contoso.test']);
     expect(complete('keyprov status --store store --user ada@', 'ada', '@')).toEqual(['contoso.test']);
     expect(complete('keyprov create --hardware=r', '--hardware', '=', 'r')).toEqual(['required']);

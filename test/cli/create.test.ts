@@ -94,7 +94,7 @@ describe.skipIf(missing)('keyprov create with a TPM', () => {
     });
   });
 
-  it('keeps the key in the store where no directory is named, with its request nowhere', async () => {
+  it('keeps the key in the store, and its request nowhere, if no directory is given', async () => {
     using directory = temporaryDirectory();
     const store = join(directory.path, 'store');
     const args = ['create', '--tpm', `libtpms:${directory.path}/tpm`, '--algorithm', 'p-256', '--store', store];
@@ -135,7 +135,7 @@ describe.skipIf(missing)('keyprov create with a TPM', () => {
     expect(await commands.onlyJson(sign)).toMatchObject({ status: 0 });
   });
 
-  it('prints one object with --json, with what the record says and where the files are', async () => {
+  it('prints one object with --json, with the contents of the record and the paths of the files', async () => {
     using directory = temporaryDirectory();
     const out = join(directory.path, 'out');
     const args = ['create', '--tpm', `libtpms:${directory.path}/tpm`, '--algorithm', 'p-256', '--out', out];
@@ -152,7 +152,7 @@ describe.skipIf(missing)('keyprov create with a TPM', () => {
     expect(parseKeyRegistration(text(out, 'request.json'), 'attested')).toMatchObject({ profile: 'attested' });
   });
 
-  it('says which random challenge it took, and what becomes of a TPM in memory', async () => {
+  it('prints its random challenge, and the fate of a TPM in memory', async () => {
     using directory = temporaryDirectory();
     const args = ['create', '--tpm', 'libtpms', '--algorithm', 'p-384', '--out', join(directory.path, 'out')];
     const { status, stderr } = await commands.run(args);
@@ -164,7 +164,7 @@ describe.skipIf(missing)('keyprov create with a TPM', () => {
     expect(stderr).not.toContain('\x1b');
   });
 
-  it('takes the address from KEYPROV_TPM, unless --tpm says otherwise', async () => {
+  it('uses the address in KEYPROV_TPM unless --tpm is given', async () => {
     using directory = temporaryDirectory();
     const env = { KEYPROV_TPM: `libtpms:${directory.path}/tpm` };
     const made = (...args: string[]) =>
@@ -179,7 +179,7 @@ describe.skipIf(missing)('keyprov create with a TPM', () => {
     });
   });
 
-  it('does as the policy file says, and warns of what an option overrides', async () => {
+  it('follows the policy file, and warns if an option overrides it', async () => {
     using directory = temporaryDirectory();
     const policy = join(directory.path, 'policy.json');
     writeFileSync(policy, '{"hardware": "required", "allowedAlgorithms": ["p-384", "p-256"], "attestation": "none"}');
@@ -195,7 +195,7 @@ describe.skipIf(missing)('keyprov create with a TPM', () => {
     });
   });
 
-  it('leaves the statement out where the policy wants none, and says why', async () => {
+  it('leaves out the statement if policy forbids it, and says why', async () => {
     using directory = temporaryDirectory();
     const out = join(directory.path, 'out');
     const { status, stdout } = await commands.run([
@@ -213,7 +213,7 @@ describe.skipIf(missing)('keyprov create with a TPM', () => {
     expect(stdout).toContain('request      profile strict, contains no attestation: policy turns attestation off\n');
   });
 
-  it('makes the key in software where the policy allows that and the TPM will not do, and says so', async () => {
+  it('makes the key in software if policy allows it and the TPM is unsuitable, and says so', async () => {
     using directory = temporaryDirectory();
     const args = ['create', '--tpm', 'libtpms', '--virtual-tpm', 'refuse', '--out', join(directory.path, 'out')];
     const { status, json } = await commands.onlyJson(args);
@@ -230,7 +230,7 @@ describe.skipIf(missing)('keyprov create with a TPM', () => {
     expect(json).not.toHaveProperty('tpm');
   });
 
-  it('refuses a virtual TPM where told to, and leaves nothing', async () => {
+  it('refuses a virtual TPM on request, and leaves nothing', async () => {
     using directory = temporaryDirectory();
     const out = join(directory.path, 'new', 'out');
     const args = ['create', '--tpm', 'libtpms', '--hardware', 'required', '--virtual-tpm', 'refuse', '--out', out];
@@ -355,7 +355,7 @@ describe.skipIf(missing)('keyprov create with a TPM', () => {
 });
 
 describe('keyprov change-pin', () => {
-  it('judges a new PIN that is there before it tries the one that the key has', async () => {
+  it('checks a given new PIN before it tries the current one', async () => {
     using directory = temporaryDirectory();
     const out = join(directory.path, 'out');
     const made = await commands.run(['create', '--tpm', 'none', '--out', out, '--pin-file', pinFile(directory.path)]);
@@ -381,7 +381,7 @@ describe('keyprov change-pin', () => {
 });
 
 describe('keyprov create in software', () => {
-  it('says that the key has no PIN where there are rules for one, and that its user has a key already', async () => {
+  it('says that the key has no PIN although there are PIN rules, and that its user already has a key', async () => {
     using directory = temporaryDirectory();
     const args = ['create', '--tpm', 'none', '--user', 'ada', '--store', join(directory.path, 'store')];
     const env = { KEYPROV_POLICY_PIN_MIN_LENGTH: '6' };
@@ -462,7 +462,7 @@ describe('keyprov create in software', () => {
     for (const content of contents(out)) expect(content).not.toContain('941027');
   });
 
-  it('makes no key in software where the TPM is only out of use, unless that is asked for', async () => {
+  it('makes no key in software if the TPM is only temporarily unusable, unless the user asks for it', async () => {
     using directory = temporaryDirectory();
     const args = ['create', '--tpm', 'swtpm:unix:/nowhere', '--out', join(directory.path, 'out')];
     const { status, json } = await commands.onlyJson(args);

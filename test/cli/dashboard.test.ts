@@ -54,7 +54,7 @@ async function dashboard(args: readonly string[], env: Readonly<Record<string, s
 }
 
 describe('keyprov dashboard', () => {
-  it('shows what there is where there is nothing, and makes nothing', async () => {
+  it('shows an empty store, and makes nothing', async () => {
     const { page, child, ended } = await dashboard(['--tpm', 'none']);
     const sections = await page.stateThat(sectionsOf);
     expect(Object.keys(sections)).toEqual(['keys', 'runs', 'errors', 'prerequisites', 'machine', 'policy']);
@@ -66,7 +66,7 @@ describe('keyprov dashboard', () => {
     expect(existsSync(store())).toBe(false);
   });
 
-  it('says which prerequisites do not hold, with remedies, and which source of a setting won', async () => {
+  it('shows failed prerequisites with remedies, and the winning source of each setting', async () => {
     writeFileSync(path('policy.json'), '{"hardware":"required","pin":{"minLength":9}}');
     const { page } = await dashboard(
       ['--tpm', 'none', '--policy', path('policy.json'), '--user', 'ada@contoso.test'].concat(
@@ -86,7 +86,7 @@ describe('keyprov dashboard', () => {
   });
 
   it.skipIf(missing)(
-    'shows keys as they become, holds no secret, and changes neither store nor count of tries',
+    'shows keys as they are made, contains no secret, and changes neither the store nor the count of tries',
     async () => {
       writeFileSync(path('pin'), `${PIN}\n`, { mode: 0o600 });
       writeFileSync(path('wrong'), '482915-Xq\n', { mode: 0o600 });
@@ -129,7 +129,7 @@ describe('keyprov dashboard', () => {
     },
   );
 
-  it.skipIf(missing)('shows what the policy does not allow, and what is damaged, with code and remedy', async () => {
+  it.skipIf(missing)('shows violations of policy, and damage, with code and remedy', async () => {
     const made = await commands.run(['create', '--store', store(), '--no-pin', '--hardware', 'discouraged']);
     expect([made.status, made.stderr]).toEqual([2, expect.stringContaining('--no-pin')]);
     expect((await commands.run(['create', '--store', store(), '--hardware', 'discouraged'])).status).toBe(0);

@@ -69,7 +69,7 @@ describe.skipIf(missing)('keyprov provision --demo', () => {
     expect(existsSync(out)).toBe(false);
   });
 
-  it('goes the whole way, and leaves what other commands can look at', () => {
+  it('does the complete run, and leaves files for other commands', () => {
     using directory = temporaryDirectory();
     const out = join(directory.path, 'demo');
     const { status, stdout, stderr } = keyprov(['provision', '--demo', '--out', out]);

@@ -43,7 +43,7 @@ describe('keyprov doctor', () => {
     ['none', 'software'],
     ['device:/nowhere', 'virtual'],
     ['chip', 'virtual'],
-  ])('ends with a command that works, and makes the key where it says: KEYPROV_TPM=%s', (named, assurance) => {
+  ])('ends with a working command that makes the key in the named TPM: KEYPROV_TPM=%s', (named, assurance) => {
     // A machine with its own TPM has another one.
     if (Object(doctor().of('this machine')).status === 'ok') return;
     using directory = temporaryDirectory();
@@ -64,7 +64,7 @@ describe('keyprov doctor', () => {
     expect(tpms).toContain('libtpms');
   });
 
-  it('says what to install and fails where there is no TPM at all', () => {
+  it('says what to install, and fails, if there is no TPM at all', () => {
     using directory = temporaryDirectory();
     const env = {
       KEYPROV_LIBTPMS: '/nowhere/libtpms.so',
@@ -93,7 +93,7 @@ describe('keyprov doctor', () => {
     );
   });
 
-  it('says when a variable of the policy is misspelt, which is no failure', () => {
+  it('reports a misspelt policy variable, which is not a failure', () => {
     const { KEYPROV_POLICY_HARDWEAR, ...plain } = { KEYPROV_POLICY_HARDWEAR: 'required' };
     const before = doctor({ env: plain });
     const { status, of } = doctor({ env: { KEYPROV_POLICY_HARDWEAR } });
@@ -144,7 +144,7 @@ describe('keyprov doctor', () => {
     ['chip', /^'chip' is not the address of a TPM/],
     ['swtpm:unix:/nowhere/tpm', /^swtpm:unix:\/nowhere\/tpm: /],
     ['device:/nowhere', /^device:\/nowhere: there is no such device/],
-  ])('tells what is wrong with KEYPROV_TPM=%s', (value, detail) => {
+  ])('explains the problem with KEYPROV_TPM=%s', (value, detail) => {
     expect(doctor({ env: { KEYPROV_TPM: value } }).of('KEYPROV_TPM')).toMatchObject({
       status: 'problem',
       detail: expect.stringMatching(detail),
@@ -166,7 +166,7 @@ describe('keyprov doctor', () => {
   });
 
   it.skipIf(!isRoot || checkoutIsClosed() || missing)(
-    'tells what an ordinary user may not look at from what is missing',
+    'distinguishes what an ordinary user may not read from what is missing',
     () => {
       using directory = temporaryDirectory();
       chmodSync(directory.path, 0o700);

@@ -41,7 +41,7 @@ beforeAll(async () => {
   otherRoots = file('other.pem', encodePem('CERTIFICATE', (await createTestAuthority()).root));
 });
 
-describe.skipIf(missing)('a TPM that holds the certificate of its endorsement key', () => {
+describe.skipIf(missing)('a TPM that contains its endorsement key certificate', () => {
   const address = `libtpms:${path('tpm')}`;
   const tpm = (...args: string[]) => commands.onlyJson(['tpm', '--tpm', address, ...args]);
   let certificate: Uint8Array;
@@ -95,7 +95,7 @@ describe.skipIf(missing)('a TPM that holds the certificate of its endorsement ke
     expect(Object(json).verified).toBe(undefined);
   });
 
-  it('is not verified with the roots of another maker, nor by a certificate of another key', async () => {
+  it("is not verified with another maker's roots or another key's certificate", async () => {
     const other = await commands.run(['tpm', '--tpm', address, '--ek-roots', otherRoots]);
     expect(other.status).toBe(8);
     expect(other.stdout).toMatch(/\nNOT verified: \d+ of \d+ checks passed\nfail {5}chain\/path: /);
@@ -170,7 +170,7 @@ describe.skipIf(missing)('a TPM that holds the certificate of its endorsement ke
     expect(await tpm(...args)).toMatchObject({ status: 2, json: { error: { code: 'usage', problems } } });
   });
 
-  it('warns of what is no authority among the roots, and refuses files without any', async () => {
+  it('warns about roots that are not CA certificates, and refuses files without any', async () => {
     const { status, json } = await tpm(
       '--ek-certificates',
       '--ek-roots',
@@ -207,7 +207,7 @@ describe.skipIf(missing)('keyprov verify with the authorities of attestation key
     expect(made.status).toBe(0);
   });
 
-  it('does not verify a statement without certificate, which verifies by itself', async () => {
+  it('does not verify a statement without a certificate, although its signatures verify', async () => {
     expect(await verify()).toMatchObject({ status: 0, json: { caveat: expect.stringContaining('--ak-roots') } });
     const { status, json } = await verify('--ak-roots', roots);
     expect(status).toBe(8);
@@ -218,7 +218,7 @@ describe.skipIf(missing)('keyprov verify with the authorities of attestation key
     ]);
   });
 
-  it('says what a certificate proves, and shows no caveat then', async () => {
+  it('says what a certificate proves, without caveats', async () => {
     certify([await maker.issueAkCertificate(ak(), { tpm: PAPER })]);
     const args = ['verify', '--store', key, '--challenge', CHALLENGE, '--ak-roots'];
     const { status, stdout } = await commands.run([...args, roots]);
@@ -232,12 +232,12 @@ describe.skipIf(missing)('keyprov verify with the authorities of attestation key
     expect(await verifyOver('5b', '--ak-roots', roots)).toMatchObject({ status: 8 });
   });
 
-  it('tells the certificate of an emulator from that of a chip', async () => {
+  it("distinguishes an emulator's certificate from a chip's", async () => {
     certify([await maker.issueAkCertificate(ak())]);
     expect(await verify('--ak-roots', roots)).toMatchObject({ status: 0, json: { tier: 'virtual' } });
   });
 
-  it('takes certificates for endorsement keys only where told to', async () => {
+  it('accepts certificates with the endorsement key purpose only on request', async () => {
     certify([await maker.issueEkCertificate(ak(), { tpm: PAPER })]);
     const { status, json } = await verify('--ak-roots', roots);
     expect(status).toBe(8);

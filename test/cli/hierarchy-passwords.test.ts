@@ -57,7 +57,7 @@ describe.skipIf(missingPrograms('swtpm', 'tpm2_changeauth') !== undefined)('pass
     expect((await commands.run([...attest, ...files(), '--out', path('statement')])).status).toBe(0);
   });
 
-  it('are named where one is missing or wrong, with the option, and no software key takes the place', async () => {
+  it('are named with the option if one is missing or wrong, and no software key takes the place', async () => {
     const none = await commands.run(create());
     expect(none).toMatchObject({ status: 4, stderr: expect.stringContaining('the owner hierarchy has a password') });
     expect(none.stderr).toContain("provide the owner hierarchy's password (--tpm-auth owner=FILE)");
@@ -106,7 +106,7 @@ describe.skipIf(missingPrograms('swtpm', 'tpm2_changeauth') !== undefined)('pass
     expect((await commands.run([...sign(), ...files(), '--force'])).status).toBe(0);
   });
 
-  it('are not tried where one is missing, so that the right one still ends a lockout', async () => {
+  it('are not tried if one is missing, so that the right one still ends a lockout', async () => {
     const reset = ['tpm', ...tpm, '--reset-lockout'];
     const without = await commands.run(reset);
     expect(without).toMatchObject({ status: 6, stdout: '' });

@@ -30,7 +30,7 @@ describe('keyprov inspect', () => {
     });
   });
 
-  it('ends with 9 where it knows nothing, or finds damage, and says so', async () => {
+  it('ends with 9 if it recognizes nothing or finds damage, and says so', async () => {
     const unknown = await commands.onlyJson(['inspect', '-'], { input: '246813' });
     expect(unknown.status).toBe(9);
     expect(unknown.json).toMatchObject({ ok: false, error: { code: 'not-read' }, format: 'unknown' });
@@ -39,7 +39,7 @@ describe('keyprov inspect', () => {
     expect(damaged).toMatchObject({ status: 9, json: { ok: false, format: 'kast', confidence: 'damaged' } });
   });
 
-  it('takes a hint, and lists what a hint can be', async () => {
+  it('accepts a hint, and lists the possible hints', async () => {
     const { status, stdout } = await commands.run(['inspect', '--formats']);
     expect(status).toBe(0);
     expect(stdout.split('\n').map((line) => line.split(' ')[0])).toEqual([...FORMATS.map(({ format }) => format), '']);

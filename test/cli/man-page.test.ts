@@ -13,7 +13,7 @@ const JUDGES: readonly (readonly [program: string, ...args: readonly string[]])[
 ];
 
 describe('the manual page', () => {
-  it('is that of the table of commands', () => {
+  it('matches the table of commands', () => {
     const { status, stderr } = spawnSync(process.execPath, ['scripts/man-page.mjs', '--check'], { encoding: 'utf8' });
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
   });

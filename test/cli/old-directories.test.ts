@@ -86,7 +86,7 @@ describe.skipIf(missing)('a directory that the old code wrote', () => {
       expect(existsSync(unpacked.path(name, file))).toBe(false);
   });
 
-  it('is shown by status with what its record says', async () => {
+  it('is shown by status with the contents of its record', async () => {
     using unpacked = unpack();
     expect(await commands.onlyJson(['status', '--store', unpacked.path('tpm-pin')])).toMatchObject({
       json: {

@@ -101,7 +101,7 @@ describe.each(PLACES)('one store, with a TPM by %s', (name, missing, open) => {
 
   it.skipIf(missing)('sign uses it', async () => await signs('pin'));
 
-  it.skipIf(missing)('attest and verify prove it, where there is a TPM', async () => {
+  it.skipIf(missing)('attest and verify prove it if there is a TPM', async () => {
     const out = ['--format', 'statement', '--challenge', 'bb', '--out', path('statement.json')];
     const attested = await run('attest', ...out);
     if (!isTpm) {
@@ -201,7 +201,7 @@ describe.each(PLACES)('one store, with a TPM by %s', (name, missing, open) => {
     expect(keys.filter(({ registered }) => registered !== null)).toHaveLength(1);
   });
 
-  it.skipIf(missing)('unregister takes the registered one back, and the other stays', async () => {
+  it.skipIf(missing)('unregister removes the registered one, and the other stays', async () => {
     const token = world.file('graph-token', await passwordToken(world.service, ADA, { resource: GRAPH }));
     const graph = ['--graph-token-command', `cat '${token}'`, '--graph-url', `${world.service.url}/graph/`];
     const gone = await run('unregister', ...world.serviceArgs, ...graph, '--yes');

@@ -93,7 +93,7 @@ describe.skipIf(withoutSwtpm)('a key that keyprov create has written', () => {
   });
 
   it.skipIf(withoutOpenssl).each(ALGORITHMS)(
-    'signs in OpenSSL with what the record makes of the PIN: %s',
+    'signs in OpenSSL with the value that the record derives from the PIN: %s',
     async (algorithm) => {
       const key = `${algorithm}-pin`;
       writeFileSync(path('password'), await authValueOf(key, PIN));
@@ -127,7 +127,7 @@ describe.skipIf(withoutSwtpm)('a key that keyprov create has written', () => {
   });
 
   it.skipIf(withoutPytss).each(ALGORITHMS)(
-    'signs in tpm2-pytss with what the record makes of the PIN: %s',
+    'signs in tpm2-pytss with the value that the record derives from the PIN: %s',
     async (algorithm) => {
       const key = `${algorithm}-pin`;
       const publicKey = readFileSync(path(key, 'public.pem'), 'utf8');
@@ -135,7 +135,7 @@ describe.skipIf(withoutSwtpm)('a key that keyprov create has written', () => {
     },
   );
 
-  it.skipIf(withoutPytss)('does not sign in tpm2-pytss without the PIN, or with what is made of another', async () => {
+  it.skipIf(withoutPytss)('does not sign in tpm2-pytss without the PIN, or with the value of another PIN', async () => {
     expect(pytssSigns('p-256-pin')).toEqual({ refused: 'no password specified but it is required' });
     const another = await authValueOf('p-256-pin', '550218');
     expect(pytssSigns('p-256-pin', another)).toEqual({ refused: '0x98e' });

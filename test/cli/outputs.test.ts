@@ -215,7 +215,7 @@ describe.skipIf(missing)('an output that is lost', () => {
     return { status, stdout, stderr };
   }
 
-  it.each(ROWS)('takes nothing from keyprov $name but its words: $sink', async ({ name, sink }) => {
+  it.each(ROWS)('loses only the output of keyprov $name: $sink', async ({ name, sink }) => {
     const line = LINES[name]?.(world);
     const chosen = SINKS[sink];
     if (line === undefined || chosen === undefined) expect.fail(`no line for ${name}`);
@@ -231,7 +231,7 @@ describe.skipIf(missing)('an output that is lost', () => {
     expect((await run(['status', '--store', join(world.path, 'missing')], shell)).status).toBe(7);
   });
 
-  it.each([1, 2] as const)('is whole where output %s is read late', async (number) => {
+  it.each([1, 2] as const)('is complete if output %s is read late', async (number) => {
     const args = ['inspect', '--json', join(world.path, 'ca.pem')];
     const whole = await run(args, '"$@" 2>&1');
     const redirect = number === 1 ? '' : ' 3>&2 2>&1 1>&3';

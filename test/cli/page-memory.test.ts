@@ -90,7 +90,7 @@ describe.skipIf(!isLinux)('the memory of a command with a page', () => {
     expect(count(session)).toBeGreaterThan(0);
   });
 
-  it.each(WAYS)('holds no PIN that %s', async (_, way) => {
+  it.each(WAYS)('contains no PIN that %s', async (_, way) => {
     const pin = randomBytes(9).toString('base64url');
     expect(await send(pin, way)).toMatch(way.answer);
     // The command may not have seen the end of the connection yet.

@@ -32,7 +32,7 @@ describe('a policy from a pipe', () => {
 describe('the variables KEYPROV_POLICY_…', () => {
   const create = ['create', '--tpm', 'none', '--out'];
 
-  it('hold for a key that is made, and stop what contradicts them', async () => {
+  it('apply to a new key, and stop contradicting options', async () => {
     using directory = temporaryDirectory();
     const out = join(directory.path, 'out');
     const env = { KEYPROV_POLICY_HARDWARE: 'required' };
@@ -59,7 +59,7 @@ describe('the variables KEYPROV_POLICY_…', () => {
     ['reset', '--store', '.', '--user', 'a@b.test'],
     ['status', '--store', '.'],
     ['policy', 'explain'],
-  ])('stop %s where one is misspelt', async (...args) => {
+  ])('stop %s if one is misspelt', async (...args) => {
     using directory = temporaryDirectory();
     const env = { KEYPROV_POLICY_HARDWEAR: 'required' };
     const { status, stderr } = await commands.run(args, { env, cwd: directory.path });
@@ -69,7 +69,7 @@ describe('the variables KEYPROV_POLICY_…', () => {
 });
 
 describe('keyprov policy explain', () => {
-  it('says what holds and why, of files of all kinds and of the environment', async () => {
+  it('shows the settings in force and the reasons, from files of all formats and the environment', async () => {
     using directory = temporaryDirectory();
     const file = (name: string, text: string): string => {
       writeFileSync(join(directory.path, name), text);
@@ -118,7 +118,7 @@ describe('keyprov policy explain', () => {
     });
   });
 
-  it('reports all that is wrong, with where it is', async () => {
+  it('reports all problems with their positions', async () => {
     using directory = temporaryDirectory();
     writeFileSync(join(directory.path, 'own.json'), '{"hardwear": "required"}');
     const env = { KEYPROV_POLICY_HARDWARE: 'maybe' };

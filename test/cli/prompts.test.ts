@@ -41,7 +41,7 @@ describe.skipIf(missing).each(['xterm-256color', 'dumb'])('questions in a termin
   });
   afterAll(async () => await world[Symbol.asyncDispose]());
 
-  it('show the rules first, then what was wrong, and never the PIN', async () => {
+  it('show the rules first, then the problem, and never the PIN', async () => {
     const { status, shown, stdout, echoes, restored } = await keyprovInTerminal(
       [...provision('store'), '--json'],
       [
@@ -137,7 +137,7 @@ describe.skipIf(missing).each(['xterm-256color', 'dumb'])('questions in a termin
     expect(world.service.keys()).toHaveLength(1);
   });
 
-  it('go to the terminal also where results do, each in lines of its own', async () => {
+  it('go to the terminal even if results do, on separate lines', async () => {
     const args = ['status', '--store', `${world.path}/store`];
     const { status, shown } = await keyprovInTerminal(args, [], { env, stdout: 'terminal' });
     expect(status).toBe(0);

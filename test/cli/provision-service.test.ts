@@ -27,7 +27,7 @@ describe.skipIf(missing)('keyprov provision --service', () => {
     return async () => await world[Symbol.asyncDispose]();
   });
 
-  it('gives a user a key of the TPM that the service has registered, and keeps neither PIN nor token', async () => {
+  it('gives a user a registered key in the TPM, and keeps neither PIN nor token', async () => {
     const { status, stdout, stderr } = await commands.run(
       ['provision', ...world.runArgs, ...world.tpmArgs, '--pin-file', pinFile],
       { env: LOCAL },
@@ -105,7 +105,7 @@ describe.skipIf(missing)('keyprov provision --service', () => {
     });
   });
 
-  it('takes the token from a command, which learns what it must be for', async () => {
+  it('gets the token from a command, and tells it the resource', async () => {
     const token = await deviceCodeToken(world.service, ADA.upn, { device: world.device });
     const tokenFile = world.file('token', token);
     const command = `printf '%s %s\\n' "$KEYPROV_USER" "$KEYPROV_RESOURCE" >'${world.path}/asked'; cat '${tokenFile}'`;
@@ -132,7 +132,7 @@ describe.skipIf(missing)('keyprov provision --service', () => {
     expect(storeFiles(world.store)).toEqual([]);
   });
 
-  it('does not wait for a token command when it is ended, nor for what that has started', async () => {
+  it('waits neither for a token command nor for its children when it is ended', async () => {
     const command = `sleep 300 & echo $! >'${world.path}/pid'; echo begun >&2; wait`;
     const args = [...SOFTWARE, '--pin-file', pinFile, '--token-command', command];
     const { child, ended } = startKeyprov(['provision', ...world.runArgs, ...args], { env: LOCAL });
@@ -170,7 +170,7 @@ describe.skipIf(missing)('keyprov provision --service', () => {
     expect(storeFiles(world.store)).toEqual([]);
   });
 
-  it('takes the PIN from a line of standard input where there is no terminal', async () => {
+  it('reads the PIN from a line of standard input if there is no terminal', async () => {
     const { status, json } = await run(SOFTWARE, { input: `${PIN}\nnot this\n` });
     expect({ status, hasPin: json.hasPin }).toEqual({ status: 0, hasPin: true });
     expect(world.filesWith(new RegExp(PIN))).toEqual(['pin']);
@@ -190,7 +190,7 @@ describe.skipIf(missing)('keyprov provision --service', () => {
     expect(storeFiles(world.store)).toEqual([]);
   });
 
-  it('makes a key without a PIN where told to', async () => {
+  it('makes a key without a PIN on request', async () => {
     const { status, json } = await run([...world.tpmArgs, '--no-pin']);
     expect({ status, hasPin: json.hasPin, backend: json.backend }).toEqual({
       status: 0,
@@ -199,7 +199,7 @@ describe.skipIf(missing)('keyprov provision --service', () => {
     });
   });
 
-  it('has the attestation key certified where there is an attestation CA, and says so where it cannot', async () => {
+  it('has the attestation key certified if there is an attestation CA, and says so if it cannot', async () => {
     const url = `${world.service.url}/attestation/`;
     const { status, json } = await run([...world.tpmArgs, '--pin-file', pinFile, '--attestation-ca', url]);
     expect({ status, json }).toMatchObject({
@@ -219,7 +219,7 @@ describe.skipIf(missing)('keyprov provision --service', () => {
     expect(world.service.keys()).toHaveLength(1);
   });
 
-  it('does nothing where a prerequisite does not hold, and says which', async () => {
+  it('does nothing if a prerequisite fails, and says which', async () => {
     const text = readFileSync(join(world.path, 'ca.pem'), 'utf8');
     const dsregcmd = world.file('dsregcmd.txt', `${text}\n| User State |\n NgcSet : YES\n| Device State |\n`);
     const { status, stdout, stderr } = await commands.run(
@@ -241,7 +241,7 @@ describe.skipIf(missing)('keyprov provision --service', () => {
     expect(world.service.requests.filter(({ path }) => path.includes('oauth2'))).toHaveLength(1); // the join of the device
   });
 
-  it.skipIf(process.platform === 'win32')('claims no prerequisite that nobody has checked', async () => {
+  it.skipIf(process.platform === 'win32')('claims no prerequisite that was not checked', async () => {
     const key = 'HKEY_LOCAL_MACHINE\\SOFTWARE\\Policies\\Microsoft\\PassportForWork';
     const policy = (value: number) =>
       world.file(
@@ -263,7 +263,7 @@ describe.skipIf(missing)('keyprov provision --service', () => {
     expect(await findingsWith('--policy', policy(0))).toMatchObject({ ...unchecked, 'policy-enabled': 'fail' });
   });
 
-  it('is told by policies of Windows what to do, before what options say', async () => {
+  it("follows Windows' policies rather than options", async () => {
     const policy = world.file(
       'policy.reg',
       'Windows Registry Editor Version 5.00\r\n\r\n[HKEY_LOCAL_MACHINE\\SOFTWARE\\Policies\\Microsoft\\PassportForWork]\r\n"RequireSecurityDevice"=dword:00000001\r\n',
@@ -376,7 +376,7 @@ describe('keyprov provision', () => {
     expect(readdirSync(directory.path)).toEqual([]);
   });
 
-  it('takes options of the demo only with it, and then no other', async () => {
+  it("accepts the demo's options only with --demo, and no others then", async () => {
     expect(await wrong(['--out', 'x', '--service', 'https://x', '--user', 'ada', '--device-id', GUID])).toMatchObject({
       status: 2,
       json: { error: { problems: ['--out works only with --demo; keyprov create writes a key to files'] } },

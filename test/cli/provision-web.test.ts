@@ -162,7 +162,7 @@ describe.skipIf(missing)('keyprov provision --web', () => {
     expect([status, JSON.parse(stdout).status]).toEqual([0, 'registered']);
   });
 
-  it('says what went wrong', async () => {
+  it('shows the error', async () => {
     await world.service.close();
     const { page, ended } = await open();
     await page.post('begin');
@@ -171,7 +171,7 @@ describe.skipIf(missing)('keyprov provision --web', () => {
     expect((await ended).status).toBe(13);
   });
 
-  it('refuses options that say where the PIN is', async () => {
+  it("refuses options for the PIN's source", async () => {
     const { status, stderr } = await commands.run(['provision', ...world.runArgs, '--web', '--no-pin']);
     expect([status, stderr]).toEqual([2, expect.stringContaining('--no-pin cannot be used with --web')]);
     expect((await commands.run(['provision', ...world.runArgs, '--open'])).stderr).toContain(

@@ -41,7 +41,7 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
     expect(storeFiles(world.store)).toContain('key');
   });
 
-  it('is shown by status, and proved by its TPM where that is named', async () => {
+  it('is shown by status, and proved by its TPM if that is given', async () => {
     const { status, stdout, stderr } = await commands.run(['status', ...ofTpm]);
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     const names = stdout.split('\n').map((line) => line.slice(0, 12).trim());
@@ -82,7 +82,7 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
     expect(none).toMatchObject({ status: 4, json: { keys: [{ proof: { status: 'failed' } }] } });
   });
 
-  it('has a PIN that must be changed where the rules have become stricter, or its days are over', async () => {
+  it('has a PIN that must be changed if the rules became stricter or it expired', async () => {
     const policy = world.file('stricter.json', '{"pin": {"minLength": 12}}');
     const { status, json } = await commands.json(['status', ...inStore, '--policy', policy]);
     expect({ status, json }).toMatchObject({
@@ -176,7 +176,7 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
     expect(storeFiles(world.store)).toEqual(['key']);
   });
 
-  it('stays where no other key can take its place', async () => {
+  it('stays if no other key can replace it', async () => {
     const args = ['reset', ...world.runArgs, ...graph, '--pin-file', join(world.path, 'pin'), '--yes'];
     const here = [...args, ...world.tpmArgs, '--skip-prerequisites'];
     const kids = world.service.keys().map(({ kid }) => kid);
@@ -297,7 +297,7 @@ describe.skipIf(missing)('a forgotten PIN', () => {
   });
 });
 
-describe.skipIf(missing)('a TPM that takes no PIN at present', () => {
+describe.skipIf(missing)('a TPM that accepts no PIN at present', () => {
   it('lets reset keep the key that is there', async () => {
     await using world = await startServiceWorld();
     const pin = ['--pin-file', world.file('pin', PIN)];

@@ -26,7 +26,7 @@ describe('keyprov remove', () => {
   });
   afterEach(() => directory[Symbol.dispose]());
 
-  it('ends what a forgotten PIN has begun, as the errors say', async () => {
+  it('solves the problem of a forgotten PIN, as the errors advise', async () => {
     const sign = ['sign', ...store, '--user', USER, '--in', path('data'), '--pin-file'];
     const first = await commands.json(create(...store, '--user', USER, '--pin-file', path('pin')));
     expect(first.status).toBe(0);
@@ -71,7 +71,7 @@ describe('keyprov remove', () => {
     expect((await commands.run(create('--out', out, '--user', USER))).status).toBe(0);
   });
 
-  it('is not needed for a directory that create --out refuses, since it holds files of others', async () => {
+  it('is not offered for a directory that create --out refuses because it contains other files', async () => {
     const args = create('--out', directory.path);
     const refused = await commands.run(args);
     expect(refused.status).toBe(7);
@@ -86,7 +86,7 @@ describe('keyprov remove', () => {
     });
   });
 
-  it('takes nothing for a key or a store that is none, and not the store of the user for an empty name', async () => {
+  it("refuses what is not a key or a store, and does not use the user's store for an empty name", async () => {
     expect((await commands.run(create(...store))).status).toBe(0);
     for (const id of ['.', '..', '_a', 'a.', '-a', 'a'.repeat(65)]) {
       expect(await commands.run(['remove', ...store, `--key=${id}`, '--yes'])).toMatchObject({
@@ -104,7 +104,7 @@ describe('keyprov remove', () => {
     expect(await ids()).toHaveLength(1);
   });
 
-  it('takes a record that cannot be read, if it is named, and status names it', async () => {
+  it('removes an unreadable record that is named, and status lists it', async () => {
     const made = await Promise.all(['ada', 'bob'].map((user) => commands.json(create(...store, '--user', user))));
     const [ada, bob] = made.map(({ json }) => String(json.id));
     const file = path(`store/key-${ada}.json`);

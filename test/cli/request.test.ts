@@ -109,7 +109,7 @@ describe.skipIf(missing)('a key in a TPM', () => {
     expect((await make('request', 'attested', key)).toString().trim()).not.toBe(written);
   });
 
-  it('is attested anew for a request, over a challenge that is given or random', async () => {
+  it('is attested again for a request, over a given or random challenge', async () => {
     const args = ['request', '--format', 'statement', '--store', path('ec'), '--tpm', tpm];
     const over = (json: unknown) => {
       const { content, challenge } = Object(json);
@@ -266,7 +266,7 @@ describe.skipIf(missing)('a key in a TPM', () => {
     expect(await inspected()).toMatchObject({ format: 'acme-device-attest', problems: [] });
   });
 
-  it('takes no certificate of another attestation key', async () => {
+  it('refuses a certificate of another attestation key', async () => {
     const args = ['request', '--format', 'csr-lamps', '--store', path('ec'), '--tpm', tpm];
     const { status, json } = await commands.onlyJson([...args, '--ak-certificate', path('exchange.pem')]);
     expect(status).toBe(2);

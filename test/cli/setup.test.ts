@@ -102,7 +102,7 @@ describe('scripts/setup.sh', () => {
 
     const logged = () => readFileSync(log, 'utf8').trimEnd().split('\n');
 
-    it('starts none of them, neither now nor with the machine, and leaves no policy behind', () => {
+    it('starts none of them, now or at boot, and leaves no policy behind', () => {
       expect(setup('--demo', script).status).toBe(1);
       expect(logged()).toEqual(['the policy says 101', 'libtpms0 disable', 'slapd disable']);
       expect(existsSync(policy)).toBe(false);

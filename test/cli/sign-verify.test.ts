@@ -56,14 +56,14 @@ describe.skipIf(missing)('a key in a TPM', () => {
     expect((await commands.run([...args, '--pin-file', '-'], { input: PIN })).status).toBe(0);
   });
 
-  it('is told to be in another TPM than the one at hand', async () => {
+  it('is reported as being in another TPM', async () => {
     const other = await commands.onlyJson([...sign, path('rsa'), '--tpm', 'libtpms']);
     expect(other).toMatchObject({ status: 6, json: { error: { code: 'tpm-identity-changed' } } });
     const none = await commands.onlyJson([...sign, path('rsa'), '--tpm', 'none']);
     expect(none).toMatchObject({ status: 4, json: { error: { code: 'no-tpm' } } });
   });
 
-  it('does not lead to an emulator that nobody has named', async () => {
+  it('does not open an emulator unasked', async () => {
     const { status, json } = await commands.onlyJson([...sign, path('rsa')]);
     expect(status).not.toBe(0);
     expect(json).toMatchObject({
@@ -86,7 +86,7 @@ describe.skipIf(missing)('a key in a TPM', () => {
     expect(all.match(/^pass /gm)).toHaveLength(Number(count));
   });
 
-  it('does not verify over another challenge, nor for another key', async () => {
+  it('does not verify with another challenge or for another key', async () => {
     const other = await commands.onlyJson(['verify', '--store', path('rsa'), '--challenge', '5b']);
     expect(other).toMatchObject({ status: 8, json: { ok: false, error: { code: 'not-verified' } } });
     const args = ['verify', '--challenge', CHALLENGE, '--in', join(path('ec'), 'attestation.json')];
@@ -98,7 +98,7 @@ describe.skipIf(missing)('a key in a TPM', () => {
     expect(stdout).not.toContain('Not checked:');
   });
 
-  it('warns where it has no PIN and one is given', async () => {
+  it('warns if a PIN is given for a key without one', async () => {
     const args = [...sign, path('rsa'), '--tpm', tpm, '--pin-file', '-'];
     expect(await commands.onlyJson(args, { input: PIN })).toMatchObject({
       status: 0,
@@ -106,7 +106,7 @@ describe.skipIf(missing)('a key in a TPM', () => {
     });
   });
 
-  it('is missed, and said to be damaged, where it is', async () => {
+  it('is reported as missing or damaged', async () => {
     const [record = ''] = readdirSync(path('ec')).filter((name) => name.startsWith('key-'));
     const text = readFileSync(join(path('ec'), record), 'utf8');
     writeFileSync(join(path('ec'), record), text.slice(0, -20));
@@ -135,7 +135,7 @@ describe.skipIf(missing)('a key in a TPM', () => {
 });
 
 describe('a software key', () => {
-  it('is of no use without the secret beside it, which is not made anew', async () => {
+  it('is useless without the secret next to it, which is not made again', async () => {
     using directory = temporaryDirectory();
     const out = join(directory.path, 'out');
     expect((await commands.run(['create', '--tpm', 'none', '--algorithm', 'p-256', '--out', out])).status).toBe(0);

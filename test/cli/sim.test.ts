@@ -45,7 +45,7 @@ describe.skipIf(missing)('keyprov sim', () => {
     expect(existsSync(dirname(path ?? ''))).toBe(false);
   });
 
-  it('keeps the state where it is told to, and shuts the TPM down in order', async () => {
+  it('keeps the state in the given directory, and shuts the TPM down cleanly', async () => {
     using directory = temporaryDirectory();
     const state = join(directory.path, 'state');
     const out = join(directory.path, 'key');
@@ -91,7 +91,7 @@ describe.skipIf(missing)('keyprov sim', () => {
     },
   );
 
-  it('leaves neither the TPM nor the command behind when it is killed', async () => {
+  it('leaves neither the TPM nor the command running when it is killed', async () => {
     const { child, ended, pid, directory } = await startWaiter();
     const swtpm = swtpmPid(directory);
     child.kill('SIGKILL');
@@ -99,19 +99,16 @@ describe.skipIf(missing)('keyprov sim', () => {
     await until(() => !isRunning(pid) && !isRunning(swtpm) && !existsSync(directory));
   });
 
-  it.each(['SIGTERM', 'SIGKILL'] as const)(
-    'leaves nothing behind of what the command has started: %s',
-    async (name) => {
-      const script = 'sleep 400 & echo "$$ $!"; sleep 400; true';
-      const { child, ended } = startKeyprov(['sim', '--', 'sh', '-c', script]);
-      const line = await new Promise<string>((resolve) => child.stdout.once('data', resolve));
-      child.kill(name);
-      const pids = line.trim().split(' ').map(Number);
-      expect(pids).toHaveLength(2);
-      await until(() => !pids.some(isRunning));
-      await ended; // which their end brings about: they have its output
-    },
-  );
+  it.each(['SIGTERM', 'SIGKILL'] as const)("leaves none of the command's children running: %s", async (name) => {
+    const script = 'sleep 400 & echo "$$ $!"; sleep 400; true';
+    const { child, ended } = startKeyprov(['sim', '--', 'sh', '-c', script]);
+    const line = await new Promise<string>((resolve) => child.stdout.once('data', resolve));
+    child.kill(name);
+    const pids = line.trim().split(' ').map(Number);
+    expect(pids).toHaveLength(2);
+    await until(() => !pids.some(isRunning));
+    await ended; // which their end brings about: they have its output
+  });
 
   it('leaves nothing behind that does not obey, when it is killed', async () => {
     const script = 'trap "" TERM HUP INT; sleep 400 & echo "$$ $!"; sleep 400; true';
@@ -144,7 +141,7 @@ describe.skipIf(missing)('keyprov sim', () => {
     expect(stderr).toContain(`keyprov: ${problem}`);
   });
 
-  it.each([[], ['--engine', 'libtpms']])('says what is wrong with the temporary directory %j', (...engine) => {
+  it.each([[], ['--engine', 'libtpms']])('explains the problem with the temporary directory %j', (...engine) => {
     const env = { TMPDIR: '/nonexistent/tmp' };
     const { status, stderr } = keyprov(['sim', ...engine, '--', 'true'], { env });
     expect(status).toBe(7);
@@ -153,7 +150,7 @@ describe.skipIf(missing)('keyprov sim', () => {
     expect(json).toMatchObject({ ok: false, error: { code: 'store-io' } });
   });
 
-  it('says what to install where there is no swtpm', () => {
+  it('says what to install if there is no swtpm', () => {
     using directory = temporaryDirectory();
     const { status, stderr } = keyprov(['sim', '--', 'true'], { env: { PATH: directory.path } });
     expect(status).toBe(4);

@@ -26,7 +26,7 @@ describe.skipIf(missingPrograms('swtpm', 'tpm2_createprimary', 'tpm2_getcap') !=
     return stdout;
   }
 
-  it('lists what another program has left, and flushes what it is told to', async () => {
+  it('lists what another program has left, and flushes it on request', async () => {
     using directory = temporaryDirectory();
     const at = (name: string) => `${directory.path}/${name}`;
     tool('tpm2_createprimary', '-C', 'o', '-G', 'ecc', '-c', at('a.ctx'));

@@ -25,7 +25,7 @@ describe('keyprov', () => {
     expect(stdout).toMatch(new RegExp(`^Usage: keyprov ${command} `));
   });
 
-  it.each(['status', 'policy explain'])('explains %s where help comes first', async (command) => {
+  it.each(['status', 'policy explain'])('explains %s if help comes first', async (command) => {
     const words = command.split(' ');
     expect(await commands.run(['help', ...words])).toEqual(await commands.run([...words, '--help']));
     expect((await commands.run(['help'])).stdout).toBe((await commands.run(['--help'])).stdout);
@@ -63,7 +63,7 @@ describe('keyprov', () => {
   });
 });
 
-describe('what is no command yet', () => {
+describe('an incomplete command', () => {
   it.each([[[]], [['policy']]])('%j prints help, as something that is not done', async (args) => {
     const { status, stdout, stderr } = await commands.run(args);
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
@@ -73,7 +73,7 @@ describe('what is no command yet', () => {
 });
 
 describe('a stray word', () => {
-  it.each([['doctor']])('is named by %s, which takes no secret', async (command) => {
+  it.each([['doctor']])('is named by %s, which accepts no secret', async (command) => {
     const { status, stderr } = await commands.run([command, 'extra']);
     expect(status).toBe(2);
     expect(stderr).toContain("keyprov: unexpected argument 'extra'\n");
@@ -142,7 +142,7 @@ describe('without a TPM', () => {
     expect(errors.split('/nowhere')).toHaveLength(2);
   });
 
-  it('says what Windows reports to those who ask', async () => {
+  it('prints what Windows reports, on request', async () => {
     expect((await create()).stderr).not.toContain('Windows');
     expect((await create('--verbose')).stderr).toContain('keyprov: Windows reports this as 0x80090035');
   });
@@ -229,7 +229,7 @@ describe('keyprov create', () => {
     expect(stderr).toContain(`--attestation and ${policy}: 'required' contradicts hardware 'discouraged'`);
   });
 
-  it('takes a wrong KEYPROV_TPM for what it is', async () => {
+  it('reports a wrong KEYPROV_TPM', async () => {
     const { status, stderr } = await commands.run(['create', '--out', 'x'], { env: { KEYPROV_TPM: 'chip' } });
     expect(status).toBe(2);
     expect(stderr).toMatch(/^keyprov: KEYPROV_TPM: 'chip' is not the address of a TPM/);
@@ -245,7 +245,7 @@ describe('keyprov create', () => {
 });
 
 describe('the most likely mistakes', () => {
-  it('include another file where a statement is wanted', async () => {
+  it('include another file in place of a statement', async () => {
     using directory = temporaryDirectory();
     const out = join(directory.path, 'key');
     expect((await commands.run(['create', '--tpm', 'none', '--algorithm', 'p-256', '--out', out])).status).toBe(0);

@@ -195,7 +195,7 @@ describe.skipIf(missing)('in Chromium', () => {
       expectNoErrors();
     });
 
-    it('says that nobody signed in in time', async () => {
+    it('says that the sign-in timed out', async () => {
       await world[Symbol.asyncDispose]();
       world = await startServiceWorld({ deviceCodeLifetimeS: 1, users: [{ ...ADA, mfa: { answer: 'ignore' } }] });
       const { address } = await setup();

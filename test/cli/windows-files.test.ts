@@ -103,7 +103,7 @@ describe('the output of Get-ADSyncScheduler', () => {
     }
   });
 
-  it('says what it can in a code page, and that the time cannot be read', async () => {
+  it('prints what the code page contains, and says that the time cannot be read', async () => {
     // Greek `μμ` in Windows-1253.
     const content = Buffer.from(scheduler('29/11/2026 2:05:12 \xec\xec'), 'latin1');
     const { status: code, json } = await status(content);

@@ -27,7 +27,7 @@ async function bytesOf(command: () => Promise<unknown>): Promise<number> {
 }
 
 describe.skipIf(await tpmMissing())('a command', () => {
-  it('takes little memory, with a session or without', async () => {
+  it('allocates little memory, with or without a session', async () => {
     await using tpm = await newTpm();
     const plain = await bytesOf(() => tpm.run(GetRandom, { bytesRequested: 8 }));
     const { objectHandle: handle, outPublic: publicArea } = await tpm.run(CreatePrimary, {

@@ -18,7 +18,7 @@ function expectErrorOrSameBytes(codec: Codec<unknown>, bytes: Uint8Array): void 
 }
 
 describe.each([...STRUCTURES])('%s', (_, codec) => {
-  it('decodes what it encoded, and nothing shorter', () => {
+  it('decodes its own output, and nothing shorter', () => {
     fc.assert(
       fc.property(arbitrary(codec), (value) => {
         const bytes = encode(codec, value);

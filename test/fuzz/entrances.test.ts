@@ -36,7 +36,7 @@ function numbersIn(text: string): { readonly size: number; readonly limit: numbe
 }
 
 describe('the entrances', () => {
-  it('are all that is public and takes bytes or text from outside', async () => {
+  it('are all public functions that read bytes or text from outside', async () => {
     const { names, without } = await publicInputs();
     const named = list.map(([name]) => name.split('.')[0] ?? '').filter((name) => !name.startsWith('['));
     expect([...new Set([...named, ...without])].sort()).toEqual(names);
@@ -46,7 +46,7 @@ describe('the entrances', () => {
     expect(await entrance.judge(entrance.sample)).toEqual({ accepted: true });
   });
 
-  it.each(list)('%s refuses what is too large, and says limit and size', async (name, entrance) => {
+  it.each(list)('%s refuses input that is too large, and reports limit and size', async (name, entrance) => {
     const input = 'A'.repeat(LIMIT.export + 1);
     const text = await said(entrance, input);
     if (READS_BEGINNING.includes(name)) {

@@ -216,7 +216,7 @@ async function sampleFor(name: string, entrance: Entrance): Promise<Uint8Array> 
 const all = Object.entries(await entrances());
 
 describe('four times the input', () => {
-  it('is found to cost 16 times as much where that is so', async () => {
+  it('is found to cost 16 times as much if it does', async () => {
     const slow = ({ length }: string): number => {
       let sum = 0;
       for (let i = 0; i < length; i++) for (let j = 0; j < i; j += 8) sum = (sum + j) % 7919;

@@ -68,7 +68,7 @@ describe('inspect', () => {
     expect(await cost(bytes)).toBeLessThan(LIMIT);
   });
 
-  it(`takes changed files for ${SECONDS} s without throwing, each in time that its size bounds`, async () => {
+  it(`reads changed files for ${SECONDS} s without throwing, each in a time limited by its size`, async () => {
     const seed = Date.now() % 0x7fffffff;
     const dice = new Dice(seed);
     const counts = new Map<string, number>();

@@ -59,7 +59,7 @@ describe('dsregcmd', () => {
     );
   });
 
-  it('holds any names and values, or refuses them', () => {
+  it('accepts or refuses any names and values', () => {
     const fields = fc.dictionary(fc.string({ minLength: 1 }), fc.string(), { noNullPrototype: true });
     fc.assert(
       fc.property(fc.string(), fields, (title, values) => {

@@ -155,7 +155,7 @@ describe.skipIf(NO_TPM)('activateCredential', () => {
     return { tpm: await Tpm.open(transport), traffic };
   }
 
-  it('sends neither the secret nor the authorization value of the key in clear', async () => {
+  it("sends neither the secret nor the key's authorization value in the clear", async () => {
     const { tpm, traffic } = await watchedTpm();
     const userAuth = utf8('authorization of the key');
     const ek = await openEndorsementKey(tpm, { template: 'L-2' });
@@ -256,7 +256,7 @@ describe.skipIf(NO_TPM || noTools)('tpm2-tools', () => {
           [ek, 'ecc'],
         ] as const,
     ),
-  )('activate with %s and an %s key what we made', async (template, ak) => {
+  )('activate our credential with %s and an %s key', async (template, ak) => {
     const ek = decode(TPM2B_PUBLIC, readFileSync(path(`${template}.pub`)));
     const credential = makeCredential({ ek, objectName: readFileSync(path(`${ak}.name`)), secret: SECRET });
     writeFileSync(path('credential'), encodeTpm2ToolsCredential(credential));
@@ -281,7 +281,7 @@ describe.skipIf(NO_TPM || noTools)('tpm2-tools', () => {
           [ek, 'p-256'],
         ] as const,
     ),
-  )('make for %s and an %s key what we activate', async (template, algorithm) => {
+  )('make a credential that we activate for %s and an %s key', async (template, algorithm) => {
     await using tpm = await newTpm();
     await using ek = await openEndorsementKey(tpm, { template });
     await using ak = await createAttestationKey(tpm, { algorithm });
@@ -338,7 +338,7 @@ describe.skipIf(NO_TPM || missingPrograms('swtpm') !== undefined || noPytss())('
           [ek, 'p-256'],
         ] as const,
     ),
-  )('activates with %s and an %s key what we made', async (template, algorithm) => {
+  )('activates our credential with %s and an %s key', async (template, algorithm) => {
     const keys = await ask({ op: 'keys', ek: publicHex(ekTemplate(template)), ak: publicHex(akTemplate(algorithm)) });
     const ek = decode(TPM2B_PUBLIC, fromHex(keys.ek ?? ''));
     const { credentialBlob, encryptedSecret } = makeCredential({
@@ -359,7 +359,7 @@ describe.skipIf(NO_TPM || missingPrograms('swtpm') !== undefined || noPytss())('
     ['L-1', 'make-by-tpm'],
     ['L-2', 'make-by-tpm'],
     ['H-3', 'make-by-tpm'],
-  ] as const)('makes for %s (%s) what we activate', async (template, op) => {
+  ] as const)('makes a credential that we activate for %s (%s)', async (template, op) => {
     await using tpm = await newTpm();
     await using ek = await openEndorsementKey(tpm, { template });
     await using ak = await createAttestationKey(tpm, { algorithm: 'p-256' });

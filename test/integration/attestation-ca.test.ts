@@ -193,7 +193,7 @@ describe.skipIf(isLibtpmsMissing())('enrolAttestationKey', () => {
     await expect(enrolling).rejects.toThrow('enough');
   });
 
-  it('says that there is nobody where nobody listens', async () => {
+  it('reports an address without a listener', async () => {
     const gone = createServer();
     const port = await listening(gone);
     await closed(gone);
@@ -220,7 +220,7 @@ describe.skipIf(isLibtpmsMissing())('enrolAttestationKey', () => {
   });
 
   it.skipIf(missingPrograms('tpm2_makecredential') !== undefined)(
-    'takes the credential of tpm2_makecredential',
+    'accepts the credential of tpm2_makecredential',
     async () => {
       const directory = mkdtempSync(join(tmpdir(), 'keyprov-ca-'));
       const path = (name: string) => join(directory, name);

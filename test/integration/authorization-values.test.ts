@@ -118,7 +118,7 @@ describe.skipIf(await tpmMissing())('authorization values', () => {
     await tpm.close();
   });
 
-  it('are not in those of a provision either, which names the hierarchy whose password is missing', async () => {
+  it('are not in the commands of a run, which names the hierarchy whose password is missing', async () => {
     const { tpm, sent, ...made } = await watchedTpm();
     for (const object of [made.parent, made.key]) await object.flush();
     const { owner: ownerAuth, endorsement: endorsementAuth, pin } = VALUES;

@@ -131,7 +131,7 @@ const WITH_TPM: typeof FUNCTIONS = {
 
 describe('a function of the caller that does not obey its signal', () => {
   it.each([...Object.entries(FUNCTIONS), ...(missing === undefined ? Object.entries(WITH_TPM) : [])])(
-    'holds nobody up after an abort: %s',
+    'delays nobody after an abort: %s',
     async (_, begin) => {
       const abort = new AbortController();
       let told = (): void => {};
@@ -148,7 +148,7 @@ describe('a function of the caller that does not obey its signal', () => {
     },
   );
 
-  it.each(['fetch', 'fetch, of which only the body hangs'])('holds nobody up beyond timeoutMs: %s', async (name) => {
+  it.each(['fetch', 'fetch, of which only the body hangs'])('delays nobody beyond timeoutMs: %s', async (name) => {
     const hang: Hang = () => new Promise(() => {});
     const send = name === 'fetch' ? { fetch: hang } : serviceStub(() => withoutEnd(hang));
     await expect(exchange({ method: 'GET', url }, { ...send, timeoutMs: 20 })).rejects.toMatchObject({

@@ -154,7 +154,7 @@ describe.each([
     expect(await opens(store, provider, OLD)).toBe(false);
   });
 
-  test('costs one try where the current one is wrong, and stays', async ({ store }) => {
+  test('costs one try if the current one is wrong, and stays', async ({ store }) => {
     await using opened = await open(store);
     const { provider } = opened;
     await saveKey(store, provider);
@@ -181,7 +181,7 @@ describe.each([
     expect(await opens(store, provider, long)).toBe(true);
   });
 
-  test('is replaced by the recovery service and keeps the key, whose files hold neither PIN nor secret', async ({
+  test('is replaced through the recovery service, and the key stays; its files contain neither PIN nor secret', async ({
     root,
     store,
   }) => {

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { toHex, utf8 } from '../../src/bytes.ts';
 import { deriveScrypt } from '../../src/crypto/scrypt.ts';
 
-describe('scrypt of a test that takes it cheaply', () => {
+describe('scrypt in a test that makes it cheap', () => {
   const derive = async (secret: string, salt: string, cost: number) =>
     toHex(await deriveScrypt(utf8(secret), utf8(salt), 32, { cost, blockSize: 8, parallelization: 1 }));
 

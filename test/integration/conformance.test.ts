@@ -138,7 +138,7 @@ describe.skipIf(await tpmMissing()).each(Object.entries(places))('over %s', (_, 
     },
   );
 
-  test('what is persistent is there after closing and opening', async () => {
+  test('persistent objects are still there after closing and opening', async () => {
     const nvIndex = 0x01800042;
     const owner = TPM_RH.OWNER;
     {

@@ -190,7 +190,7 @@ describe.skipIf(missingPrograms('swtpm') !== undefined)('what a dead process has
     expect(marks()).toEqual([]);
   });
 
-  describe('beside what others have', () => {
+  describe("next to other programs' objects", () => {
     let foreign: string;
     const tool = (name: string, ...args: string[]): string => {
       const env = { ...toolEnvironment(), TPM2TOOLS_TCTI: `swtpm:path=${swtpm.socket}` };

@@ -15,7 +15,7 @@ import { CREATE_ECC, codeOf, GET_RANDOM } from './support/raw-commands.ts';
 // What only a TPM device of the kernel shows is in test/qemu.
 
 describe('openDevice', () => {
-  it('says that there is no such device', async () => {
+  it('reports a missing device', async () => {
     const error = await failureOf(openDevice({ path: '/dev/keyprov-has-no-such-device' }));
     expect(error.code).toBe('no-tpm');
     expect(error.message).toContain('device:/dev/keyprov-has-no-such-device: there is no such device');
@@ -40,7 +40,7 @@ describe('openDevice', () => {
     }
   });
 
-  it('refuses what is no character device, and does not open it', async () => {
+  it('refuses a path that is not a character device, and does not open it', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'keyprov-test-'));
     try {
       const file = join(directory, 'tpmrm0');
@@ -57,7 +57,7 @@ describe('openDevice', () => {
     ['/dev/null', 'transport-protocol', 'the response has 0 bytes'],
     ['/dev/zero', 'transport-protocol', 'the response announces 0 bytes'],
     ['/dev/full', 'transport-lost', 'writing failed (ENOSPC); the outcome is unknown'],
-  ])('says that %s is no TPM, and is dead from then on', async (path, code, message) => {
+  ])('says that %s is not a TPM, and is dead from then on', async (path, code, message) => {
     await using transport = await openDevice({ path });
     expect(transport).toMatchObject({ kind: 'device', address: `device:${path}`, emulator: false, managed: false });
     const error = await failureOf(transport.send(GET_RANDOM));
@@ -71,7 +71,7 @@ describe('openDevice', () => {
 });
 
 describe.skipIf(missingPrograms('swtpm', 'python3'))('a character device with a TPM behind it', () => {
-  it('takes whole commands and gives whole answers, in however many pieces they come', async () => {
+  it('sends complete commands and returns complete answers, in any number of pieces', async () => {
     await using swtpm = await startSwtpm();
     if (!('path' in swtpm.data)) expect.fail('not a unix socket');
     const bridge = spawn('python3', ['test/integration/children/pty_device.py', swtpm.data.path], {

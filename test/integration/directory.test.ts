@@ -175,7 +175,7 @@ describe.each(directories)('keys in $name', ({ missing, start, malformed }) => {
       expect((await Promise.all([remove(blob), remove(blob, second.client)])).sort()).toEqual(['absent', 'removed']);
     });
 
-    it('are removed next to values that are no keys, which stay', async () => {
+    it('are removed; values that are not keys stay', async () => {
       const garbage = encodeDnBinary({ binary: new Uint8Array(64).fill(0xa5), dn });
       await write(garbage);
       const blob = newBlob();

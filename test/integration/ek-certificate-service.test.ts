@@ -91,18 +91,18 @@ describe('ekCertificateService', () => {
     expect(asked).toEqual([`GET /pki/aia/${amd}`]);
   });
 
-  it('asks nobody about a TPM of another maker', async () => {
+  it('sends no request for a TPM of another maker', async () => {
     expect(await ask('IFX', rsa.input.spki)).toEqual([]);
     expect(asked).toEqual([]);
   });
 
-  it('finds none where the service has none', async () => {
+  it('finds none if the service has none', async () => {
     answer = (_, response) => response.writeHead(404).end('<html>');
     expect(await ask('AMD', rsa.input.spki)).toEqual([]);
     expect(await ask('INTC', rsa.input.spki)).toEqual([]);
   });
 
-  it('does not go where a redirection leads', async () => {
+  it('does not follow a redirection', async () => {
     answer = (_, response) => response.writeHead(302, { location: `${origin}/elsewhere` }).end();
     await expect(ask('AMD', rsa.input.spki)).rejects.toMatchObject({ code: 'service-refused', status: 302 });
     expect(asked).toHaveLength(1);
@@ -155,7 +155,7 @@ describe('ekCertificateService', () => {
     await expect(ask('AMD', rsa.input.spki, { urls })).rejects.toThrow('use https');
   });
 
-  it.skipIf(missing !== undefined)('gives readEkCertificates what the TPM does not hold', async () => {
+  it.skipIf(missing !== undefined)('supplies readEkCertificates with certificates that the TPM lacks', async () => {
     await using tpm = await newTpm();
     await using ek = await openEndorsementKey(tpm);
     const spki = encodeSpki(publicKeyOf(ek.publicArea));

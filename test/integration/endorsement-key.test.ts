@@ -175,14 +175,14 @@ describe.skipIf(isLibtpmsMissing())('an endorsement key', () => {
     },
   );
 
-  it('is L-2 where the TPM has neither certificate nor persistent key', async () => {
+  it('is L-2 if the TPM has neither certificate nor persistent key', async () => {
     await using tpm = await newTpm();
     await using ek = await openEndorsementKey(tpm);
     expect(ek.template).toBe('L-2');
     expect(await readEkCertificates(tpm)).toEqual({ certificates: [], chain: [], problems: [] });
   });
 
-  it('is the persistent one where there is no certificate', async () => {
+  it('is the persistent one if there is no certificate', async () => {
     await using tpm = await newTpm();
     const { objectHandle } = await primaryOf(tpm, ekTemplate('H-2'));
     await tpm.run(EvictControl, { auth: TPM_RH.OWNER, objectHandle, persistentHandle: 0x81010014 });
@@ -241,7 +241,7 @@ describe.skipIf(isLibtpmsMissing())('an endorsement key', () => {
     expect(toHex(ek.name)).toBe(toHex(name));
   });
 
-  it('is not the persistent one where the template in NV is another', async () => {
+  it('is not the persistent one if the template in NV differs', async () => {
     await using tpm = await newTpm();
     const { objectHandle } = await primaryOf(tpm, ekTemplate('L-2'));
     await tpm.run(EvictControl, { auth: TPM_RH.OWNER, objectHandle, persistentHandle: 0x81010002 });
@@ -271,7 +271,7 @@ describe.skipIf(isLibtpmsMissing())('an endorsement key', () => {
     expect(await leftovers(tpm)).toEqual([]);
   });
 
-  it('needs the authorization of its hierarchy where that has one', async () => {
+  it("needs its hierarchy's authorization if there is one", async () => {
     await using tpm = await newTpm();
     const newAuth = utf8('endorsement');
     await tpm.run(HierarchyChangeAuth, { authHandle: TPM_RH.ENDORSEMENT, newAuth });
@@ -354,7 +354,7 @@ describe.skipIf(isLibtpmsMissing())('certificates in NV', () => {
 describe.skipIf(isLibtpmsMissing())('readNv', () => {
   const OWNER: TpmaNv = { ownerWrite: true, ownerRead: true, noDA: true };
 
-  it('reads with the authorization of the owner what only the owner can read', async () => {
+  it("reads with the owner's authorization what only the owner can read", async () => {
     await using tpm = await newTpm();
     await writeNv(tpm, 0x01800001, utf8('content'), OWNER);
     const newAuth = utf8('owner');
@@ -363,14 +363,14 @@ describe.skipIf(isLibtpmsMissing())('readNv', () => {
     await expect(readNv(tpm, 0x01800001)).rejects.toMatchObject({ code: 'tpm-auth-failed' });
   });
 
-  it('needs no authorization of the owner for what all can read', async () => {
+  it('needs no owner authorization for what everyone can read', async () => {
     await using tpm = await newTpm();
     await writeNv(tpm, 0x01800001, utf8('content'), { ...OWNER, authRead: true });
     await tpm.run(HierarchyChangeAuth, { authHandle: TPM_RH.OWNER, newAuth: utf8('owner') });
     expect(await readNv(tpm, 0x01800001)).toEqual(utf8('content'));
   });
 
-  it('finds nothing where there is no index, or one that was never written', async () => {
+  it('finds nothing if there is no index, or it was never written', async () => {
     await using tpm = await newTpm();
     expect(await readNv(tpm, 0x01800001)).toBeUndefined();
     const publicInfo = {

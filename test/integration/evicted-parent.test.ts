@@ -72,7 +72,7 @@ describe.skipIf(missing !== undefined)('a key whose storage root key was evicted
     await sign(changed, NEW_PIN);
   });
 
-  it('signs also where its handle has another key now, and where its record is one of before', async () => {
+  it('signs even if another key has its handle now, or its record is in an older form', async () => {
     await persist('-G', 'ecc', '-a', TCG);
     const record = await provision();
     const { parent } = record;

@@ -137,7 +137,7 @@ for (const [name, { isMissing, start }] of Object.entries(ENGINES)) {
     const verify = (evidence: AttestationStatement, options: Partial<VerifyEvidenceOptions>) =>
       verifyEvidence(evidence, { challenge: CHALLENGE, minTier: 'virtual', ...options });
 
-    it('reaches each tier by what proves it, and none without', async () => {
+    it('reaches each tier with the matching proof, and none without', async () => {
       const { activation } = enrolled;
       const evidence = await certified(STM);
       const akRoots = [attestation.root];
@@ -160,7 +160,7 @@ for (const [name, { isMissing, start }] of Object.entries(ENGINES)) {
       }
     });
 
-    it('is virtual where the certificates name the maker of an emulator', async () => {
+    it("is virtual if the certificates name an emulator's maker", async () => {
       const evidence = await certified(IBM);
       const { activation } = enrolled;
       const options = { akRoots: [attestation.root], ekRoots: [maker.root], activation };
@@ -190,7 +190,7 @@ for (const [name, { isMissing, start }] of Object.entries(ENGINES)) {
 }
 
 describe('the verifier as a bundle', () => {
-  it('holds neither a transport nor native code, and names no package', async () => {
+  it('contains neither a transport nor native code, and imports no package', async () => {
     const { metafile } = await build({
       ...{ entryPoints: ['src/attestation/index.ts'], bundle: true, write: false, metafile: true, outdir: 'unused' },
       ...{ packages: 'external', platform: 'node', format: 'esm', target: 'node20', logLevel: 'error' },
@@ -224,7 +224,7 @@ describe.skipIf(isSetupMissing)('evidence of a TPM that swtpm_setup has made', (
   });
   afterAll(() => made?.[Symbol.dispose]());
 
-  it('is virtual where its maker is allowed by name, and refused where it is not', async () => {
+  it('is virtual if its maker is explicitly allowed, and refused if not', async () => {
     const { evidence, activation } = enrolled;
     const options: VerifyEvidenceOptions = {
       ...{ challenge: CHALLENGE, minTier: 'virtual', activation },

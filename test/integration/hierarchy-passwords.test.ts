@@ -113,7 +113,7 @@ describe.skipIf(missing !== undefined)('a TPM whose hierarchies tpm2-tools have 
   });
 
   it.each([undefined, {}])(
-    'spares the one try of the lockout hierarchy where its password is missing: %o',
+    "does not use up the lockout hierarchy's only try if its password is missing: %o",
     async (hierarchyAuth) => {
       await takeOwnership();
       const reset = (auth: HierarchyAuth | undefined) =>

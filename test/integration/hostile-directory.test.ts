@@ -94,7 +94,7 @@ describe('a hostile directory', () => {
     expect(said).toContain(problem);
   });
 
-  it('cannot make a message of any length of what it refuses', async () => {
+  it('cannot make an error message arbitrarily long', async () => {
     const words = ber(0x65, Uint8Array.of(0x0a, 1, 50), text(''), text('no '.repeat(100_000)));
     const said = await look(await directory((id) => message(id, words)));
     expect(said).toMatch(/^service-refused: .*\(result code 50\)/);

@@ -132,7 +132,7 @@ describe.skipIf(isLibtpmsMissing())('the attestation of keys at the identity ser
     afterAll(() => kit[Symbol.asyncDispose]());
     beforeEach(() => forget(kit));
 
-    it('certifies an attestation key next to an endorsement key of a known maker, and takes its keys', async () => {
+    it("certifies an attestation key next to a known maker's endorsement key, and accepts its keys", async () => {
       const chain = await enrol(kit, [chip]);
       const [aikCertificate] = chain;
       const { ok } = await verifyChain(aikCertificate ?? EMPTY, {
@@ -177,7 +177,7 @@ describe.skipIf(isLibtpmsMissing())('the attestation of keys at the identity ser
       expect(outcome.slice(0, 2)).toEqual([400, expect.stringMatching(/^(AttestationFailed|InvalidKey)$/)]);
     });
 
-    it('takes a nonce once, in time, and from the device that asked for it', async () => {
+    it('accepts a nonce once, in time, and from the device that asked for it', async () => {
       const [aikCertificate] = await enrol(kit, [chip]);
       const once = await attest(await nonce(kit));
       const given = { attestation: once, aikCertificate };
@@ -204,7 +204,7 @@ describe.skipIf(isLibtpmsMissing())('the attestation of keys at the identity ser
       expect(refusalOf(answer)).toEqual(failed('does not answer a nonce'));
     });
 
-    it('refuses what its certificate no longer stands for', async () => {
+    it('refuses keys that its certificate no longer covers', async () => {
       const [aikCertificate] = await enrol(kit, [chip]);
       const before = clock;
       clock = new Date(before.getTime() + 3 * 365 * 86_400_000);
@@ -279,7 +279,7 @@ describe.skipIf(isLibtpmsMissing())('the attestation of keys at the identity ser
     await expect(enrol(neither, [virtual])).rejects.toMatchObject({ code: 'service-refused', status: 403 });
   });
 
-  it('trusts other authorities for attestation keys where it is told to', async () => {
+  it('trusts other CAs for attestation keys if configured', async () => {
     await using kit = await open({ akRoots: [maker.root], attestation: 'require', minTier: 'ek-certificate' });
     const chip = await maker.issueAkCertificate(ak.publicArea, { tpm: CHIP });
     const taken = await register(kit, { attestation: await attest(await nonce(kit)), aikCertificate: chip });

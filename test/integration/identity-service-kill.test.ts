@@ -56,7 +56,7 @@ it('keeps its keys from other users of the machine', async () => {
   expect(statSync(directory).mode & 0o777).toBe(0o700);
 });
 
-it('ends by itself, port and temporary directory with it, when something keeps it from starting', async () => {
+it('ends and frees port and temporary directory if it cannot start', async () => {
   const directory = newDirectory();
   writeFileSync(join(directory, 'service.db'), 'no database at all, and longer than a header is'.repeat(10));
   await expect(startIdentityService({ users: [], directory })).rejects.toMatchObject({ code: 'state-invalid' });

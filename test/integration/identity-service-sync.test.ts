@@ -110,7 +110,7 @@ describe.skipIf(missingPrograms('slapd'))('the identity service with a directory
     await expect(signIn(key)).rejects.toMatchObject({ code: 'service-refused', details: { code: 'invalid_grant' } });
   });
 
-  it('takes no token for one of another use, whatever client id the client has named', async () => {
+  it('accepts no token of another use, with any client id', async () => {
     const issued = async (clientId: string) =>
       (
         await askToken(
@@ -207,11 +207,11 @@ describe.skipIf(missingPrograms('slapd'))('the identity service with a directory
     }
     const refused = (why: string) => [400, 'invalid_grant', expect.stringContaining(why)];
 
-    it('takes what is right', async () => {
+    it('accepts valid requests', async () => {
       expect(await outcome({})).toBe('signed in');
     });
 
-    it('takes a nonce once, and in time', async () => {
+    it('accepts a nonce once, and in time', async () => {
       const once = await nonce();
       expect(await outcome({ nonce: once })).toBe('signed in');
       expect(await outcome({ nonce: once })).toEqual(refused('nonce'));
@@ -250,7 +250,7 @@ describe.skipIf(missingPrograms('slapd'))('the identity service with a directory
       expect([status, json.error]).toEqual([400, 'invalid_grant']);
     });
 
-    it('refuses a disabled device, whose refresh token holds no more', async () => {
+    it('refuses a disabled device, whose refresh token is no longer valid', async () => {
       const { refreshToken } = await signIn(key);
       service.setDeviceEnabled(device.deviceId, false);
       try {
@@ -268,7 +268,7 @@ describe.skipIf(missingPrograms('slapd'))('the identity service with a directory
       await renewToken();
     });
 
-    it('reports what fails and tries it again, and others do not wait for it', async () => {
+    it('reports a failure and retries it, and other keys do not wait for it', async () => {
       const [bobs, adas] = [newKey(), newKey()];
       await register(bobs, await forBob());
       await register(adas);
@@ -284,7 +284,7 @@ describe.skipIf(missingPrograms('slapd'))('the identity service with a directory
       expect(await service.runSyncCycle()).toMatchObject([{ upn: BOB.upn, status: 'written', reason: undefined }]);
     });
 
-    it('finds what is there already, and what is gone', async () => {
+    it('finds keys that are already there, and keys that are gone', async () => {
       await renewToken();
       const key = newKey();
       const kid = await register(key);
@@ -318,7 +318,7 @@ describe.skipIf(missingPrograms('slapd'))('the identity service with a directory
       expect(await asyncRefusal(() => signIn(key))).toContain('does not have this key');
     });
 
-    it('lets what the directory did not take wait for the next cycle, when that is gone', async () => {
+    it('keeps a refused key for the next cycle if the directory is gone', async () => {
       await using gone = await startDirectory();
       await gone.addUser({ upn: ADA.upn });
       await using other = await startIdentityService({
@@ -335,7 +335,7 @@ describe.skipIf(missingPrograms('slapd'))('the identity service with a directory
       expect(other.outbox()).toMatchObject([{ status: 'waiting', reason: expect.any(String) }]);
     });
 
-    it('says what the account of the synchronization may not do', async () => {
+    it("reports what the synchronization's account may not do", async () => {
       const { connection } = directory;
       const { connector, reader } = connection;
       const start = (account: typeof connector) =>
@@ -363,7 +363,7 @@ describe.skipIf(missingPrograms('slapd'))('the identity service with a directory
       expect(stranger.outbox()).toMatchObject([{ status: 'waiting' }]);
     });
 
-    it('runs by itself, and two calls at once are one cycle', async () => {
+    it('runs on its own, and two overlapping calls are one cycle', async () => {
       await renewToken();
       const key = newKey();
       await register(key);
@@ -407,7 +407,7 @@ describe.skipIf(missingPrograms('slapd'))('the identity service with a directory
       return { token: async () => graphToken, graphUrl: `${service.url}/graph/`, fetch };
     };
 
-    it('lists keys page by page, and reads those of the device', async () => {
+    it("lists keys page by page, and reads the device's keys", async () => {
       const keys = service.keys().filter(({ upn }) => upn === ADA.upn);
       expect(keys.length).toBeGreaterThan(2);
       const before = service.requests.length;
@@ -446,7 +446,7 @@ describe.skipIf(missingPrograms('slapd'))('the identity service with a directory
       });
     });
 
-    it('asks for patience, as often as it is told to', async () => {
+    it('asks the client to slow down as often as configured', async () => {
       const options = await as(ADA);
       service.throttleGraph(1, 7);
       await expect(listHelloMethods(ADA.upn, options)).rejects.toMatchObject({ status: 429, retryAfterMs: 7000 });
@@ -465,7 +465,7 @@ describe.skipIf(missingPrograms('slapd'))('the identity service with a directory
         sleep: async () => later(sleepMs),
       });
 
-    it('waits for the user, who takes time', async () => {
+    it('waits for a slow user', async () => {
       service.mfa.set(BOB.upn, { answer: 'approve', afterMs: 60_000 });
       const start = clock.getTime();
       await ask();
@@ -520,7 +520,7 @@ describe.skipIf(missingPrograms('slapd'))('the identity service with a directory
       ]);
     });
 
-    it('asks nobody whom it does not know', async () => {
+    it('prompts no unknown user', async () => {
       const body = new URLSearchParams({ client_id: 'test', login_hint: 'eve@contoso.test' });
       const { status, json } = await send(service, '/common/oauth2/devicecode', { body });
       expect([status, json.error]).toEqual([400, 'invalid_request']);

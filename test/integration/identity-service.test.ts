@@ -86,7 +86,7 @@ describe('the identity service', () => {
       headers: given.headers ?? { accept: 'application/json', authorization: `Bearer ${token}` },
     });
 
-  it('speaks TLS 1.2 and later with a certificate of its own authority, which openssl verifies', async () => {
+  it('speaks TLS 1.2 and later with a certificate of its own CA, which openssl verifies', async () => {
     const ca = file('ca.pem', service.ca);
     // The server is in this process: nothing may wait for openssl without giving it time.
     const client = async (...more: string[]) => {
@@ -236,7 +236,7 @@ describe('the identity service', () => {
       });
     });
 
-    it('name a device only where the connection has shown its certificate, and MFA only after one', async () => {
+    it('name a device only if the connection has shown its certificate, and MFA only after MFA', async () => {
       const withPassword = await claimsOf(await passwordToken(service, ADA));
       expect([withPassword.deviceid, withPassword.amr]).toEqual([undefined, ['pwd']]);
       const bound = await claimsOf(await passwordToken(service, ADA, { device }));
@@ -315,7 +315,7 @@ describe('the identity service', () => {
       expect([service.keys().length, service.outbox().length]).toEqual([2, 2]);
     });
 
-    it('echoes the id of the client where that is wanted', async () => {
+    it("echoes the client's id on request", async () => {
       const id = randomUUID();
       const headers = { accept: 'application/json', authorization: `Bearer ${token}`, 'client-request-id': id };
       expect((await register({ headers })).headers['client-request-id']).toBeUndefined();
@@ -329,7 +329,7 @@ describe('the identity service', () => {
       ]);
     });
 
-    it('takes the version as header too', async () => {
+    it('accepts the version as a header too', async () => {
       const headers = { accept: 'application/json', authorization: `Bearer ${token}`, 'api-version': '1.0' };
       expect((await register({ path: '/EnrollmentServer/key', headers })).status).toBe(200);
     });
@@ -458,7 +458,7 @@ describe('the identity service', () => {
       },
     );
 
-    it('takes no more members than the profile has', async () => {
+    it("accepts only the profile's members", async () => {
       const { status, json } = await register({ body: JSON.stringify({ ...JSON.parse(body), more: '' }) });
       expect([status, json.code]).toEqual([400, 'InvalidKey']);
     });
@@ -473,7 +473,7 @@ describe('the identity service', () => {
       },
     );
 
-    it('takes no token for another resource, of another issuer, or of another time', async () => {
+    it('accepts no token with another resource, issuer or time', async () => {
       const bearer = (jwt: string) => ({ accept: 'application/json', authorization: `Bearer ${jwt}` });
       const graph = await passwordToken(service, ADA, { resource: 'https://graph.microsoft.com', device });
       expect((await register({ headers: bearer(graph) })).json.code).toBe('InvalidToken');
@@ -534,7 +534,7 @@ describe('the identity service', () => {
     await expect(start()).rejects.toMatchObject({ code: 'state-in-use' });
   });
 
-  it('cuts connections and answers otherwise where it is told to, and logs nothing secret', async () => {
+  it('cuts connections and changes answers on request, and logs no secrets', async () => {
     const key = buildKeyRegistration({ profile: 'strict', publicKey: newKey() });
     const count = service.keys().length;
     const from = service.requests.length;
@@ -559,7 +559,7 @@ describe('the identity service', () => {
     ]);
   });
 
-  it('takes no body of more than a mebibyte', async () => {
+  it('accepts no body of more than a mebibyte', async () => {
     await expect(register({ body: 'x'.repeat(1024 * 1024 + 1) })).rejects.toThrow();
     expect((await send(service, '/common/discovery/keys')).status).toBe(200);
   });

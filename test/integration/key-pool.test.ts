@@ -243,7 +243,7 @@ const withoutPytss = spawnSync(PYTHON, ['-c', 'import tpm2_pytss.tsskey']).statu
 if (withoutPytss) console.warn('a pool of keys: tpm2-pytss is missing; install python3-tpm2-pytss');
 
 test.skipIf(withoutPytss)(
-  'tpm2-pytss signs with a key from a pool by its PIN, and not by what it had before',
+  'tpm2-pytss signs with a key from a pool and its PIN, but not with its earlier authorization value',
   async () => {
     const directory = mkdtempSync(join(tmpdir(), 'keyprov-pool-'));
     const path = (name: string) => join(directory, name);
@@ -292,7 +292,7 @@ test.skipIf(withoutPytss)(
 );
 
 test.skipIf(process.platform !== 'linux')(
-  'the memory of the process holds no random value once the key was taken',
+  "the process's memory contains no random value once the key was taken",
   async () => {
     using script = await bundle('test/integration/children/memory-scan.ts');
     const { stdout, stderr } = spawnSync(process.execPath, [script.path], { encoding: 'utf8' });
@@ -309,7 +309,7 @@ describe('a pool of keys', () => {
   test.each([
     ['reset', TPM_SU.CLEAR, false],
     ['restart, as after hibernation, which contexts outlast', TPM_SU.STATE, true],
-  ])('drops what was made before a %s', async (_, shutdownType, outlasts) => {
+  ])('drops keys made before a %s', async (_, shutdownType, outlasts) => {
     const transport = await openLibtpms();
     await using tpm = await Tpm.open(transport);
     const seen = watchCreation(tpm);
@@ -377,7 +377,7 @@ describe('a pool of keys', () => {
     await refused;
   });
 
-  test('forgets all keys also where their TPM is lost', async () => {
+  test('forgets all keys even if their TPM is lost', async () => {
     let isLost = false;
     await using tpm = await open(() => (isLost ? 'lost' : 'none'));
     const seen = watchCreation(tpm);
@@ -388,7 +388,7 @@ describe('a pool of keys', () => {
     expect(seen.map(({ authValue }) => isWiped(authValue))).toEqual([true, true]);
   });
 
-  test('drops what was made before the TPM was cleared', async () => {
+  test('drops keys made before the TPM was cleared', async () => {
     await using tpm = await open();
     await using pool = createKeyPool({ policy, sources: { tpm }, size: 2 });
     await pool.fill();
@@ -400,7 +400,7 @@ describe('a pool of keys', () => {
     expect(await leftovers(tpm)).toEqual([]);
   });
 
-  test('makes new keys where another client has flushed those of the pool', async () => {
+  test("makes new keys if another client has flushed the pool's keys", async () => {
     await using tpm = await open();
     await using pool = createKeyPool({ policy, sources: { tpm } });
     await pool.fill();
@@ -411,7 +411,7 @@ describe('a pool of keys', () => {
     expect(await signs(tpm, made)).toBe(true);
   });
 
-  test('goes on without an attestation key where policy does', async () => {
+  test('continues without an attestation key if policy allows it', async () => {
     await using tpm = await open();
     await tpm.run(HierarchyChangeAuth, {
       authHandle: TPM_RH.ENDORSEMENT,
@@ -424,7 +424,7 @@ describe('a pool of keys', () => {
     await expect(take(pool, { policy })).rejects.toMatchObject({ cause: { code: 'attestation-unavailable' } });
   });
 
-  test('makes no attestation key where policy wants none', async () => {
+  test('makes no attestation key if policy forbids attestation', async () => {
     await using tpm = await open();
     await using pool = createKeyPool({ policy: { ...policy, attestation: 'none' }, sources: { tpm } });
     await pool.fill();
@@ -434,7 +434,7 @@ describe('a pool of keys', () => {
     expect(await leftovers(tpm)).toEqual([]);
   });
 
-  test('drops what another policy does not want, and asks that policy', async () => {
+  test('drops keys that another policy refuses, and follows that policy', async () => {
     await using tpm = await open();
     await using pool = createKeyPool({ policy, sources: { tpm, software }, size: 2 });
     await pool.fill();
@@ -465,7 +465,7 @@ describe('a pool of keys', () => {
     expect([made.pregenerated, made.record.hasPin, pool.size]).toEqual([false, false, 1]);
   });
 
-  test('does all itself where it was never filled', async () => {
+  test('makes everything on demand if it was never filled', async () => {
     await using tpm = await open();
     const pool = createKeyPool({ policy, sources: { tpm } });
     const made = await take(pool);
@@ -526,7 +526,7 @@ describe('a pool of keys', () => {
       return pool;
     };
 
-    test('takes the next TPM that can be opened', async () => {
+    test('uses the next TPM that can be opened', async () => {
       const opened: Tpm[] = [];
       const tpm = async () => {
         const one = await (opened.length === 0 ? losing() : open());
@@ -540,7 +540,7 @@ describe('a pool of keys', () => {
       expect((await take(pool)).pregenerated).toBe(true);
     });
 
-    test('does what policy says where there is no TPM any more', async () => {
+    test('follows policy if there is no TPM any more', async () => {
       await using tpm = await losing();
       await using pool = await lose({ sources: { tpm, software } });
       const error: unknown = await take(pool).catch((thrown: unknown) => thrown);
@@ -596,7 +596,7 @@ describe('a pool of keys', () => {
     }
   });
 
-  test('stops what is under way when it is closed', async () => {
+  test('stops running work when it is closed', async () => {
     await using tpm = await open();
     const seen = watchCreation(tpm);
     const pool = createKeyPool({ policy, sources: { tpm }, size: 100 });

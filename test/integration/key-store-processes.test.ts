@@ -62,7 +62,7 @@ async function counter(): Promise<number> {
 }
 
 describe('a key store of several processes', () => {
-  it('loses no update, and shows whole records only', async () => {
+  it('loses no update, and shows only complete records', async () => {
     const workers = Array.from({ length: 4 }, () => new Worker(50));
     const ended = Promise.all(workers.map((worker) => worker.end()));
     const seen = [await counter()];
@@ -89,7 +89,7 @@ describe('a key store of several processes', () => {
   });
 
   it.runIf(process.platform === 'linux' && process.getuid?.() === 0)(
-    'goes on at once when a process in a PID namespace of its own is killed while it has the lock',
+    'continues at once if a process in another PID namespace is killed while it has the lock',
     async () => {
       const container = ['unshare', '--pid', '--fork', '--mount-proc', '--kill-child'];
       expect(await new Worker(1, 'hang', container).killAfter('inside')).toBe(1);

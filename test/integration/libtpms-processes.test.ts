@@ -123,7 +123,7 @@ describe.skipIf(isLibtpmsMissing())('a TPM in another process or worker', () => 
     expect(await runInWorker('open')).toBe('opened');
   });
 
-  it('makes no new TPM where it may not read the old one', async () => {
+  it('makes no new TPM if it may not read the old one', async () => {
     await (await openStarted({ directory })).close();
     const path = join(directory, 'tpm2.state');
     const file = readFileSync(path);

@@ -68,7 +68,7 @@ describe('finding libtpms', () => {
     expect(existsSync(directory)).toBe(false);
   });
 
-  it('takes KEYPROV_LIBTPMS, but an option before that', async () => {
+  it('uses KEYPROV_LIBTPMS unless an option is given', async () => {
     vi.stubEnv('KEYPROV_LIBTPMS', '/from/the/environment');
     try {
       expect((await failureOf(openLibtpms())).message).toContain('tried /from/the/environment)');
@@ -80,7 +80,7 @@ describe('finding libtpms', () => {
     }
   });
 
-  it('looks in the directories of distributions, always with whole paths', () => {
+  it("looks in the distributions' directories, always with full paths", () => {
     vi.stubEnv('KEYPROV_LIBTPMS', '');
     const { tried } = findLibtpms(undefined);
     vi.unstubAllEnvs();
@@ -88,7 +88,7 @@ describe('finding libtpms', () => {
     expect(tried.filter((path) => !path.startsWith('/'))).toEqual([]);
   });
 
-  it('refuses a file that is no library', async () => {
+  it('refuses a file that is not a library', async () => {
     const library = join(parent, 'libtpms.so.0');
     writeFileSync(library, 'not an ELF file');
     const error = await failureOf(openLibtpms({ library }));
@@ -142,7 +142,7 @@ describe.skipIf(missing)('a TPM in process', () => {
     for (const answer of answers) expect(answer).toMatch(/^800100000014000000000008[0-9a-f]{16}$/);
   });
 
-  it('answers what is no known command with its code', async () => {
+  it('answers an unknown command with its code', async () => {
     await using tpm = await openStarted();
     expect(toHex(await tpm.send(Uint8Array.of(0x80, 1, 0, 0, 0, 10, 0, 0, 0x0f, 0xff)))).toBe('80010000000a00000143');
     await expect(tpm.send(new Uint8Array(9))).rejects.toThrow(RangeError);
@@ -150,7 +150,7 @@ describe.skipIf(missing)('a TPM in process', () => {
     expect(codeOf(await tpm.send(GET_RANDOM))).toBe(SUCCESS);
   });
 
-  it('has seeds of its own each time it is made', async () => {
+  it('has new seeds each time it is made', async () => {
     const keys = new Set<string>();
     for (let n = 0; n < 10; n++) {
       await using tpm = await openStarted();
@@ -168,7 +168,7 @@ describe.skipIf(missing)('a TPM in process', () => {
     await Promise.all(tpms.map((tpm) => tpm.close()));
   });
 
-  it('is the only one of its process where the library cannot be copied', async () => {
+  it('is the only one in its process if the library cannot be copied', async () => {
     const createMemoryFile = vi.spyOn(loadLibc(), 'createMemoryFile').mockReturnValue(undefined);
     try {
       const first = await openStarted();
@@ -184,7 +184,7 @@ describe.skipIf(missing)('a TPM in process', () => {
     }
   });
 
-  it('loses what is transient in a power cycle, and nothing else', async () => {
+  it('loses transient data in a power cycle, and nothing else', async () => {
     await using tpm = await openStarted();
     const key = await primaryKey(tpm);
     await tpm.send(NV_DEFINE);
@@ -222,7 +222,7 @@ describe.skipIf(missing)('a TPM in process', () => {
     },
   );
 
-  it('takes one command at a time', async () => {
+  it('accepts one command at a time', async () => {
     await using tpm = await openStarted();
     const running = tpm.send(createRsa(1));
     await expect(tpm.send(GET_RANDOM)).rejects.toThrow(TypeError);
@@ -233,7 +233,7 @@ describe.skipIf(missing)('a TPM in process', () => {
     expect(codeOf(await tpm.send(GET_RANDOM))).toBe(SUCCESS);
   });
 
-  it('finishes the running command when it is closed, then takes no more', async () => {
+  it('finishes the running command when it is closed, then accepts no more', async () => {
     const tpm = await openStarted();
     const running = tpm.send(createRsa(1));
     const closing = tpm.close();
@@ -306,7 +306,7 @@ describe.skipIf(missing)('a TPM in process', () => {
     expect(() => tpm.processSync(GET_RANDOM)).toThrow('the TPM is unloaded');
   });
 
-  it.skipIf(missingPrograms('swtpm'))('takes over a TPM of swtpm', async () => {
+  it.skipIf(missingPrograms('swtpm'))("loads a TPM's state from swtpm", async () => {
     let state: Uint8Array;
     let key: string;
     {

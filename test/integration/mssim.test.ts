@@ -55,7 +55,7 @@ describe.skipIf(missing)('a simulator', () => {
     expect(codeOf(await next.send(STARTUP_CLEAR))).toBe(0);
   });
 
-  it('loses what is volatile in a power cycle', async () => {
+  it('loses volatile data in a power cycle', async () => {
     await using simulator = await startMssimStandIn();
     await using transport = await openMssim({ port: simulator.port });
     expect(codeOf(await transport.send(STARTUP_CLEAR))).toBe(0);
@@ -117,7 +117,7 @@ describe.skipIf(missing)('a simulator', () => {
   });
 });
 
-describe('an address where no simulator is', () => {
+describe('an address without a simulator', () => {
   it('is refused within a second: a closed port', async () => {
     const port = await closedPort();
     const error = await failureOf(openMssim({ port }));
@@ -203,7 +203,7 @@ describe('a connection to a simulator on which something goes wrong', () => {
     expect((await failureOf(fresh.send(GET_RANDOM))).code).toBe(code);
   });
 
-  it('is no matter where an answer comes byte by byte', async () => {
+  it('makes no difference if an answer arrives byte by byte', async () => {
     await using simulator = await fakeSimulator(async (socket) => {
       for (const byte of fromHex(`00000014${RANDOM}00000000`)) {
         socket.write(Buffer.of(byte));

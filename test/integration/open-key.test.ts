@@ -47,7 +47,7 @@ describe.each(Object.entries(PLACES))('a key in %s', (name, start) => {
   const isTpm = name !== 'software';
   const policy = definePolicy({ algorithm: 'p-256', hardware: isTpm ? 'required' : 'preferred', pin: { history: 2 } });
 
-  it('is kept, opened, used and changed by the same calls wherever it is', async () => {
+  it('is stored, opened, used and changed with the same calls on every backend', async () => {
     const { tpm, stop } = await start();
     try {
       const sources = keySources({ tpm, store });
@@ -191,14 +191,14 @@ describe('which key is opened', () => {
   });
 });
 
-describe('what comes from outside', () => {
+describe('input from outside', () => {
   const made = (user: string) =>
     makeKey({
       ...{ policy: definePolicy({ algorithm: 'p-256', hardware: 'discouraged' }), sources: keySources({ store }) },
       user,
     });
 
-  it('is judged: a record with a member that is not one', async () => {
+  it('is checked: a record with an unknown member', async () => {
     const { record } = await made('ada@contoso.test');
     for (const change of [{ publicKey: undefined }, { backend: 'hsm' }, { privateKey: 7 }, { assurance: 'gold' }]) {
       const other: typeof record = JSON.parse('{}');
@@ -262,7 +262,7 @@ it('a prompt that is never answered ends with its signal', async () => {
 });
 
 describe('files beside a record', () => {
-  it('that hold its private key are rewritten with the PIN, and go with the key', async () => {
+  it('that contain its private key are rewritten with the PIN, and removed with the key', async () => {
     const sources = keySources({ tpm: 'none', store });
     const { record } = await makeKey({ policy: definePolicy({ algorithm: 'p-256' }), sources, pin: PIN });
     await writeFile(join(store.directory, 'key.pem'), record.privateKey);

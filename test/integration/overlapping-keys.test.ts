@@ -51,7 +51,7 @@ async function openStorage(tpm: Tpm): Promise<TpmObject> {
 }
 
 describe.skipIf(await tpmMissing())('Tpm.flushStale', () => {
-  test('removes what a client before has left, and nothing of our own', async () => {
+  test('removes what an earlier client has left, and nothing of ours', async () => {
     await using swtpm = await startSwtpm();
     const first = await swtpm.open();
     const abandoned = await Tpm.open(first);

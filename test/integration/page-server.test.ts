@@ -222,7 +222,7 @@ async function answerTo(text: string): Promise<string> {
 
 const POST = 'POST /session HTTP/1.1\r\nHost: HOST\r\nOrigin: http://HOST\r\nConnection: close\r\n';
 
-describe('what is not asked as browsers do', () => {
+describe('a request that browsers do not send', () => {
   it.each([
     ['is not HTTP', 'HELO localhost\r\n\r\n', ''],
     ['is HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', ''],
@@ -275,7 +275,7 @@ async function allOf(socket: Socket): Promise<string> {
   return text;
 }
 
-describe('what is posted', () => {
+describe('posted data', () => {
   it('reaches its action, and is wiped', async () => {
     const session = await openSession();
     expect((await post('/pin', '2718\n2718', session)).status).toBe(204);
@@ -399,7 +399,7 @@ describe('the window', () => {
 });
 
 describe('the end', () => {
-  it('cuts what is open, and leaves nothing that runs', async () => {
+  it('closes open connections, and leaves nothing running', async () => {
     const { answer } = await poll(await openSession());
     const gone = expect(answer).rejects.toThrow(/hang up|ECONNRESET/);
     await server[Symbol.asyncDispose]();

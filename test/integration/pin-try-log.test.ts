@@ -157,7 +157,7 @@ describe('an old count', () => {
     }
   });
 
-  it('is found out when the whole folder is copied back', async () => {
+  it('is detected if the entire folder is copied back', async () => {
     run('cp', '-a', log.directory, saved());
     await wrongTry();
     run('rm', '-r', log.directory);
@@ -220,7 +220,7 @@ describe('a software key with a log of its tries', () => {
   const signs = async (of: ProvidedKey, pin: Uint8Array) =>
     verifySignature(of.publicKey, 'sha256', data, await open().sign(of, { data, pin }), 'der');
 
-  it('tells how many tries are left, then how long to wait, and takes the right PIN after that', async () => {
+  it('reports how many tries are left, then how long to wait, and then accepts the right PIN', async () => {
     for (const triesLeft of [4, 3, 2, 1]) {
       await expect(open().sign(key, { data, pin: WRONG })).rejects.toMatchObject({
         code: 'pin-wrong',

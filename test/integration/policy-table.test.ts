@@ -124,7 +124,7 @@ describe('the policy table', () => {
     await expect(making).rejects.toMatchObject({ code: 'address-invalid' });
   });
 
-  test('a TPM that does not know TPM2_TestParms shows by making the key what it can', async () => {
+  test('a TPM without TPM2_TestParms shows what it supports by making the key', async () => {
     const tpm = withFault((code) => (code === TPM_CC.TestParms ? TPM_RC.COMMAND_CODE : 'none'));
     expect(await outcome({ hardware: 'required' }, tpm)).toEqual(TPM);
   });
@@ -215,7 +215,7 @@ describe('a fault at any command of the making of a key', () => {
     return { result, commands: wrapped?.commands ?? 0 };
   }
 
-  test.each(faults)('never yields a software key where hardware is required: %s', async (_, fault) => {
+  test.each(faults)('never yields a software key if hardware is required: %s', async (_, fault) => {
     let refused = 0;
     for (let at = 0; ; at++) {
       const { result, commands } = await makeWithFault('required', fault, at);
@@ -226,21 +226,18 @@ describe('a fault at any command of the making of a key', () => {
     expect(refused).toBeGreaterThanOrEqual(5);
   });
 
-  test.each(faults)(
-    'hardware is preferred: software takes over only from a TPM that is of no use: %s',
-    async (_, fault, kind) => {
-      const codes = new Set<string>();
-      for (let at = 0; ; at++) {
-        const { result, commands } = await makeWithFault('preferred', fault, at);
-        if (commands <= at) break;
-        if (result instanceof SelectionError) codes.add(result.code);
-        else if (result instanceof Error) throw result;
-        else codes.add(result instanceof Object && 'fellBack' in result && result.fellBack ? 'software' : 'tpm');
-      }
-      codes.delete('tpm');
-      expect([...codes]).toEqual([kind === 'absent' ? 'software' : 'tpm-unavailable']);
-    },
-  );
+  test.each(faults)('hardware is preferred: software replaces only an unusable TPM: %s', async (_, fault, kind) => {
+    const codes = new Set<string>();
+    for (let at = 0; ; at++) {
+      const { result, commands } = await makeWithFault('preferred', fault, at);
+      if (commands <= at) break;
+      if (result instanceof SelectionError) codes.add(result.code);
+      else if (result instanceof Error) throw result;
+      else codes.add(result instanceof Object && 'fellBack' in result && result.fellBack ? 'software' : 'tpm');
+    }
+    codes.delete('tpm');
+    expect([...codes]).toEqual([kind === 'absent' ? 'software' : 'tpm-unavailable']);
+  });
 
   test('a wrong password never leads to software, even if the caller wants that after any failure', async () => {
     let refused = 0;
@@ -257,7 +254,7 @@ describe('a fault at any command of the making of a key', () => {
   });
 
   const others = faults.filter(([, , kind]) => kind !== 'password');
-  test.each(others)('falls back to software, with the reason, where the caller asks for that: %s', async (_, fault) => {
+  test.each(others)('falls back to software, with the reason, if the caller asks for it: %s', async (_, fault) => {
     for (let at = 0; ; at++) {
       const { result, commands } = await makeWithFault('preferred', fault, at, 'any');
       if (commands <= at) break;

@@ -82,7 +82,7 @@ describe.skipIf(missing)('a directory with secrets', () => {
     },
   );
 
-  it.skipIf(!isRoot)('is not where a link of another user leads, on the way or at its end', async () => {
+  it.skipIf(!isRoot)("is refused if another user's link leads to it", async () => {
     const link = join(root, 'link');
     symlinkSync('private', link);
     expect(openPrivateDirectory(join(link, 'a'))).toBe(join(link, 'a'));
@@ -96,7 +96,7 @@ describe.skipIf(missing)('a directory with secrets', () => {
     expect(readdirSync(directory)).toEqual(['a']);
   });
 
-  it('is not where all others may put another in its place', async () => {
+  it('is refused if others can replace it', async () => {
     const shared = join(root, 'shared');
     mkdirSync(join(shared, 'of'), { recursive: true });
     symlinkSync(join(shared, 'of'), join(root, 'way'));
@@ -175,7 +175,7 @@ describe('a file in such a directory', () => {
     expect(readdirSync(root)).toEqual(['private']);
   });
 
-  it('is the wrapping secret only if nobody else can read it', async () => {
+  it('is used as the wrapping secret only if nobody else can read it', async () => {
     const store = await openKeyStore(directory);
     await readWrappingSecret(store);
     chmodSync(join(directory, 'wrapping.secret'), 0o666);

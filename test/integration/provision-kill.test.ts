@@ -263,7 +263,7 @@ describe.each([
 });
 
 describe('the directory', () => {
-  it('has one value for each user whose run was killed, and that of the registered key', async () => {
+  it("has one value for each user whose run was killed, the registered key's", async () => {
     await world.service.runSyncCycle();
     await using reader = await bindDirectory(directory.connection, directory.connection.reader);
     const kept = new Map(world.service.keys().map(({ upn, blob }) => [upn, toHex(blob).toUpperCase()]));

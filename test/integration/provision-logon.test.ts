@@ -28,7 +28,7 @@ const missing = sambaMissing() ?? mitKdcMissing() ?? pkcs11Missing();
 const PIN = '591834';
 const USER = 'lise@contoso.test';
 
-describe.skipIf(missing !== undefined)('a key that a whole run has made in the TPM', () => {
+describe.skipIf(missing !== undefined)('a key that a complete run has made in the TPM', () => {
   let samba: SambaDc;
   let kdc: MitKdc;
   let swtpm: SwtpmProcess;

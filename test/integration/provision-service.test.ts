@@ -115,7 +115,7 @@ async function signIn(user: string, record: KeyRecord) {
   );
 }
 
-describe('a whole run', () => {
+describe('a complete run', () => {
   it('gives a key that signs in once the directory has it, and no more after it was taken back', async () => {
     await directory.addUser({ upn: USER, name: 'Ada' });
     const before = await leftovers(kit.tpm);
@@ -208,7 +208,7 @@ describe('a whole run', () => {
     expect(await asyncRefusal(() => run('poolless@contoso.test', { mfa, pool }))).toMatch(/^hardware-required: /);
   });
 
-  it('takes its key from a pool, where there is one', async () => {
+  it('takes its key from a pool if there is one', async () => {
     const user = 'pool@contoso.test';
     const policy = definePolicy({ hardware: 'required', attestation: 'required' });
     await using pool = createKeyPool({ policy, sources: { tpm: kit.tpm } });
@@ -317,7 +317,7 @@ describe('a whole run', () => {
     expect(keysOf(user)).toHaveLength(1);
   });
 
-  it('takes back a key that the TPM has lost meanwhile, and makes another one', async () => {
+  it('unregisters a key that the TPM has lost, and makes another one', async () => {
     const user = 'cleared@contoso.test';
     world.service.setIntercept(({ path }) => (path.startsWith('/EnrollmentServer/key') ? 'drop-after' : 'continue'));
     expect(await run(user)).toMatchObject({ status: 'pending', problem: { outcomeUnknown: true } });
@@ -344,7 +344,7 @@ describe('a whole run', () => {
   });
 });
 
-describe('the PIN and the tokens of whole runs', () => {
+describe('the PIN and the tokens of complete runs', () => {
   it('are in no event, outcome, error, file, or log of requests', async () => {
     const outcomes: unknown[] = [];
     const faults = ['drop-after', { status: 500, body: 'x', headers: {} }, 'continue'] as const;

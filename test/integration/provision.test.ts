@@ -74,7 +74,7 @@ const lost = () => serviceError('service-timeout', { retry: 'backoff', outcomeUn
 const refused = () => serviceError('service-refused', { status: 400 });
 
 describe('a run', () => {
-  it('does not keep what a registrar answers before it was judged', async () => {
+  it("does not store a registrar's answer before checking it", async () => {
     const { register } = registrar;
     registrar.register = async (request) => ({ ...(await register.call(registrar, request)), kid: '' });
     expect(await run()).toMatchObject({ status: 'pending', problem: { code: 'service-answer' } });
@@ -83,7 +83,7 @@ describe('a run', () => {
     expect(registrar.keys).toHaveLength(1);
   });
 
-  it('takes no key back that a registrar says another user has, also if it does not say so in an error', async () => {
+  it('never unregisters a key that a registrar assigns to another user, even if it does not report an error', async () => {
     const { register } = registrar;
     registrar.register = async (request) => {
       const answer = await register.call(registrar, { ...request, user: 'eve@contoso.test' });
@@ -146,7 +146,7 @@ describe('a run', () => {
     expect(await provider.sign(kept, { data: utf8('x'), pin: utf8(PIN) })).toHaveLength(256);
   });
 
-  it('does nothing where a prerequisite does not hold', async () => {
+  it('does nothing if a prerequisite fails', async () => {
     const prerequisites = checkPrerequisites({ deviceJoined: false }, { policy: definePolicy() });
     expect(await run({ prerequisites: async () => prerequisites })).toEqual({ status: 'blocked', prerequisites });
     expect(registrar.requests).toEqual([]);
@@ -157,7 +157,7 @@ describe('a run', () => {
     ['an absent TPM', 'required', 'absent', /^hardware-required: policy requires a TPM, but none is usable/],
     ['a locked TPM', 'required', 'locked', /^tpm-unavailable: .* try again in \d+ s$/],
     ['a locked TPM that is not a must', 'preferred', 'locked', /^tpm-unavailable: /],
-  ] as const)('bothers nobody for a key that %s cannot make', async (_, hardware, condition, error) => {
+  ] as const)('prompts nobody for a key that %s cannot make', async (_, hardware, condition, error) => {
     const tpm = () => openTpmIn(condition);
     const wish = { policy: definePolicy({ hardware }), sources: { ...options().sources, tpm }, mfa: neverAsked };
     expect(await asyncRefusal(() => run(wish))).toMatch(error);
@@ -187,7 +187,7 @@ describe('a run', () => {
     ['a word for prerequisites', { prerequisites: 'none' }, /^provision: prerequisites must be 'skip', or a function/],
     ['a controller for its signal', { signal: new AbortController() }, 'provision: signal must be an AbortSignal'],
     ['no mfa', { mfa: undefined }, /^provision: mfa must be a function/],
-  ])('bothers nobody if a caller without types gives %s', async (_, change, message) => {
+  ])('prompts nobody if an untyped caller passes %s', async (_, change, message) => {
     const error = await run({ mfa: neverAsked, ...change } as never).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(TypeError);
     expect(error).toHaveProperty('message', typeof message === 'string' ? message : expect.stringMatching(message));
@@ -201,7 +201,7 @@ describe('a run', () => {
     await nothingLeft();
   });
 
-  it('bothers nobody for a key that is refused because the last one was in a TPM', async () => {
+  it('prompts nobody for a key that is refused because the last one was in a TPM', async () => {
     expect(await asyncRefusal(() => run({ previous: 'tpm', mfa: neverAsked }))).toMatch(/^downgrade-refused: /);
     expect(pinsAsked).toBe(0);
     await nothingLeft();
@@ -302,7 +302,7 @@ describe('a run whose outcome at the service is not known', () => {
     ]);
   });
 
-  it('says when to try again, where the service did', async () => {
+  it('says when to try again if the service did', async () => {
     registrar.faults.push({ before: serviceError('service-unreachable', { retry: 'backoff', retryAfterMs: 300_000 }) });
     expect(await run()).toMatchObject({ status: 'pending', retryAfterMs: 300_000 });
   });
@@ -325,7 +325,7 @@ describe('a run whose outcome at the service is not known', () => {
     expect(registrar.keys).toHaveLength(1);
   });
 
-  it('is one with the service of now, where none had been asked before', async () => {
+  it('uses the current service if no service was asked before', async () => {
     const { journal } = await claimRun(store, {
       user: USER,
       deviceId: DEVICE,
@@ -357,7 +357,7 @@ describe.skipIf(missingTpm)('a run with a key in a TPM, that is gone on with', (
     expect((await run({ policy, sources: { tpm } })).status).toBe('pending');
   };
 
-  it('bothers nobody while the TPM cannot be used', async () => {
+  it('prompts nobody while the TPM cannot be used', async () => {
     await using tpm = await newTpm();
     await begin(tpm);
     for (const condition of ['absent', 'failing', 'lost'] as const) {
@@ -384,7 +384,7 @@ describe.skipIf(missingTpm)('a run with a key in a TPM, that is gone on with', (
     expect([asked, registrar.takenBack.length, registrar.keys.length]).toEqual([1, 1, 1]);
   });
 
-  it('bothers nobody about a lost key that the service cannot take back', async () => {
+  it('prompts nobody for a lost key that the service cannot remove', async () => {
     await using first = await newTpm();
     await begin(first);
     await using second = await newTpm();
@@ -401,7 +401,7 @@ describe('a run that policy has overtaken', () => {
     ['may have', { after: lost() }],
     ['has not', { before: lost() }],
   ] satisfies [string, RegistrarFault][])(
-    'takes back the key that the service %s, and makes another one',
+    'unregisters the key that the service %s, and makes another one',
     async (_, fault) => {
       registrar.faults.push(fault);
       expect((await run()).status).toBe('pending');
@@ -413,7 +413,7 @@ describe('a run that policy has overtaken', () => {
     },
   );
 
-  it('never goes on with a software key where hardware is required now', async () => {
+  it('never continues with a software key if hardware is now required', async () => {
     registrar.faults.push({ after: lost() });
     await run();
     const said = await asyncRefusal(() => run({ policy: definePolicy({ hardware: 'required' }) }));
@@ -422,7 +422,7 @@ describe('a run that policy has overtaken', () => {
     await nothingLeft();
   });
 
-  it('takes back a key that was registered, and not yet stored', async () => {
+  it('unregisters a key that was registered but not yet stored', async () => {
     const full = async () => Promise.reject(new KeyprovError('store-io', 'the disk is full'));
     const broken = new Proxy(store, { get: (of, name) => (name === 'save' ? full : Reflect.get(of, name, of)) });
     expect(await asyncRefusal(() => run({ store: broken }))).toBe('store-io: the disk is full');
@@ -432,7 +432,7 @@ describe('a run that policy has overtaken', () => {
   });
 });
 
-describe('what a service says of a key', () => {
+describe("a service's statement about a key", () => {
   const stricter = {
     policy: definePolicy({ hardware: 'discouraged', allowedAlgorithms: ['p-256'] }),
     profile: 'attested',
@@ -448,7 +448,7 @@ describe('what a service says of a key', () => {
     expect(await run()).toMatchObject({ status: 'registered', resumed: false });
   });
 
-  it('ends the run also where an earlier request had an unknown outcome', async () => {
+  it('ends the run even if an earlier request had an unknown outcome', async () => {
     registrar.faults.push({ before: lost() }, { upn: 'ceo@contoso.test' });
     expect(await run()).toMatchObject({ status: 'pending' });
     expect(await asyncRefusal(run)).toMatch('service-answer');
@@ -497,7 +497,7 @@ describe('what a service says of a key', () => {
     expect((await run()).status).toBe('registered');
   });
 
-  it('is an error until somebody has removed it, where the service offers no way', async () => {
+  it('is an error until somebody has removed it, if the service cannot remove it', async () => {
     expect(await asyncRefusal(() => run({ store: broken() }))).toBe('store-io: the disk is full');
     registrar.unregister = undefined;
     const [{ path } = { path: '' }] = await listRuns(store);
@@ -508,7 +508,7 @@ describe('what a service says of a key', () => {
 });
 
 describe('unregisterKey', () => {
-  it('takes the key from the service and the store, also when it is called again after half of it', async () => {
+  it('removes the key from service and store, even if it is called again after an interruption', async () => {
     await run();
     const [{ record } = { record: { id: '' } }] = await listRegistrations(store);
     const failing = { address: registrar.address, unregister: async () => Promise.reject(lost()) };
@@ -521,7 +521,7 @@ describe('unregisterKey', () => {
     expect(registrar.keys).toEqual([]);
   });
 
-  it('refuses what is not registered, or is so elsewhere', async () => {
+  it('refuses a key that is not registered, or is registered elsewhere', async () => {
     await run();
     const [{ record } = { record: { id: '' } }] = await listRegistrations(store);
     const { address } = registrar;

@@ -106,7 +106,7 @@ describe.skipIf(missing !== undefined)('a queue of commands', () => {
     expect('name' in attested && toHex(attested.name)).toBe(toHex(a.name));
   });
 
-  it('says who holds the slots when there is no room and nothing of ours to swap out', async () => {
+  it('reports the owner of the slots if there is no room and nothing of ours to swap out', async () => {
     const { objectHandle } = await primary(tpm);
     const { context } = await tpm.run(ContextSave, { saveHandle: objectHandle });
     await objectHandle.flush();
@@ -119,7 +119,7 @@ describe.skipIf(missing !== undefined)('a queue of commands', () => {
     for (let i = 0; i < 3; i++) await tpm.run(FlushContext, { flushHandle: 0x80000000 + i });
   });
 
-  it('drops what an aborted command has loaded, and gives the next one its own answer', async () => {
+  it('flushes what an aborted command has loaded, and gives the next one its own answer', async () => {
     let dropped = 0;
     for (let i = 0; i < 40; i++) {
       const controller = new AbortController();
@@ -145,7 +145,7 @@ describe.skipIf(missing !== undefined)('a queue of commands', () => {
 });
 
 describe.skipIf(missing !== undefined)('closing a TPM', () => {
-  it('leaves nothing of ours behind, and what someone else loaded', async () => {
+  it("leaves only other programs' objects behind", async () => {
     const transport = await newTransport();
     const first = await Tpm.open(unclosed(transport));
     const { objectHandle } = await primary(first);

@@ -77,7 +77,7 @@ it.skipIf(missing)('an object whose flush the TPM refuses gives way when room is
 });
 
 it.skipIf(missing)(
-  'what was loaded or started is taken out, where its answer and the one after it are exchanged',
+  'loaded objects and started sessions are flushed if their answer and the next one are swapped',
   async () => {
     const objects = async (tpm: Tpm) => {
       await load(tpm, 'a');
@@ -96,7 +96,7 @@ it.skipIf(missing)(
   },
 );
 
-it.skipIf(missing)('an object is taken out, where its flush was altered so that it took out another one', async () => {
+it.skipIf(missing)('an object is flushed if its flush was altered and hit another one', async () => {
   const lastBitOfHandle = 8 * 13;
   const work = async (tpm: Tpm) => {
     const [a, b] = [await load(tpm, 'a'), await load(tpm, 'b')];

@@ -115,7 +115,7 @@ const times = <T>(count: number, thing: T): T[] => Array.from({ length: count },
 const BACKOFF = [500, 1000, 2000];
 
 describe('registerKey against a real server', () => {
-  it('sends what MS-KPP wants and returns what the service says', async () => {
+  it("sends the request of MS-KPP and returns the service's answer", async () => {
     const { result, requests, keys } = await underScript([]);
     expect(result).toEqual({
       kid: [...service.stored.values()][0],
@@ -136,7 +136,7 @@ describe('registerKey against a real server', () => {
     expect(requests[0]?.headers).not.toHaveProperty('api-version');
   });
 
-  it('sends the version in a header where that is wanted, and then not in the query', async () => {
+  it('sends the version in a header on request, and then not in the query', async () => {
     const { requests } = await underScript([], { apiVersionIn: 'header' });
     expect(requests.map(({ url, headers }) => [url, headers['api-version']])).toEqual([
       ['/EnrollmentServer/key/', '1.0'],
@@ -361,7 +361,7 @@ describe('registerKey against a real server', () => {
     );
   });
 
-  it('says what the service said, and whose key it registered', async () => {
+  it("returns the service's answer and the user of the registered key", async () => {
     const refused = await underScript([{ status: 401, body: details }]);
     expect(refused.error?.details).toEqual({
       form: 'error-details',
@@ -415,13 +415,13 @@ describe('registerKey against a real server', () => {
       further: {},
     };
 
-    it('takes what it finds, and sends nothing again', async () => {
+    it('accepts an existing key, and sends nothing again', async () => {
       const lookup = vi.fn(async () => found);
       const { result, requests, keys } = await underScript([{ cuts: 'after' }], { lookup });
       expect([result, requests.length, keys, lookup.mock.calls.length]).toEqual([found, 1, 1, 1]);
     });
 
-    it.each(['absent', 'unknown'] as const)('sends again what is %s', async (answer) => {
+    it.each(['absent', 'unknown'] as const)('resends what is %s', async (answer) => {
       const lookup = vi.fn(async () => answer);
       const { error, requests, keys } = await underScript([{ cuts: 'after' }, { cuts: 'before' }], { lookup });
       expect([error, requests.length, keys, lookup.mock.calls.length]).toEqual([undefined, 3, 1, 2]);
@@ -441,7 +441,7 @@ describe('registerKey against a real server', () => {
 });
 
 describe('registerKey without a connection', () => {
-  it('knows that nothing was sent where nobody listens', async () => {
+  it('knows that nothing was sent if nobody listens', async () => {
     const lookup = vi.fn(async () => 'unknown' as const);
     const { error, delays } = await register(`https://localhost:${await closedPort()}/key/`, { lookup });
     expect([outcomeOf(error), delays, lookup.mock.calls.length]).toEqual(['service-unreachable backoff -', BACKOFF, 0]);
@@ -508,7 +508,7 @@ describe('createServiceFetch', () => {
     expect(await registerWith({ ca: roots.pem, onlyTheseRoots: true })).toBe('registered');
   });
 
-  it('goes on to trust what NODE_EXTRA_CA_CERTS names, unless only the given ones count', async () => {
+  it('trusts the certificates in NODE_EXTRA_CA_CERTS unless only the given roots count', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'keyprov-roots-'));
     writeFileSync(join(directory, 'roots.pem'), roots.pem);
     vi.stubEnv('NODE_EXTRA_CA_CERTS', join(directory, 'roots.pem'));
@@ -559,7 +559,7 @@ describe('createServiceFetch', () => {
     expect(proxy.targets).toEqual([]);
   });
 
-  it('sends nothing without TLS to another machine, and follows no redirection by itself', async () => {
+  it('sends nothing without TLS to another machine, and follows no redirection', async () => {
     await using fetch = createServiceFetch({ ca: roots.pem });
     await expect(fetch('http://service.test/')).rejects.toThrow('use https');
     service.script = [{ status: 307, headers: { location: 'https://localhost:1/' } }];
@@ -575,7 +575,7 @@ describe('createServiceFetch', () => {
     expect([server.requests.map(({ client }) => client), proxy.targets.length]).toEqual([['device 8'], 1]);
   });
 
-  it('takes the proxy of the environment, unless that excludes the host', async () => {
+  it('uses the proxy from the environment unless it excludes the host', async () => {
     await using proxy = await TestProxy.start();
     vi.stubEnv('HTTPS_PROXY', `http://localhost:${proxy.port}`);
     vi.stubEnv('NO_PROXY', '');
@@ -589,7 +589,7 @@ describe('createServiceFetch', () => {
     expect(proxy.targets).toEqual([`service.test:${service.port}`]);
   });
 
-  it('ends what is under way when it is closed, and sends nothing more', async () => {
+  it('ends running requests when it is closed, and sends nothing more', async () => {
     const fetch = createServiceFetch({ ca: roots.pem });
     service.script = [{ drips: false }];
     service.requests.length = 0;
@@ -602,7 +602,7 @@ describe('createServiceFetch', () => {
     expect(service.requests).toHaveLength(1);
   });
 
-  it('refuses what cannot work at once', async () => {
+  it('immediately refuses options that cannot work', async () => {
     const { certificate, privateKey } = await roots.forHost('localhost');
     const other = await roots.forHost('localhost');
     for (const options of [
@@ -680,7 +680,7 @@ describe('discoverServices against a real server', () => {
     expect([found.outcome, service.requests.length]).toEqual([outcome, count]);
   });
 
-  it('takes hosts that are trusted, by default those of Entra ID', async () => {
+  it("accepts trusted hosts, by default Entra ID's", async () => {
     const well = answer('enterpriseregistration.windows.net');
     expect((await discover([well])).outcome).toBe('found');
     expect((await discover([well], { trustedHosts: [] })).outcome).toBe('service-untrusted none 801c000b');

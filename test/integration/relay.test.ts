@@ -118,7 +118,7 @@ describe.skipIf(await tpmMissing())('a relay between us and the TPM', () => {
   });
 });
 
-describe.skipIf(await tpmMissing())('a relay that puts a key of its own in place of the one that salts', () => {
+describe.skipIf(await tpmMissing())('a relay that replaces the salt key with its own', () => {
   /** Changes the public key that TPM2_CreatePrimary answers with, as who knows another private key would. */
   const impostor: Relay = (bytes, direction, code) => {
     if (direction === 'answer' && code === CreatePrimary.code && uint32At(bytes, 6) === 0) {

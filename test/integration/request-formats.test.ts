@@ -192,7 +192,7 @@ describe.skipIf(missing !== undefined || isPythonMissing)('requests of a TPM, re
   const cases = kinds.flatMap((key) => kinds.map((ak) => [key, ak] as const));
 
   it.each(cases)(
-    "go-attestation's JSON for a %s key and a %s attestation key has what the TPM signed",
+    "go-attestation's JSON for a %s key and a %s attestation key contains what the TPM signed",
     async (key, ak) => {
       const statement = statementOf(key, ak);
       const { pubArea } = statement.ak;
@@ -207,7 +207,7 @@ describe.skipIf(missing !== undefined || isPythonMissing)('requests of a TPM, re
     },
   );
 
-  it.each(kinds)("go-attestation's Quote of a %s attestation key has what the TPM signed", async (kind) => {
+  it.each(kinds)("go-attestation's Quote of a %s attestation key contains what the TPM signed", async (kind) => {
     const { quoted, signature } = await tpm.run(Quote, {
       signHandle: akOf(kind).object,
       qualifyingData: fromHex('c0ffee'),
@@ -237,7 +237,7 @@ describe.skipIf(missing !== undefined || isPythonMissing)('requests of a TPM, re
     }
   });
 
-  it.each(cases)('the ACME answer for a %s key certified with %s has what the TPM signed', async (key, ak) => {
+  it.each(cases)('the ACME answer for a %s key certified with %s contains what the TPM signed', async (key, ak) => {
     const statement = statementOf(key, ak);
     const payload = buildAcmeDeviceAttest(statement);
     const value = toHex(computeAcmeExtraData(TOKEN, ACCOUNT));
@@ -247,7 +247,7 @@ describe.skipIf(missing !== undefined || isPythonMissing)('requests of a TPM, re
   it.each([
     ['rsa-2048', COSE_ALG.RS256],
     ['p-256', COSE_ALG.ES256],
-  ] as const)('the COSE key of a %s key is what python3-fido2 writes', async (kind, algorithm) => {
+  ] as const)("the COSE key of a %s key equals python3-fido2's", async (kind, algorithm) => {
     await using provided = await newTpm();
     const { publicKey } = await (await openTpmKeyProvider(provided)).create({ algorithm: kind });
     const value = toHex(encodeCoseKey({ publicKey, algorithm }));

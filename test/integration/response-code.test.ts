@@ -32,13 +32,13 @@ const hex = (value: number) => `0x${value.toString(16).padStart(3, '0')}`;
 const all = Array.from({ length: 0x1000 }, (_, value) => value);
 
 describe.skipIf(missing)('decodeResponseCode beside tpm2_rc_decode', () => {
-  it('compares with what tpm2_rc_decode prints', () => {
+  it('matches the output of tpm2_rc_decode', () => {
     const sample = [0x0, 0x1c4, 0x98e, 0x910, 0x922, 0x521, 0x000b0143, 0x000a000a, 0x00070005];
     const printed = sample.map((value) => spawnSync('tpm2_rc_decode', [hex(value)]).stdout.toString());
     expect(printed.map((line) => line.replace(/\n$/, ''))).toEqual(tssTexts(sample));
   });
 
-  it('knows all codes below 0x1000 that it knows, at the same position, and these besides', () => {
+  it('knows all codes below 0x1000 that tpm2_rc_decode knows, at the same position, and these too', () => {
     const texts = tssTexts(all);
     const onlyOurs = new Set<string>();
     const onlyTheirs: number[] = [];
@@ -78,7 +78,7 @@ describe.skipIf(missing)('decodeResponseCode beside tpm2_rc_decode', () => {
     expect(theirs.length).toBe(106 - 10);
   });
 
-  it('tells codes of the maker where it does', () => {
+  it('recognizes maker-specific codes as tpm2_rc_decode does', () => {
     const texts = tssTexts(all);
     const differences = all.filter(
       (value) =>

@@ -57,7 +57,7 @@ describe.skipIf(process.platform === 'win32')('a program that is run for its out
     );
   });
 
-  it('is killed when nobody wants its output any more', async () => {
+  it('is killed when its output is no longer needed', async () => {
     const abort = new AbortController();
     const running = run('trap "" TERM; exec sleep 20', { signal: abort.signal });
     running.catch(() => undefined);
@@ -68,7 +68,7 @@ describe.skipIf(process.platform === 'win32')('a program that is run for its out
     while (isAlive(pid)) await delay(5); // else the test runs into its time limit
   });
 
-  it('is run by one file: others start what lives on, or what the user has named', () => {
+  it("is run by one file; others start only lasting processes or the user's commands", () => {
     expect(
       filesIn(['src', 'native'], '.ts').filter((path) =>
         /\b(spawn|exec|fork)\w*\b[^;]*from 'node:child_process'/s.test(textOf(path)),

@@ -144,7 +144,7 @@ async function openClient(): Promise<Client> {
 }
 
 describe('this file', () => {
-  it('imports what users can import, and no other file of ours', () => {
+  it('imports only what users can import', () => {
     const { exports } = JSON.parse(readFileSync('package.json', 'utf8'));
     const entries = Object.values<{ default?: string }>(exports).map((target) => target.default);
     const ours = importsOf('test/integration/service-side.test.ts').filter(({ target }) => target.startsWith('src/'));
@@ -154,7 +154,7 @@ describe('this file', () => {
   });
 });
 
-describe.skipIf(missing !== undefined)('a service that has what was sent, and the public API', () => {
+describe.skipIf(missing !== undefined)('a service that has only the request and the public API', () => {
   let client: Client;
   let authority: TestAuthority;
   let akCertificates: Uint8Array[];
@@ -267,7 +267,7 @@ describe.skipIf(missing !== undefined)('a service that has what was sent, and th
       expect(verifyStatement(statement, wanted)).toMatchObject({ ok: true, publicKey: client.publicKey });
     });
 
-    it('takes a certified attestation key, and verifies the statement', async () => {
+    it('accepts a certified attestation key, and verifies the statement', async () => {
       const [certificate] = akCertificates;
       const publicKey = publicKeyOf(client.ak.publicArea);
       const sent = await requestWith({ aik: { publicKey, ...(certificate && { certificate }) } }, 'subject-only');

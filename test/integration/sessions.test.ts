@@ -368,7 +368,7 @@ describe.skipIf(missing !== undefined)('sessions', () => {
       expect(await handlesOf(tpm, TPM_HT.HMAC_SESSION)).toEqual([]);
     });
 
-    it('are gone after an abort, before and after the sending, and so is what the command has loaded', async () => {
+    it('are gone after an abort before or after sending, as is what the command has loaded', async () => {
       for (let turns = 0; turns < 6; turns++) {
         const before = await handlesOf(tpm, TPM_HT.TRANSIENT);
         const session = await startSession(tpm, {

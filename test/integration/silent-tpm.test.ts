@@ -109,7 +109,7 @@ async function whileStopped(pid: number, work: () => Promise<void>): Promise<voi
 
 // What goes wrong here is a wait without an end, which the limit of the test runner shows.
 describe.skipIf(missingPrograms('swtpm', 'python3', 'cc')).each(Object.entries(PLACES))(
-  '%s, of which the TPM takes a command and never answers',
+  '%s, if the TPM accepts a command and never answers',
   (_, start) => {
     it('is given up when the time is up', async () => {
       await using place = await start();

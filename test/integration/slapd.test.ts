@@ -83,7 +83,7 @@ describe.skipIf(missing)('startDirectory', () => {
     expect(sockets.flatMap((line) => wanted.exec(line)?.[1] ?? [])).toEqual(['0100007F']);
   });
 
-  it('ends the process and removes what is temporary at close', async () => {
+  it('ends the process and removes temporary files at close', async () => {
     using parent = temporary();
     await withTemporary(parent.path, async () => {
       const directory = await startDirectory();
@@ -156,7 +156,7 @@ describe.skipIf(missing)('startDirectory', () => {
     expect(found.searchEntries.filter((entry) => 'userPassword' in entry)).toEqual([]);
   });
 
-  it('tells what needs a directory that it is gone, as something that may work later', async () => {
+  it('reports a missing directory as a temporary problem', async () => {
     const directory = await startDirectory();
     await directory.addUser({ upn: USER });
     const { connection } = directory;
@@ -171,7 +171,7 @@ describe.skipIf(missing)('startDirectory', () => {
     }
   });
 
-  it('takes another port when somebody has the first one', async () => {
+  it('uses another port if the first one is taken', async () => {
     using directory = temporary();
     const executable = join(directory.path, 'slapd');
     const log = join(directory.path, 'ports');
@@ -182,7 +182,7 @@ describe.skipIf(missing)('startDirectory', () => {
     expect([new Set(tried).size, tried[2]]).toEqual([3, running.connection.url]);
   });
 
-  it('says what a slapd said that ended at once, and leaves nothing behind', async () => {
+  it('shows the output of a slapd that ended at once, and leaves nothing behind', async () => {
     using parent = temporary();
     using data = temporary();
     writeFileSync(join(data.path, 'data.mdb'), 'no database'.repeat(1000));
@@ -199,7 +199,7 @@ describe.skipIf(missing)('startDirectory', () => {
     });
   });
 
-  it('says what may help when it may not read its files', async () => {
+  it('says what may help if it may not read its files', async () => {
     using directory = temporary();
     const executable = join(directory.path, 'slapd');
     writeFileSync(executable, '#!/bin/sh\necho "could not open config file: Permission denied" >&2\nexit 1\n', {

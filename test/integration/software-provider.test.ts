@@ -143,7 +143,7 @@ describe('the PIN of a software key', () => {
 });
 
 describe('an encrypted key file', () => {
-  it('is parsed by OpenSSL as what it says it is, but not decrypted', async () => {
+  it('is parsed by OpenSSL, but not decrypted', async () => {
     const { privateKey } = await provider.create({ algorithm: 'p-256', pin: pin() });
     const pem = await file('key.pem', privateKey);
     const parsed = openssl('asn1parse', '-in', pem);

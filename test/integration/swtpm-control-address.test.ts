@@ -5,7 +5,7 @@ import { missingPrograms } from './support/local-swtpm.ts';
 import { leftovers } from './support/new-tpm.ts';
 
 describe.skipIf(missingPrograms('swtpm'))('an address with the control channel of a swtpm', () => {
-  it.each(['unix', 'tcp'] as const)('opens it, and loses with a power cycle what is volatile: %s', async (listen) => {
+  it.each(['unix', 'tcp'] as const)('opens it, and loses volatile data in a power cycle: %s', async (listen) => {
     await using swtpm = await startSwtpm({ listen });
     for (const control of [
       ',control',

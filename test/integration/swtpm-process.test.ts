@@ -42,7 +42,7 @@ describe.skipIf(missing)('startSwtpm', () => {
     },
   );
 
-  it('takes a TCP port below 32768 and the next one for control', async () => {
+  it('uses a TCP port below 32768 and the next one for control', async () => {
     await using swtpm = await startSwtpm({ listen: 'tcp' });
     const { data, control } = swtpm;
     if ('path' in data || 'path' in control) expect.fail('not TCP');
@@ -51,7 +51,7 @@ describe.skipIf(missing)('startSwtpm', () => {
     expect(control).toEqual({ host: '127.0.0.1', port: data.port + 1 });
   });
 
-  it('ends the process and removes what is temporary at stop', async () => {
+  it('ends the process and removes temporary files at stop', async () => {
     const swtpm = await startSwtpm();
     if (!('path' in swtpm.data)) expect.fail('not a unix socket');
     const directory = dirname(swtpm.data.path);
@@ -116,7 +116,7 @@ describe.skipIf(missing)('startSwtpm', () => {
     await expect(startSwtpm({ stateDirectory: '/tmp/x,mode=0777' })).rejects.toBeInstanceOf(RangeError);
   });
 
-  it('says what a swtpm said that ended at once', async () => {
+  it('shows the output of a swtpm that ended at once', async () => {
     using directory = temporary();
     const executable = join(directory.path, 'swtpm');
     writeFileSync(executable, '#!/bin/sh\necho "swtpm: some reason" >&2\nexit 3\n', { mode: 0o755 });
@@ -146,7 +146,7 @@ describe.skipIf(missing)('startSwtpm', () => {
     }
   });
 
-  it('takes another TCP port when somebody has the first one', async () => {
+  it('uses another TCP port if the first one is taken', async () => {
     using directory = temporary();
     const executable = join(directory.path, 'swtpm');
     const log = join(directory.path, 'ports');

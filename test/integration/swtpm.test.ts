@@ -37,7 +37,7 @@ describe.skipIf(missing).each(['unix', 'tcp'] as const)('a swtpm over %s', (list
     expect(codeOf(await transport.send(GET_RANDOM))).toBe(0);
   });
 
-  it('gives the answer to its own command to whoever aborts, and to whoever comes next', async () => {
+  it('gives each caller its own answer, the one that aborts and the next one', async () => {
     await using swtpm = await startSwtpm({ listen });
     await using transport = await swtpm.open();
     const abort = new AbortController();
@@ -76,7 +76,7 @@ describe.skipIf(missing).each(['unix', 'tcp'] as const)('a swtpm over %s', (list
     expect((await failureOf(openSwtpm(swtpm.data))).code).toBe('transport-unreachable');
   });
 
-  it('takes the running command with it when it is killed, and says that the outcome is unknown', async () => {
+  it('ends the running command when it is killed, and says that the outcome is unknown', async () => {
     await using swtpm = await startSwtpm({ listen });
     await using transport = await swtpm.open();
     const making = transport.send(createRsa(1));
@@ -89,7 +89,7 @@ describe.skipIf(missing).each(['unix', 'tcp'] as const)('a swtpm over %s', (list
     expect((await failureOf(swtpm.open())).code).toBe('transport-unreachable');
   });
 
-  it('does not fail to be closed twice, nor after it is gone', async () => {
+  it('can be closed twice, and after it is gone', async () => {
     await using swtpm = await startSwtpm({ listen });
     const transport = await swtpm.open();
     await swtpm.stop();
@@ -99,7 +99,7 @@ describe.skipIf(missing).each(['unix', 'tcp'] as const)('a swtpm over %s', (list
     expect((await failureOf(transport.send(GET_RANDOM))).code).toBe('transport-closed');
   });
 
-  it('can do without its control channel, save for what needs it', async () => {
+  it('works without its control channel, apart from functions that need it', async () => {
     await using swtpm = await startSwtpm({ listen });
     await using transport = await openSwtpm(swtpm.data);
     const abort = new AbortController();
@@ -114,7 +114,7 @@ describe.skipIf(missing).each(['unix', 'tcp'] as const)('a swtpm over %s', (list
     expect(codeOf(await transport.send(GET_RANDOM))).toBe(0);
   });
 
-  it('is found with its control channel at the place where tpm2-tss expects it', async () => {
+  it('is found with its control channel where tpm2-tss expects it', async () => {
     await using swtpm = await startSwtpm({ listen });
     await using transport = await openSwtpm({ ...swtpm.data, control: 'default' });
     await transport.powerCycle();
@@ -122,7 +122,7 @@ describe.skipIf(missing).each(['unix', 'tcp'] as const)('a swtpm over %s', (list
   });
 });
 
-describe('an address where no swtpm is', () => {
+describe('an address without a swtpm', () => {
   it('is refused within a second: a closed port', async () => {
     const port = await closedPort();
     const error = await failureOf(openSwtpm({ port }));
@@ -251,7 +251,7 @@ describe.skipIf(missing)('a connection on which something goes wrong', () => {
     expect(error.message).toContain('received 20 bytes without a command');
   });
 
-  it('is no matter where an answer comes byte by byte', async () => {
+  it('makes no difference if an answer arrives byte by byte', async () => {
     await using swtpm = await startSwtpm();
     await using server = await misbehaving(pathOf(swtpm), async (socket) => {
       for (const byte of RANDOM) {

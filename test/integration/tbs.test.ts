@@ -75,33 +75,30 @@ describe.skipIf(missing)('Windows TBS, with a stand-in for tbs.dll in front of s
     expect([tpm.interfaceType, tpm.emulator]).toEqual([interfaceType, emulator]);
   });
 
-  it('takes a TPM 1.2 for no TPM', async () => {
+  it('treats a TPM 1.2 as no TPM', async () => {
     set('VERSION', 1);
     expect((await failureOf(open())).code).toBe('no-tpm');
   });
 
-  it.each([...TBS_CODES.keys(), 0x80070005, 0x80000000, 1])(
-    'says what HRESULT %i means when opening',
-    async (value) => {
-      const codes = new Map([
-        [0x80284009, 'transport-busy'],
-        [0x8028400b, 'transport-busy'],
-        [0x8028400f, 'no-tpm'],
-        [0x80284010, 'no-tpm'],
-        [0x80284012, 'transport-permission'],
-      ]);
-      for (const step of ['CREATE', 'INFO']) {
-        set(step, value);
-        const error = await failureOf(open());
-        expect(error.code).toBe(codes.get(value) ?? 'transport-unreachable');
-        const rc = decodeResponseCode(value);
-        if (TBS_CODES.has(value)) expect(error.message).toContain(`${rc.name} (0x${value.toString(16)}`);
-        expect(error.message).toContain(rc.meaning);
-        expect(error.remedy).toBe(rc.advice);
-        set(step, 0);
-      }
-    },
-  );
+  it.each([...TBS_CODES.keys(), 0x80070005, 0x80000000, 1])('explains HRESULT %i when opening', async (value) => {
+    const codes = new Map([
+      [0x80284009, 'transport-busy'],
+      [0x8028400b, 'transport-busy'],
+      [0x8028400f, 'no-tpm'],
+      [0x80284010, 'no-tpm'],
+      [0x80284012, 'transport-permission'],
+    ]);
+    for (const step of ['CREATE', 'INFO']) {
+      set(step, value);
+      const error = await failureOf(open());
+      expect(error.code).toBe(codes.get(value) ?? 'transport-unreachable');
+      const rc = decodeResponseCode(value);
+      if (TBS_CODES.has(value)) expect(error.message).toContain(`${rc.name} (0x${value.toString(16)}`);
+      expect(error.message).toContain(rc.meaning);
+      expect(error.remedy).toBe(rc.advice);
+      set(step, 0);
+    }
+  });
 
   it.each([
     [0x80284008, 'start the Windows service "TBS"'],
@@ -180,7 +177,7 @@ describe.skipIf(missing)('Windows TBS, with a stand-in for tbs.dll in front of s
     [1, 'as HRESULT without an answer'],
     [2, 'as HRESULT with the answer'],
     [3, 'as HRESULT with an answer that claims success'],
-  ])('gives the code of the TPM where TBS reports it in way %i: %s', async (way) => {
+  ])("returns the TPM's code if TBS reports it in way %i: %s", async (way) => {
     await using tpm = await open();
     expect(uint32At(await tpm.send(GET_RANDOM), 6)).toBe(0);
     set('BARE', way);

@@ -157,7 +157,7 @@ describe.skipIf(missing)('the TCTI loader of tpm2-tss', () => {
     ['swtpm:path=/nonexistent', 'transport-unreachable', 'TSS2_TCTI_RC_IO_ERROR (0x000a000a'],
     ['mssim:host=127.0.0.1,port=1', 'transport-unreachable', 'TSS2_TCTI_RC_IO_ERROR (0x000a000a'],
     ['swtpm:port=nonsense', 'address-invalid', 'TSS2_TCTI_RC_BAD_VALUE (0x000a000b'],
-  ])('says within a second what is wrong with the address %j', async (conf, code, text) => {
+  ])('reports within a second the problem with the address %j', async (conf, code, text) => {
     const error = await failureOf(openTcti({ conf }));
     expect(error.code).toBe(code);
     expect(sayError(error)).toContain(text);
@@ -171,7 +171,7 @@ describe.skipIf(missing)('the TCTI loader of tpm2-tss', () => {
     expect(error.remedy).toContain('libtss2-tctildr0');
   });
 
-  it('takes the path from KEYPROV_TCTILDR', async () => {
+  it('uses the path in KEYPROV_TCTILDR', async () => {
     const before = process.env.KEYPROV_TCTILDR;
     process.env.KEYPROV_TCTILDR = '/nonexistent/from-environment.so';
     try {
@@ -182,7 +182,7 @@ describe.skipIf(missing)('the TCTI loader of tpm2-tss', () => {
     }
   });
 
-  it('refuses a file that is no library, and a library that is no loader', async () => {
+  it('refuses a file that is not a library, and a library that is not a loader', async () => {
     expect((await failureOf(openTcti({ conf: 'device', library: import.meta.filename }))).code).toBe(
       'library-unsuitable',
     );
@@ -192,7 +192,7 @@ describe.skipIf(missing)('the TCTI loader of tpm2-tss', () => {
     expect(String(error.cause)).toContain('Tss2_TctiLdr_Initialize');
   });
 
-  it('gives up opening when nobody answers', async () => {
+  it('gives up opening if nobody answers', async () => {
     await using fake = await fakeSwtpm(() => undefined);
     expect((await failureOf(openTcti({ conf: fake.conf }))).code).toBe('transport-timeout');
   });
@@ -211,7 +211,7 @@ describe.skipIf(missing)('the TCTI loader of tpm2-tss', () => {
     expect((await failureOf(tpm.send(GET_RANDOM))).code).toBe('transport-lost');
   });
 
-  it('never takes what is left of one answer for the next one', async () => {
+  it('never mistakes the rest of one answer for the next one', async () => {
     const tooMuch = '800100000014000000000008010203040506070880010000000a00000000';
     await using fake = await fakeSwtpm(afterOpening((socket) => socket.write(fromHex(tooMuch))));
     await using tpm = await openTcti({ conf: fake.conf });

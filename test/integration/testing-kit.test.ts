@@ -113,7 +113,7 @@ for (const [engine, isMissing] of ENGINES) {
       expect(await readLockout(other.tpm)).toMatchObject({ inLockout: false, maxTries: 3 });
     });
 
-    it.skipIf(NO_LIBTPMS)('start from a state, which they leave as it is, and no file of it stays', async () => {
+    it.skipIf(NO_LIBTPMS)('start from a state, do not change it, and leave no file of it', async () => {
       const temporary = mkdtempSync(join(tmpdir(), 'keyprov-kit-'));
       vi.stubEnv('TMPDIR', temporary);
       await using first = await openLibtpms();
@@ -131,7 +131,7 @@ for (const [engine, isMissing] of ENGINES) {
       rmdirSync(temporary);
     });
 
-    it('refuse what is no state', async () => {
+    it('refuse what is not a state', async () => {
       await expect(openTestTpm({ engine, state: utf8('no state') })).rejects.toMatchObject({ code: 'state-invalid' });
     });
   });
@@ -150,7 +150,7 @@ describe('without a simulator', () => {
     );
   });
 
-  it.skipIf(missingPrograms('swtpm') !== undefined)('in this process, swtpm takes its place', async () => {
+  it.skipIf(missingPrograms('swtpm') !== undefined)('in this process, swtpm replaces it', async () => {
     vi.stubEnv('KEYPROV_LIBTPMS', '/nonexistent/libtpms.so.0');
     await withTpm(async ({ tpm }) => expect(tpm.transport.kind).toBe('swtpm'))();
     expect(await missingSimulator()).toBeUndefined();
@@ -249,7 +249,7 @@ describe.skipIf(missing !== undefined).each(['rsa-2048', 'p-256'] as const)(
     );
 
     it(
-      'issues a certificate that SimpleWebAuthn takes, and not with another root',
+      'issues a certificate that SimpleWebAuthn accepts, but not with another root',
       withTpm(async ({ tpm }) => {
         const [authority, other] = [await createTestAuthority(), await createTestAuthority()];
         await using ak = await createAttestationKey(tpm, { algorithm });

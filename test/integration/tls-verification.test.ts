@@ -124,7 +124,7 @@ function createConnectionTo(port: number): Socket {
 }
 
 describe('NODE_TLS_REJECT_UNAUTHORIZED=0', () => {
-  it('lets no path send a token or a password to a server that nobody vouches for', async () => {
+  it('never sends a token or a password to an untrusted server', async () => {
     const { 'the fetch of Node': obedient, ...ours } = await tryPaths(undefined);
     expect(obedient).toBe('sent');
     expect(new Set(Object.values(ours))).toEqual(new Set(['service-unreachable']));
@@ -142,7 +142,7 @@ describe('NODE_TLS_REJECT_UNAUTHORIZED=0', () => {
 });
 
 describe('a directory that ends its connections', () => {
-  it('is not asked once more over another one, as nobody', async () => {
+  it('is not asked again over another connection, anonymously', async () => {
     let connections = 0;
     const tls = { cert: pair.certificate, key: pair.privateKey };
     const server = createTlsServer(tls, (socket) => {

@@ -94,7 +94,7 @@ async function failures({ cases, saltKeys }: SessionVectors): Promise<string[]> 
 
 const missing = await tpmMissing();
 
-describe.skipIf(missing !== undefined)('our sessions, where those of tpm2-tss 3.2.1 fail', () => {
+describe.skipIf(missing !== undefined)('our sessions where tpm2-tss 3.2.1 fails', () => {
   const PIN = utf8('12345');
   const EMPTY = new Uint8Array(0);
   const ours = createECDH('prime256v1');
@@ -131,7 +131,7 @@ describe.skipIf(missing !== undefined)('our sessions, where those of tpm2-tss 3.
   });
   afterAll(() => tpm.close());
 
-  it('authorize and audit what they are bound to, and are no longer bound then', async () => {
+  it('authorize and audit what they are bound to, and are unbound then', async () => {
     await using session = await startSession(tpm, { bind: bind(), use: { audit: true, encrypt: true } });
     const auth = { session, authValue: PIN };
     await use(auth);
@@ -141,7 +141,7 @@ describe.skipIf(missing !== undefined)('our sessions, where those of tpm2-tss 3.
     await use(auth);
   });
 
-  it('stand side by side and authorize nothing: one audits, another encrypts', async () => {
+  it('are used together without authorizing: one audits, another encrypts', async () => {
     await using auditor = await startSession(tpm, { bind: bind(), use: { audit: true } });
     await using encryptor = await startSession(tpm, { bind: bind(), use: { encrypt: true } });
     for (const sessions of [

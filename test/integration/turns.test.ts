@@ -28,7 +28,7 @@ async function countingTpm() {
 }
 
 describe.skipIf(await tpmMissing())('jobs that overlap on one TPM', () => {
-  it('take turns: 300 signatures cost what they cost one after the other', async () => {
+  it('take turns: 300 overlapping signatures cost as much as one after the other', async () => {
     const { tpm, counts } = await countingTpm();
     const provider = await openTpmKeyProvider(tpm);
     const key = await provider.create({ algorithm: 'p-256' });
@@ -66,7 +66,7 @@ describe.skipIf(await tpmMissing())('jobs that overlap on one TPM', () => {
     await tpm.close();
   });
 
-  it('wait for nobody within a turn of their own, and leave the line when they are aborted', async () => {
+  it('do not wait within their own turn, and leave the queue when they are aborted', async () => {
     await using tpm = await newTpm();
     const order: string[] = [];
     const controller = new AbortController();
@@ -103,7 +103,7 @@ describe.skipIf(await tpmMissing())('jobs that overlap on one TPM', () => {
     expect(await later).toBe('had its turn');
   });
 
-  it('leave the commands of others between theirs, which have sessions and objects of their own', async () => {
+  it("let other programs' commands run between their own", async () => {
     await using tpm = await newTpm();
     const provider = await openTpmKeyProvider(tpm);
     const key = await provider.create({ algorithm: 'p-256' });

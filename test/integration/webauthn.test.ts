@@ -401,7 +401,7 @@ describe.skipIf(missing !== undefined)('WebAuthn objects of a TPM', () => {
       });
 
       it.each(CERTIFICATES.map((one) => [one.that, one] as const))(
-        'judges one whose certificate %s as it is known to',
+        'gives the expected result for one whose certificate %s',
         async (_, { spec, refuse }) => {
           const { registration, statement } = of('rsa-2048', 'rsa-2048');
           const spki = encodeSpki(publicKeyOf(decode(TPMT_PUBLIC, statement.ak.pubArea)));

@@ -141,7 +141,7 @@ describe.skipIf(missing)('@peculiar/x509 with a TPM key', () => {
 });
 
 describe.skipIf(missing)('a TPM key', () => {
-  it("cannot be given to Node's own crypto, nor to jose, which uses that", async () => {
+  it("cannot be passed to Node's own crypto or to jose, which uses it", async () => {
     const { publicKey, privateKey } = await newPair({ name: 'ECDSA', namedCurve: 'P-256' });
     const use = { name: 'ECDSA', hash: 'SHA-256' };
     const data = new Uint8Array(1);

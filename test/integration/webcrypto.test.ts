@@ -125,7 +125,7 @@ describe.skipIf(missing)('generateKey in a TPM', () => {
   const generate = (algorithm: object | string, extractable: boolean, usages: readonly string[]) =>
     failure(() => callOn(crypto.subtle, 'generateKey', algorithm, extractable, usages));
 
-  it('checks in the order of the standard, and extractability and what the TPM cannot make after that', async () => {
+  it("checks in the standard's order, then extractability and the TPM's limits", async () => {
     const P521 = { name: 'ECDSA', namedCurve: 'P-521' };
     for (const [algorithm, extractable, usages, name] of [
       ['RSA', true, [], 'NotSupportedError'],
@@ -150,7 +150,7 @@ describe.skipIf(missing)('generateKey in a TPM', () => {
     }
   });
 
-  it('takes an exponent with leading zeros for what it is', async () => {
+  it('accepts an exponent with leading zeros', async () => {
     const { publicKey } = await pairOf(crypto, rsa('RSA-PSS', { publicExponent: new Uint8Array([0, 1, 0, 1]) }), [
       'sign',
     ]);
@@ -225,7 +225,7 @@ describe.skipIf(missing)('RSA-OAEP keys in a TPM', () => {
     expect(bytes(await crypto.subtle.exportKey('raw', unwrapped))).toEqual(bytes(await node.exportKey('raw', aes)));
   });
 
-  it('refuse what was not encrypted for them, and labels that a TPM does not take', async () => {
+  it('refuse what was not encrypted for them, and labels that a TPM does not accept', async () => {
     const { publicKey, privateKey } = await pairOf(crypto, rsa('RSA-OAEP'), ['encrypt', 'decrypt']);
     const encrypted = bytes(await crypto.subtle.encrypt('RSA-OAEP', publicKey, data));
     const changed = encrypted.slice();
@@ -313,7 +313,7 @@ describe.skipIf(missing)('PINs', () => {
   const withStore = async (answers: readonly (string | Error)[], options: object = {}) =>
     withPins(answers, { store: await openKeyStore(directory), ...options });
 
-  it('are asked for new keys where they are wanted, and for each use', async () => {
+  it('are asked for new keys on request, and for each use', async () => {
     const { crypto, requests } = withPins([PIN, PIN, PIN], { newKeysHavePin: true });
     const { publicKey, privateKey } = await pairOf(crypto, P256, ['sign', 'verify']);
     expect(keyprovKey(privateKey)?.key.hasPin).toBe(true);
@@ -385,7 +385,7 @@ describe.skipIf(missing)('PINs', () => {
     expect(await failure(() => setup.crypto.subtle.sign(use, key, data))).toBe('AbortError');
   });
 
-  it('are what the operation lacks when nobody gives them', async () => {
+  it('are reported as missing if nobody gives them', async () => {
     const cancelled = new Error('the window was closed');
     const setup = await withStore([cancelled]);
     const key = await load(setup);
@@ -419,7 +419,7 @@ describe.skipIf(missing)('keys in a store', () => {
   afterAll(() => rm(directory, { recursive: true }));
   const open = async () => createCrypto({ provider, store: await openKeyStore(directory) });
 
-  it('are listed, and loaded for what they were made for', async () => {
+  it('are listed, and loaded for their original use', async () => {
     const first = await open();
     const kinds = [
       [rsa('RSA-PSS', { hash: 'SHA-384' }), ['sign', 'verify']],
@@ -469,7 +469,7 @@ describe.skipIf(missing)('keys in a store', () => {
     await expect(crypto.loadKey('nothing')).rejects.toMatchObject({ code: 'key-not-found' });
   });
 
-  it('that were made elsewhere sign, or do what the caller says', async () => {
+  it('that were made elsewhere sign, or have the use that the caller chooses', async () => {
     const store = await openKeyStore(directory);
     const { creation: _, ...key } = await provider.create({ algorithm: 'rsa-2048' });
     const { pinDerivation: __, ...made } = keyRecord('hello', { ...key, assurance: 'virtual' });
@@ -521,7 +521,7 @@ describe('keys of the software provider', () => {
     }
   });
 
-  it('say with the error of the provider why they cannot be made', async () => {
+  it("report the provider's error if they cannot be made", async () => {
     const unprotected = createCrypto({ provider: openSoftwareKeyProvider() });
     const made = pairOf(unprotected, { name: 'ECDSA', namedCurve: 'P-256' }, ['sign']);
     await expect(made).rejects.toMatchObject({ name: 'OperationError', cause: { code: 'pin-required' } });

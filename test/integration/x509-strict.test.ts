@@ -51,7 +51,7 @@ describe.skipIf(missing !== undefined)('openssl verify -x509_strict', () => {
   it.each([
     ['with the identifier of its key', (key: TestSigningKey) => subjectKeyId(key.publicKey)],
     ['with another identifier', () => ({ oid: '2.5.29.14', value: fromHex('0403c0ffee') })],
-  ])('takes every certificate under an authority %s', async (_, keyId) => {
+  ])('accepts every certificate under a CA %s', async (_, keyId) => {
     const key = rsaKey;
     const name = encodeName(buildCommonName('authority'));
     const extensions = [
@@ -76,7 +76,7 @@ describe.skipIf(missing !== undefined)('openssl verify -x509_strict', () => {
     }
   });
 
-  it("takes those of the test authority, of the identity service and of Windows' form", async () => {
+  it("accepts certificates of the test CA, of the identity service and in Windows' form", async () => {
     const { root, ...authority } = await createTestAuthority();
     for (const der of [root, await authority.issueAkCertificate(ak), await authority.issueEkCertificate(ak)]) {
       expect(verify(der, root)).toBe('it: OK');

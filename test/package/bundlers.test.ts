@@ -79,7 +79,7 @@ describe.each(present.map(([name]) => name))('a program that %s makes', (name) =
     expect(stdout).toBe('verified true\n');
   });
 
-  it('says what to do about koffi if that is in it', async () => {
+  it('says what to do about koffi if koffi is inside', async () => {
     const ended = await run(process.execPath, [await made(name, 'bundled')]).catch(
       (error: { stdout: string }) => error,
     );

@@ -107,7 +107,7 @@ describe('the examples', () => {
     }
   });
 
-  it('say what is wrong, by code', async () => {
+  it('report errors by code', async () => {
     const sign = (...args: string[]) => example('sign.mjs', directory, ...args);
     const wrong = [await sign('999999'), await sign('999999'), await sign('999999')];
     expect(wrong).toEqual([
@@ -137,7 +137,7 @@ describe('the examples', () => {
     },
   );
 
-  it.each(Object.entries(PROGRAMS))('%s runs by itself', async (name, stdout) => {
+  it.each(Object.entries(PROGRAMS))('%s runs on its own', async (name, stdout) => {
     expect(await example(name)).toEqual({ code: 0, stdout });
   });
 

@@ -129,7 +129,7 @@ const NEWER = new Set(
   ].flatMap((names) => names.split(' ')),
 );
 
-describe('what an older Node.js loads', () => {
+describe('files that an older Node.js loads', () => {
   it('has no syntax and imports no name that would stop it before keyprov says which version it needs', async () => {
     const wrong: string[] = [];
     for (const name of await readdir('dist', { recursive: true })) {

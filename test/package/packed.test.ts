@@ -62,7 +62,7 @@ describe('the package', () => {
     expect(Object.keys(manifest.scripts).filter((name) => onInstall.test(name))).toEqual([]);
   });
 
-  it('holds what users need and nothing else', async () => {
+  it('contains what users need and nothing else', async () => {
     const names = (await readdir(installed)).sort();
     const texts = ['CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md'];
     expect(names).toEqual([...texts, 'dist', 'docs', 'examples', 'man', 'package.json', 'web']);

@@ -58,7 +58,7 @@ describe('the public names', () => {
     expect(large).toEqual([]);
   });
 
-  it('mean one thing each in the whole package', () => {
+  it('mean one thing each in the entire package', () => {
     expect(namesWithTwoMeanings(surface)).toEqual([]);
   });
 

@@ -12,7 +12,7 @@ it('knows the example of NIST SP 800-38A, F.3.13', () => {
   expect(aesCfbByBlocks('decrypt', key, iv, encrypted)).toEqual(clear);
 });
 
-it.each([16, 24, 32])('is that of OpenSSL for keys of %i bytes, whatever the length of the data', (size) => {
+it.each([16, 24, 32])('matches OpenSSL for keys of %i bytes and data of any length', (size) => {
   for (let length = 0; length <= 70; length++) {
     const [key, iv, clear] = [randomBytes(size), randomBytes(16), randomBytes(length)];
     const encrypted = aesCfbByBlocks('encrypt', key, iv, clear);

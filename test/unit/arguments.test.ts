@@ -56,7 +56,7 @@ const ACCEPTED: Readonly<Record<string, readonly string[]>> = {
 describe('a function that reads or verifies', () => {
   it('is one of many', () => expect(READERS.size).toBeGreaterThan(60));
 
-  it.each(Object.entries(WRONG))('says in words what is wrong with %s', async (kind, wrong) => {
+  it.each(Object.entries(WRONG))('explains in words the problem with %s', async (kind, wrong) => {
     const internal: string[] = [];
     for (const [name, read] of READERS) {
       const said = await asyncRefusal(async () => Reflect.apply(read, undefined, wrong));
@@ -113,7 +113,7 @@ describe.each(Object.entries(VERIFIERS))('%s', (name, [verify, evidence, options
     asyncRefusal(async () => Reflect.apply(verify, undefined, [evidence, { ...options, ...changed }]));
 
   it.each(Object.entries(MEMBERS))(
-    'refuses a wrong %s by name, and never takes it as evidence that failed',
+    'refuses a wrong %s by name, and never reports it as failed evidence',
     async (member, kind) => {
       const wrong = kind === 'a string' ? [5, BYTES] : ['https://login.example', 5, ['text', BYTES], null];
       for (const value of wrong) {
@@ -130,7 +130,7 @@ describe.each(Object.entries(VERIFIERS))('%s', (name, [verify, evidence, options
 });
 
 describe('an origin', () => {
-  it('is compared as a whole', async () => {
+  it('is compared completely', async () => {
     for (const origins of ['https://login.example', new Set(['https://login.example'])]) {
       const wrong = { ...TRUST, ...ORIGINS, origins };
       const call = async () => Reflect.apply(webauthn.verifyWebauthnTpm, undefined, [REGISTRATION, wrong]);

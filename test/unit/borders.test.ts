@@ -83,7 +83,7 @@ describe('the border to the network', () => {
 });
 
 describe('the border to the surroundings', () => {
-  it('has one file that asks where this process and its user are at home', () => {
+  it('has one file that finds the working directory and the home directory', () => {
     expect(
       filesWith(/\bhomedir\(|\buserInfo\(|\bprocess\.cwd\(|import \{[^}]*\bresolve\b[^}]*\} from 'node:path'/),
     ).toEqual(['src/storage/user-paths.ts']);

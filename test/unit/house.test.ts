@@ -13,7 +13,7 @@ describe('the sources', () => {
     expect(sources.filter((path) => !/\/[a-z0-9]+(-[a-z0-9]+)*\.ts$/.test(path))).toEqual([]);
   });
 
-  it('hold nothing unfinished', () => {
+  it('contain nothing unfinished', () => {
     const unfinished = /\b(?:TO(?:DO)|FIX(?:ME)|XX(?:X))\b/;
     expect([...sources, ...tests].filter((path) => unfinished.test(textOf(path)))).toEqual([]);
   });
@@ -25,7 +25,7 @@ describe('the tests', () => {
     expect(tests.filter((path) => switched.test(textOf(path)))).toEqual([]);
   });
 
-  it('that share what is loaded replace no module, and change none for the others', () => {
+  it('that share loaded modules neither replace nor change one', () => {
     const replaces = /\bvi\.mock\(|cheap-scrypt/;
     const unit = tests.filter((path) => path.startsWith('test/unit/') && !path.endsWith('house.test.ts'));
     expect(unit.length).toBeGreaterThan(100);

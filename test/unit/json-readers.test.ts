@@ -237,7 +237,7 @@ describe.each([...READERS, ...VALUES])('%s', (_, code, members, read) => {
   const give = (value: unknown) =>
     outcome(() => (read as (value: unknown) => unknown)(isText(read) ? JSON.stringify(value) : value));
 
-  it('takes a value of another kind for what it is', () => {
+  it('reports a value of another type', () => {
     const seen = new Set<string>();
     for (const value of [...poisoned(members), ...HOSTILE]) seen.add(give(value));
     expect([...seen].filter((one) => one !== 'ok' && one !== code && one !== 'codec')).toEqual([]);

@@ -33,7 +33,7 @@ describe('parseJson', () => {
     expect(refused(() => parseJson('it', text))).toBe(`it: the member ${name} appears twice`);
   });
 
-  it('takes the same text as a value twice, and as name and value', () => {
+  it('accepts the same text as a value twice, and as name and value', () => {
     expect(parseJson('it', '{"a":"b","b":"b","c":["b","b","a"]}')).toEqual({ a: 'b', b: 'b', c: ['b', 'b', 'a'] });
   });
 
@@ -48,7 +48,7 @@ describe('parseJson', () => {
     expect(Object.keys(members.all())).toEqual(['__proto__']);
   });
 
-  it('takes lists and objects in each other up to the limit, and refuses one more', () => {
+  it('accepts nested lists and objects up to the limit, and refuses one more', () => {
     const nested = (depth: number) => `${'[{"a":'.repeat(depth / 2)}1${'}]'.repeat(depth / 2)}`;
     expect(parseJson('it', nested(MAX_JSON_DEPTH))).toEqual(JSON.parse(nested(MAX_JSON_DEPTH)));
     expect(refused(() => parseJson('it', `[${nested(MAX_JSON_DEPTH)}]`))).toBe('it: nested deeper than 64');
@@ -156,7 +156,7 @@ describe('JsonMembers', () => {
     expect(() => outer.members('x')).toThrow(new RangeError('it: x | missing'));
   });
 
-  it('takes only members that are known, where they are listed', () => {
+  it('accepts only known members if they are listed', () => {
     expect(new JsonMembers('it', { a: 1 }, undefined, ['a', 'b']).has('a')).toBe(true);
     expect(refused(() => new JsonMembers('it', { a: 1, c: 2 }, undefined, ['a', 'b']))).toBe('it: unknown member "c"');
   });

@@ -81,7 +81,7 @@ describe('importsOf', () => {
 });
 
 describe('the layers', () => {
-  it('are those of the table: a folder imports only what is below it', () => {
+  it('follow the table: a folder imports only what is below it', () => {
     const wrong: string[] = [];
     for (const path of sources.filter((path) => path.startsWith('src/'))) {
       const from = layerOf(path) ?? path;
@@ -107,13 +107,13 @@ describe('the layers', () => {
     expect(outside).toEqual([]);
   });
 
-  it('hold koffi in native/', () => {
+  it('confine koffi to native/', () => {
     expect(
       sources.filter((path) => /['"]koffi['"]/.test(codeOf(path))).filter((path) => !nativeFiles.includes(path)),
     ).toEqual([]);
   });
 
-  it('hold fetch in src/registration/', () => {
+  it('confine fetch to src/registration/', () => {
     const callers = sources.filter((path) => /(?<![\w.])fetch\(/.test(codeOf(path)));
     expect(callers.filter((path) => !path.startsWith('src/registration/'))).toEqual([]);
   });

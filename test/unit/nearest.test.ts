@@ -12,7 +12,7 @@ describe('nearest', () => {
     ['allowed_algorithm', 'allowedAlgorithms'],
     ['atestation', 'attestation'],
     ['attestatoin', 'attestation'],
-  ])('takes %s for %s', (typed, meant) => {
+  ])('suggests %s for %s', (typed, meant) => {
     expect(nearest(typed, names)).toBe(meant);
   });
 
@@ -20,7 +20,7 @@ describe('nearest', () => {
     expect(nearest(typed, names)).toBeUndefined();
   });
 
-  it('takes two letters that were swapped for one mistake', () => {
+  it('counts two swapped letters as one mistake', () => {
     expect(nearest('tmp', ['store', 'tpm'])).toBe('tpm');
   });
 

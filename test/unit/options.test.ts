@@ -32,7 +32,7 @@ function* optionsIn(path: string): Generator<{ name: string; member: string }> {
 describe('options', () => {
   const all = filesIn(['src', 'native'], '.ts').flatMap((path) => [...optionsIn(path)]);
 
-  it('can be given as undefined where they can be left out', () => {
+  it('accept undefined if they are optional', () => {
     expect(all.length).toBeGreaterThan(250);
     const wrong = all.filter(({ member }) => !/\| undefined$/.test(member));
     expect(wrong.map(({ name, member }) => `${name}: ${member}`)).toEqual([]);

@@ -31,7 +31,7 @@ const pins = fc.oneof(
 );
 
 describe('the hints of the window', () => {
-  it('are what the library has against a PIN, rule by rule', () => {
+  it("match the library's reasons against a PIN, rule by rule", () => {
     fc.assert(
       fc.property(policies, pins, (policy, pin) => {
         const broken = Array.from(judgePin(pin, policy), Object)
@@ -45,7 +45,7 @@ describe('the hints of the window', () => {
     );
   });
 
-  it('leave to the library what only that knows', () => {
+  it('leave to the library what only it can check', () => {
     expect(judgePin('2718', definePinPolicy({ minLength: 4, history: 3 }))).toContainEqual({
       code: 'in-history',
       holds: undefined,

@@ -15,7 +15,7 @@ const HARMFUL = /[^\P{C}\n]|[\p{Zl}\p{Zp}]/u;
 const EVIL =
   'a\u001b[2J\u001b]52;c;eA==\u0007\u009b1m\u202eb\r\nkeyprov: all is well\u2028\u2029\u0000\u{e0041}\ud800é😀';
 
-describe('a text about what came from outside', () => {
+describe('a text about input from outside', () => {
   const cause = new Error(EVIL);
   const findings = new Findings();
   findings.check('structures', () => EVIL);
@@ -41,7 +41,7 @@ describe('a text about what came from outside', () => {
 });
 
 describe('printable', () => {
-  it('escapes what is not to be shown, and leaves the rest', () => {
+  it('escapes unprintable characters, and leaves the rest', () => {
     expect(printable(EVIL)).toBe(
       'a\\u{1b}[2J\\u{1b}]52;c;eA==\\u{7}\\u{9b}1m\\u{202e}b\\u{d}\\u{a}keyprov: all is well' +
         '\\u{2028}\\u{2029}\\u{0}\\u{e0041}\\u{d800}é😀',
@@ -61,7 +61,7 @@ describe('printable', () => {
 });
 
 describe('an error of this library', () => {
-  it('has a message of one printable line, whoever has said what is in it', () => {
+  it('has a message of one printable line, from any source', () => {
     expect(new KeyprovError('store-io', EVIL).message).toBe(printable(EVIL));
   });
 });
@@ -86,7 +86,7 @@ describe('a Printer', () => {
     }
   });
 
-  it('begins a line of its own only', () => {
+  it('begins only a new line', () => {
     let text = '';
     new Printer({ write: (part) => (text += part) }).lines('one\ntwo', '');
     expect(text).toBe('one\\u{a}two\n\n');

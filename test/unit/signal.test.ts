@@ -9,7 +9,7 @@ const untilAborted = (signal: AbortSignal) =>
 const late = () => new Error('late');
 
 describe('withTimeout', () => {
-  it('gives what work gives, and leaves no timer behind', async () => {
+  it("returns the work's result, and leaves no timer behind", async () => {
     const before = process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length;
     expect(await withTimeout({ timeoutMs: 60_000, late }, async () => 'done')).toBe('done');
     await expect(withTimeout({ timeoutMs: 60_000, late }, () => Promise.reject(new Error('no')))).rejects.toThrow('no');
@@ -70,7 +70,7 @@ describe('unlessAborted', () => {
 });
 
 describe('AbortWatch', () => {
-  it('stops waiting for the work at hand, and listens to a signal once', async () => {
+  it('stops waiting for the work, and listens to a signal once', async () => {
     const watch = new AbortWatch();
     const first = new AbortController();
     const second = new AbortController();
@@ -89,7 +89,7 @@ describe('AbortWatch', () => {
 });
 
 describe('the sources', () => {
-  it('limit the time of other work in one place: the rest waits for something of its own', () => {
+  it('limit the time of other code in one place; everything else waits for its own events', () => {
     const timers = filesIn(['src', 'native'], '.ts').filter((path) => /(?<![.\w])setTimeout\(/.test(codeOf(path)));
     expect(timers).toEqual(['src/signal.ts', 'src/tpm/transports/socket-connection.ts', 'src/webcrypto/pin-entry.ts']);
   });

@@ -18,7 +18,7 @@ describe('the text of a file', () => {
     expect(decodeFileText(bytes)).toBe(TEXT);
   });
 
-  it('is not there where zeros are', () => {
+  it('is not found among zeros', () => {
     expect(decodeFileText(new Uint8Array([0x30, 0x82, 0, 1]))).toBeUndefined();
     expect(decodeFileText(new Uint8Array(0))).toBe('');
   });

@@ -42,7 +42,7 @@ const ENDS: Readonly<Record<string, string>> = {
 describe('a wait for somebody else', () => {
   const waiting = filesIn(['src', 'native'], '.ts').filter((path) => OUTSIDE_WAITS.test(codeOf(path)));
 
-  it('stands in no file of which nobody has said what ends it', () => {
+  it('is only in files for which it is recorded what ends the wait', () => {
     expect(waiting.filter((path) => !Object.hasOwn(ENDS, path))).toEqual([]);
   });
 

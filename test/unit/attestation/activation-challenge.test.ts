@@ -40,7 +40,7 @@ describe('a challenge and its response', () => {
     expect(refusal(() => decodeActivationChallenge(json))).toMatch(/^credential-invalid: activation: /);
   });
 
-  it('say what is wrong with them, and keep the cause', () => {
+  it('explain the problem, and keep the cause', () => {
     expect(refusal(() => decodeActivationResponse({ version: '1', secret: '00' }))).toBe(
       'credential-invalid: activation: version: "1", not 1',
     );
@@ -50,13 +50,13 @@ describe('a challenge and its response', () => {
 });
 
 describe('isActivated', () => {
-  it('holds for the secret of the challenge alone', () => {
+  it("is satisfied only by the challenge's secret", () => {
     expect(isActivated(response, fromHex('00aa'))).toBe(true);
     expect(isActivated(response, fromHex('00ab'))).toBe(false);
     expect(isActivated(response, fromHex('00'))).toBe(false);
   });
 
-  it('never holds for an empty secret', () => {
+  it('is never satisfied by an empty secret', () => {
     expect(isActivated({ version: 1, secret: new Uint8Array(0) }, new Uint8Array(0))).toBe(false);
   });
 });

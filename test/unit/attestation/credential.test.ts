@@ -99,7 +99,7 @@ describe('makeCredential', () => {
     expect(toHex(first.encryptedSecret)).not.toBe(toHex(second.encryptedSecret));
   });
 
-  it('takes secrets of 1 byte up to a digest of the name algorithm', () => {
+  it("accepts secrets from 1 byte to the size of the name algorithm's digest", () => {
     const ek = decode(TPM2B_PUBLIC, fromHex(vectors.p256.ekPublic));
     const make = (length: number) =>
       makeCredential({ ek, objectName: objectNameBytes, secret: new Uint8Array(length) });
@@ -141,12 +141,12 @@ describe('makeCredential', () => {
     );
   });
 
-  it('refuses a key that is no point on its curve', () => {
+  it('refuses a key that is not a point on its curve', () => {
     const make = () => makeCredential({ ek: template, objectName: objectNameBytes, secret });
     expect(refusal(make)).toMatch(/^key-invalid: /);
   });
 
-  it('takes a cipher of 192 bits', () => {
+  it('accepts a cipher of 192 bits', () => {
     const seed = fromHex(vectors.p256.seed);
     const ek = withCipher({ algorithm: AES, keyBits: 192, mode: CFB });
     const credentialBlob = protectCredential({ ek, objectName: objectNameBytes, secret }, seed);

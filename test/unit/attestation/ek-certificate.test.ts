@@ -59,7 +59,7 @@ describe('parseEkCertificate', () => {
     ['one relative name', [[MAKER, MODEL, VERSION]]],
     ['two relative names in another order', [[VERSION, MODEL], [MAKER]]],
   ];
-  it.each(layouts)('reads what the certificate says of the TPM from %s', async (_, directory) => {
+  it.each(layouts)("reads the certificate's TPM description from %s", async (_, directory) => {
     const extensions = [specificationExtension('2.0', 0, 138)];
     const { certificate, ...said } = await parseEkCertificate(await issueEk({ names: [{ directory }], extensions }));
     expect(said).toEqual({
@@ -79,7 +79,7 @@ describe('parseEkCertificate', () => {
     ]);
   });
 
-  it('takes a specification that cannot be read for none', async () => {
+  it('treats an unreadable specification as missing', async () => {
     const wrong = (value: Uint8Array) =>
       ['2.5.29.9', false, derSequence(derSequence(derOid('2.23.133.2.16'), derValue(TAG.SET, value)))] as const;
     for (const value of [DER_NULL, derSequence(derText('printable', '2.0')), derSequence(derText('utf8', '2.0'))]) {
@@ -96,7 +96,7 @@ describe('parseEkCertificate', () => {
     expect(toHex(encodeSpki(certificate.publicKey()))).toBe(toHex(spki));
   });
 
-  it('refuses what is no certificate', async () => {
+  it('refuses what is not a certificate', async () => {
     await expect(parseEkCertificate(fromHex('3000'))).rejects.toMatchObject({ code: 'certificate-invalid' });
     for (const behind of [fromHex('01'), await issueEk()]) {
       await expect(parseEkCertificate(concat(await issueEk(), behind))).rejects.toMatchObject({
@@ -111,7 +111,7 @@ describe('parseEkCertificate', () => {
     ['in a structure of TCG, with padding', (der) => concat(storedCertificate(der), new Uint8Array(9).fill(0xff))],
     ['in PEM', (der) => utf8(encodePem('CERTIFICATE', der))],
   ];
-  it.each(forms)('reads and verifies what a TPM or a tool keeps: %s', async (_, form) => {
+  it.each(forms)('reads and verifies the form that a TPM or a tool stores: %s', async (_, form) => {
     const der = await issueEk();
     const kept = form(der);
     expect(toHex((await parseEkCertificate(kept)).certificate.der)).toBe(toHex(der));
@@ -162,7 +162,7 @@ describe('verifyEkCertificate', () => {
     ]);
   });
 
-  it('says what is wrong', async () => {
+  it('explains the problem', async () => {
     const details = async (spec: CertificateSpec, options: Partial<VerifyEkCertificateOptions> = {}) => {
       const result = await verifyEkCertificate(await issueEk(spec), { roots: [root.der], ek, ...options });
       expect(result.ok).toBe(false);
@@ -231,7 +231,7 @@ describe('verifyEkCertificate', () => {
     expect(result.findings.find(({ status }) => status === 'fail')?.detail).toContain(detail);
   });
 
-  it('says so for bytes that are no certificate', async () => {
+  it('reports bytes that are not a certificate', async () => {
     const result = await verifyEkCertificate(fromHex('3000'), { roots: [root.der] });
     expect(failures(result)).toEqual(['chain/certificate', 'ek-certificate']);
     expect(result.findings.at(-1)?.detail).toMatch(/^X\.509 certificate: it cannot be read: /);

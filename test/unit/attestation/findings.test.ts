@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { Findings } from '../../../src/attestation/findings.ts';
 
-it('what is made is given back, and what cannot be made is a finding', () => {
+it('a result is returned, and a failure is a finding', () => {
   const findings = new Findings();
   expect(findings.make('structures', () => 5)).toBe(5);
   const broken = findings.make('structures', () => {

@@ -24,7 +24,7 @@ const full: AttestationStatement = {
 const { creation: _, akCreation: __, ...least } = genuine;
 
 describe('encodeStatement', () => {
-  it('has the structures, and what they say in the forms that other tools take', () => {
+  it('contains the structures, and their contents in the forms of other tools', () => {
     const json = encodeStatement(genuine);
     expect(Object.keys(json)).toEqual([
       ...['version', 'pubArea', 'publicKey', 'certInfo', 'extraData', 'signature', 'bareSignature', 'ak'],
@@ -70,7 +70,7 @@ describe('decodeStatement', () => {
     expect(decodeStatement(JSON.parse(JSON.stringify(encodeStatement(statement))))).toEqual(statement);
   });
 
-  it('does not need what repeats the structures', () => {
+  it('does not need the redundant members', () => {
     const { publicKey: _, extraData: __, bareSignature: ___, ak, ek: ____, ...json } = encodeStatement(full);
     const { publicKey: _____, ...shortAk } = ak;
     const { ek: ______, ...expected } = full;
@@ -121,7 +121,7 @@ describe('decodeStatement', () => {
     ['with half a byte', { ...json, certInfo: '0' }, 'certInfo: not an even number of hexadecimal digits'],
     ['with another key', { ...json, ak: { ...json.ak, publicKey: 'x' } }, 'ak.publicKey does not match the structures'],
     ['with a text for a creation', { ...json, creation: 'x' }, 'creation: not an object'],
-  ])('says what is wrong with one %s', (_, value, problem) => {
+  ])('explains the problem with one %s', (_, value, problem) => {
     expect(refusal(() => decodeStatement(value))).toBe(`statement-invalid: attestation statement: ${problem}`);
   });
 

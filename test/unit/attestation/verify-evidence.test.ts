@@ -116,7 +116,7 @@ describe('the tiers', () => {
     expect([result.tier, failures(result)]).toEqual(['virtual', []]);
   });
 
-  it.each(TIERS)('%s is enough where it, or a lesser one, is wanted', async (minTier) => {
+  it.each(TIERS)('%s is enough if it, or a lower one, is required', async (minTier) => {
     for (const tier of TIERS.filter((tier) => tier !== 'software')) {
       const trustedAks = [{ key: { pubArea: full.ak.pubArea }, tier }];
       const result = await verifyEvidence(full, { challenge: CHALLENGE, minTier, trustedAks });
@@ -345,7 +345,7 @@ describe('evidence is refused', () => {
     }
   });
 
-  it('for the purpose of the certificate of an attestation key, unless that of endorsement keys is accepted', async () => {
+  it('for the purpose of the attestation key certificate, unless the endorsement key purpose is accepted', async () => {
     const refused = ['ak-chain/extended-key-usage', 'ak-trusted', 'tier'];
     for (const [purposes, accepted] of [
       [[AK_PURPOSE], []],
@@ -420,7 +420,7 @@ describe('evidence is refused', () => {
     );
   });
 
-  it('says what is wrong, and what is wanted', async () => {
+  it('explains the problem and the expectation', async () => {
     const said = async (evidence: Evidence, given: VerifyEvidenceOptions) =>
       (await verifyEvidence(evidence, given)).findings
         .filter(({ status }) => status === 'fail')
@@ -536,7 +536,7 @@ describe('a certificate of an attestation key that names an endorsement key', ()
 });
 
 describe('an endorsement key on the list', () => {
-  it('is a finding of its own', async () => {
+  it('is a separate finding', async () => {
     const listed: VerifyEvidenceOptions = { ...without('akRoots'), ekAllowList: [{ pubArea: full.ek.pubArea }] };
     const found = async (given: VerifyEvidenceOptions) => (await verifyEvidence(full, given)).findings;
     const isListed = expect.objectContaining({ id: 'ek-listed', status: 'pass' });
@@ -544,7 +544,7 @@ describe('an endorsement key on the list', () => {
     expect(await found(options)).not.toContainEqual(isListed);
   });
 
-  it('needs no good certificate: the list stands in for it, and the tier is less', async () => {
+  it('needs no good certificate: the list replaces it, at a lower tier', async () => {
     const listed: VerifyEvidenceOptions = { ...without('akRoots'), ekAllowList: [{ pubArea: full.ek.pubArea }] };
     expect((await verifyEvidence(full, listed)).tier).toBe('activated');
     const old = await verifyEvidence(full, { ...listed, time: new Date('2090-01-01') });
@@ -628,7 +628,7 @@ describe('evidence of a software key', () => {
   });
 });
 
-describe('what is no evidence', () => {
+describe('a value that is not evidence', () => {
   const bytes = new Uint8Array(3);
   it.each<[string, unknown]>([
     ['nothing', undefined],
@@ -656,14 +656,14 @@ describe('what is no evidence', () => {
     expect(failures(result)).toContain('structures');
   });
 
-  it('is not what the caller gives as a root', async () => {
+  it("is not among the caller's roots", async () => {
     await expect(verifyEvidence(full, { ...options, akRoots: [fromHex('3000')] })).rejects.toMatchObject({
       code: 'certificate-invalid',
     });
   });
 });
 
-describe('what others have published', () => {
+describe('published evidence', () => {
   const { statements } = JSON.parse(readFileSync('test/vectors/attestation.json', 'utf8'));
   const { composed } = JSON.parse(readFileSync('test/vectors/kast.json', 'utf8'));
   const { tpm: webauthn } = JSON.parse(readFileSync('test/vectors/webauthn.json', 'utf8'));
@@ -726,7 +726,7 @@ describe('what others have published', () => {
     expect(failures(result)).toEqual(['ak-chain/authorities', 'ak-manufacturer', 'ak-trusted', 'tier']);
   });
 
-  it("Windows' KAST: with a known attestation key that signs with SHA-1, where that is accepted", async () => {
+  it("Windows' KAST: with a known attestation key that signs with SHA-1, if that is accepted", async () => {
     const statement = statementFromKast(decodeKast(fromHex(composed.kastHex)));
     const windows: VerifyEvidenceOptions = {
       challenge: fromHex(composed.keyAttestNonceHex),

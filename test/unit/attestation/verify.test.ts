@@ -39,7 +39,7 @@ const setting =
     objectAttributes: { ...area.objectAttributes, ...changes },
   });
 
-describe('verifyStatement on what others have published', () => {
+describe('verifyStatement on published statements', () => {
   interface Vector {
     readonly description: string;
     readonly input: Readonly<Record<string, string>>;
@@ -62,7 +62,7 @@ describe('verifyStatement on what others have published', () => {
     expect(result.findings.filter(({ status }) => status === 'fail').map(({ id }) => id)).toEqual(expected);
   });
 
-  it("takes the attestation key of Windows' provider once SHA-1 is accepted", () => {
+  it("accepts the attestation key of Windows' provider if SHA-1 is accepted", () => {
     const { windowsAik } = JSON.parse(readFileSync('test/vectors/kast.json', 'utf8'));
     const bytes = (name: string) => fromHex(windowsAik[name]);
     const proof = {
@@ -84,7 +84,7 @@ describe('verifyStatement on what others have published', () => {
 describe('verifyStatement', () => {
   const kinds = ['rsa-2048', 'p-256'] as const;
   it.each(kinds.flatMap((key) => kinds.map((ak) => [key, ak] as const)))(
-    'takes a genuine statement: %s key, %s attestation key',
+    'accepts a genuine statement: %s key, %s attestation key',
     (key, ak) => {
       const statement = paperStatement(key, ak);
       const area = decode(TPMT_PUBLIC, statement.pubArea);
@@ -105,7 +105,7 @@ describe('verifyStatement', () => {
     },
   );
 
-  it('makes each check once and says what it has found', () => {
+  it('makes each check once and reports the finding', () => {
     const { findings } = verifyStatement(genuine, {
       ...GENUINE,
       expectedKey: { pubArea: genuine.pubArea },
@@ -247,7 +247,7 @@ describe('verifyStatement', () => {
     expect(failed(paperStatement('rsa-2048', 'p-256', changes))).toEqual(checks);
   });
 
-  it('says what is wrong', () => {
+  it('explains the problem', () => {
     const said = (changes: Changes, options: Partial<VerifyOptions> = {}) => {
       const statement = paperStatement('rsa-2048', 'p-256', changes);
       const trusted = { attestationKey: { pubArea: statement.ak.pubArea } };
@@ -320,7 +320,7 @@ describe('verifyStatement', () => {
     expect([verify().ok, verify({ acceptSha1: true }).ok]).toEqual([false, true]);
   });
 
-  it('refuses a key, and an attestation key, that bears the fingerprint of ROCA', () => {
+  it('refuses a key, and an attestation key, with the ROCA fingerprint', () => {
     const weak = (area: TpmtPublic): TpmtPublic =>
       area.type === TPM_ALG.RSA ? { ...area, unique: rocaModulus } : area;
     expect(failed(paperStatement('rsa-2048', 'p-256', { key: weak }))).toEqual(['key-strength']);
@@ -389,7 +389,7 @@ describe('verifyStatement', () => {
     });
   });
 
-  it('refuses what bears no Name, no signature, or a Name of no hash', () => {
+  it('refuses input without a Name or signature, or with a Name without a hash', () => {
     const detailOf = (statement: AttestationStatement, id: string) =>
       verifyStatement(statement, GENUINE).findings.find((one) => one.id === id)?.detail;
     const quote = { type: TPM_ST.ATTEST_QUOTE, attested: { pcrSelect: [], pcrDigest: new Uint8Array(32) } } as const;
@@ -404,7 +404,7 @@ describe('verifyStatement', () => {
     expect(detailOf(nameless, 'creation/creation-hash')).toBe('digests of algorithm 0x10 are not supported');
   });
 
-  it('refuses what is no asymmetric key', () => {
+  it('refuses what is not an asymmetric key', () => {
     const sealed: TpmtPublic = {
       type: TPM_ALG.KEYEDHASH,
       nameAlg: TPM_ALG.SHA256,
@@ -421,7 +421,7 @@ describe('verifyStatement', () => {
     ]);
   });
 
-  it('takes an ECDSA signature whose numbers lack their leading zeros, as some TPMs make it', () => {
+  it('accepts an ECDSA signature without leading zeros in its numbers, as some TPMs make it', () => {
     const { creation: _, akCreation: __, ...statement } = genuine;
     const ak = paperKey(akTemplate('p-256'), 'ak');
     for (;;) {

@@ -39,7 +39,7 @@ it('replaces a file, of which the mode stays, also through a link', async () => 
   expect(readdirSync(directory).sort()).toEqual(['link', 'result']);
 });
 
-it('writes to what is not a file as it stands', async () => {
+it('writes directly to what is not a regular file', async () => {
   await writeResult('/dev/null', 'gone', never);
   expect(statSync('/dev/null').isFile()).toBe(false);
   expect(await asyncRefusal(() => writeResult('/dev/full', 'more', never))).toMatch(

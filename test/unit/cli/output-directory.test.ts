@@ -54,7 +54,7 @@ describe('the output directory', () => {
     expect(contents()).toEqual([['public.pem', 'p1']]);
   });
 
-  it('holds nothing of the earlier call once that was replaced', async () => {
+  it('contains nothing of the replaced call', async () => {
     await earlierCall();
     const out = await openOutputDirectory(directory, true);
     expect(out.earlier).toEqual([oldKey]);
@@ -88,7 +88,7 @@ describe('the output directory', () => {
     expect(contents()).toEqual(old);
   });
 
-  it('does not overwrite what another program has put there in the meantime', async () => {
+  it('does not overwrite what another program has written meanwhile', async () => {
     const out = await openOutputDirectory(directory, false);
     const racing: ExportedFiles = {
       ...NEW,
@@ -101,7 +101,7 @@ describe('the output directory', () => {
     expect(contents()).toEqual([['public.pem', 'theirs']]);
   });
 
-  it('is for one call at a time, and what the other one put there is not replaced', async () => {
+  it("is for one call at a time, and does not replace the other call's files", async () => {
     const out = await openOutputDirectory(directory, false);
     const second = openOutputDirectory(directory, false);
     await out.write(newKey, NEW, never);
@@ -167,7 +167,7 @@ describe('the output directory', () => {
     expect(names()).toEqual(['key-in-tpm.json', 'key-late.json', 'wrapping.secret']);
   });
 
-  it('loses the wrapping secret that a failed run has made, not that of an earlier one', async () => {
+  it('loses the wrapping secret of a failed run, but not an earlier one', async () => {
     const failed = await openOutputDirectory(directory, false);
     await readWrappingSecret(failed.store);
     await failed.discard();

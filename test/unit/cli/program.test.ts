@@ -114,13 +114,13 @@ describe.each(LOADED.map(({ name, command }) => [name, command] as const))('keyp
     for (const example of entry.examples) expect(example).toMatch(new RegExp(`^keyprov ${name}\\b`));
   });
 
-  it.each(entry.examples)('takes its example %s', async (example) => {
+  it.each(entry.examples)('accepts its example %s', async (example) => {
     const problems = await problemsOf(wordsOf(example));
     // The files of an example are not there.
     expect(problems.filter((problem) => !problem.includes(' does not exist'))).toEqual([]);
   });
 
-  it('takes two values only for an option that collects them', async () => {
+  it('accepts two values only for an option that collects them', async () => {
     const command = name.split(' ').reduce(subcommand, programOf());
     for (const { long, flags, description } of command.options) {
       if (long == null || !flags.includes('<')) continue;

@@ -33,7 +33,7 @@ describe('readAuthority', () => {
     }
   });
 
-  it('is not changed by what happens to the bytes that it was given', async () => {
+  it("does not change if the caller's bytes change", async () => {
     const bytes = root.der.slice();
     const first = await readAuthority(bytes);
     bytes.fill(0);

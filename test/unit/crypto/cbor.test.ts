@@ -123,7 +123,7 @@ describe('CBOR', () => {
     expect(refusal(() => decodeCbor(fromHex(hex)))).toBe(`codec: CBOR: ${problem}`);
   });
 
-  it('refuses to write a number that is no integer of 53 bits', () => {
+  it('refuses to write a number that is not a 53-bit integer', () => {
     for (const value of [0.5, 2 ** 53, Number.NaN]) {
       const problem = `CBOR: ${value} is not an integer of at most 53 bits`;
       expect(() => encodeCbor(value)).toThrow(new RangeError(problem));
@@ -135,7 +135,7 @@ describe('CBOR', () => {
     expect(() => decodeCbor(fromHex('61ff'))).toThrow(expect.objectContaining({ cause: expect.any(TypeError) }));
   });
 
-  it('reads the value that bytes begin with, and where it ends', () => {
+  it('reads the first value in the bytes, and its end', () => {
     expect(decodeCborPrefix(fromHex('83010203ffff'))).toEqual({ value: [1, 2, 3], length: 4 });
   });
 
@@ -166,7 +166,7 @@ describe('CBOR', () => {
     );
   });
 
-  it('reads any bytes, or refuses them with an error of its own', () => {
+  it('reads any bytes, or refuses them with its own error', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 40 }), (bytes) => {
         expect(refusal(() => decodeCbor(bytes))).toMatch(/^(?:nothing thrown$|codec: CBOR: )/);

@@ -9,7 +9,7 @@ const long = concat(fromHex('3081c8'), new Uint8Array(200).fill(7));
 const longer = concat(fromHex('3082012c'), new Uint8Array(300).fill(8));
 
 describe('splitCertificates', () => {
-  it('takes certificates one after the other', () => {
+  it('accepts certificates one after the other', () => {
     expect(splitCertificates(concat(short, long, longer)).map(toHex)).toEqual([short, long, longer].map(toHex));
   });
 
@@ -18,7 +18,7 @@ describe('splitCertificates', () => {
     expect(splitCertificates(padded).map(toHex)).toEqual([short, long].map(toHex));
   });
 
-  it('takes them out of the structure of TCG, with and without the tag within, padded to the end', () => {
+  it("extracts them from TCG's structure, with and without the inner tag, padded to the end", () => {
     const whole = concat(fromHex('1001000007 1002'.replace(' ', '')), short);
     const bare = concat(fromHex('1001000005'), short);
     expect(splitCertificates(concat(whole, fromHex('ffff'), bare, new Uint8Array(3))).map(toHex)).toEqual(
@@ -33,7 +33,7 @@ describe('splitCertificates', () => {
     expect(splitCertificates(new Uint8Array(9).fill(0xff))).toEqual([]);
   });
 
-  it('takes PEM blocks with text around them', () => {
+  it('accepts PEM blocks with text around them', () => {
     const text = `subject=CN a\r\n${encodePem('CERTIFICATE', short)}\nissuer\n${encodePem('CERTIFICATE', long)}`;
     expect(splitCertificates(utf8(text)).map(toHex)).toEqual([short, long].map(toHex));
   });
@@ -43,7 +43,7 @@ describe('splitCertificates', () => {
     expect(splitCertificates(utf8(text)).map(toHex)).toEqual([toHex(short)]);
   });
 
-  it('takes a certificate of 64 KiB, and none that is larger', () => {
+  it('accepts a certificate of up to 64 KiB', () => {
     const most = concat(fromHex('3082fffc'), new Uint8Array(0xfffc));
     const over = concat(fromHex('3082fffd'), new Uint8Array(0xfffd));
     expect(splitCertificates(most)).toEqual([most]);
@@ -126,11 +126,11 @@ describe('splitCertificates', () => {
 });
 
 describe('firstCertificate', () => {
-  it('leaves out what follows, whatever it is', () => {
+  it('leaves out anything that follows', () => {
     expect(firstCertificate(concat(new Uint8Array(2), short, fromHex('01aa')))).toEqual(short);
   });
 
-  it('is undefined where there are only zeros or 0xff', () => {
+  it('is undefined if there are only zeros or 0xff', () => {
     expect(firstCertificate(new Uint8Array(5))).toBeUndefined();
     expect(firstCertificate(new Uint8Array(5).fill(0xff))).toBeUndefined();
   });

@@ -118,7 +118,7 @@ describe('isSignedWith', () => {
   const ecKey = decodeSpki(view(ec.publicKey.export({ type: 'spki', format: 'der' })));
   const ecSignature = { tbs, value: view(sign('sha256', tbs, ec.privateKey)), hash: 'sha256', format: 'der' } as const;
 
-  it('takes one of ECDSA', () => {
+  it('accepts an ECDSA signature', () => {
     expect(isSignedWith(() => ecKey, ecSignature)).toBe(true);
   });
 

@@ -67,7 +67,7 @@ async function faults(
 }
 
 describe('verifyChain', () => {
-  it('says in its findings what holds', async () => {
+  it('reports satisfied checks in its findings', async () => {
     const middle = authority('middle', 'root', { extendedKeyUsage: ['1.2.3'] });
     const leaf = certificate({ issuer: 'middle', extendedKeyUsage: ['1.2.3'] });
     const options = { roots: [root], intermediates: [middle], time: NOON, extendedKeyUsage: '1.2.3' };
@@ -88,7 +88,7 @@ describe('verifyChain', () => {
     expect(path).toEqual([leaf.der, middle.der, root.der]);
   });
 
-  it('takes a certificate at the first and the last second of its validity', async () => {
+  it('accepts a certificate in the first and the last second of its validity', async () => {
     const leaf = certificate({ notBefore: NOON, notAfter: NOON });
     expect(await faults(leaf)).toEqual([]);
     const before = new Date(NOON.getTime() - 1);
@@ -129,7 +129,7 @@ describe('verifyChain', () => {
     expect(await faults(certificate(spec))).toEqual([fault]);
   });
 
-  it('takes a certificate of version 1 as one for a leaf, and with other uses of its key', async () => {
+  it('accepts a version 1 certificate as a leaf, and with other key uses', async () => {
     expect(await faults(certificate({ version: 1, keyUsage: new Set([0]) }))).toEqual([]);
     expect(await faults(certificate({ basicConstraints: { ca: false, pathLength: undefined } }))).toEqual([]);
     expect(await faults(certificate({ critical: ['2.5.29.32', '2.5.29.33', '2.5.29.54', '2.5.29.35'] }))).toEqual([]);
@@ -160,7 +160,7 @@ describe('verifyChain', () => {
     ]);
   });
 
-  it('takes an authority whose key is for certificates among others', async () => {
+  it('accepts a CA whose key has further uses', async () => {
     const middle = authority('middle', 'root', { keyUsage: new Set([5, 6]) });
     expect(await faults(certificate({ issuer: 'middle' }), [middle])).toEqual([]);
   });
@@ -182,7 +182,7 @@ describe('verifyChain', () => {
     expect(await faults(search[0], [search[1], search[2]])).toEqual([]);
   });
 
-  it('holds constraints against everything below but authorities that issued themselves', async () => {
+  it('applies constraints to everything below except self-issued CAs', async () => {
     const constraints = { permitted: [{ kind: 'directory', value: nameOf('leaf') }], excluded: [] } as const;
     const limited = authority('limited', 'root', { nameConstraints: constraints });
     expect(await faults(certificate({ issuer: 'limited' }), [limited])).toEqual([]);
@@ -264,7 +264,7 @@ describe('verifyChain', () => {
     await expect(faults(certificate({ issuer: 'broken' }), [broken])).rejects.toThrow(new RangeError('broken'));
   });
 
-  it('tells the fault of the first way, and takes a later one that is good', async () => {
+  it("reports the first path's fault, and accepts a later good path", async () => {
     const expired = authority('middle', 'root', { notAfter: new Date('2030-02-01T00:00:00Z') });
     const worse = authority('middle', 'root', { version: 1 });
     const leaf = certificate({ issuer: 'middle' });
@@ -311,7 +311,7 @@ describe('PathSearch', () => {
     });
   });
 
-  it('takes the same certificate once, and as a root if it is one', () => {
+  it('uses the same certificate once, and as a root if it is one', () => {
     const middle = authority('middle', 'root');
     const leaf = certificate({ issuer: 'middle' });
     const again = { ...middle };
@@ -320,7 +320,7 @@ describe('PathSearch', () => {
     expect(ways(leaf, [root], [...many, middle]).found).toHaveLength(1);
   });
 
-  it('says what was in the way', () => {
+  it('reports the obstacle', () => {
     expect(ways(certificate({ issuer: 'x' }), [root]).problem).toBe('there is no certificate of the issuer CN=x');
     expect(ways(certificate({ signers: [] }), [root]).problem).toBe(
       'the signature of CN=leaf was not made by its issuer',
@@ -332,7 +332,7 @@ describe('PathSearch', () => {
     expect(ways(certificate({}), [root]).problem).toBe('');
   });
 
-  it('takes eight certificates above one, and no more', () => {
+  it('accepts eight certificates above one, and no more', () => {
     const chain = (length: number) =>
       Array.from({ length }, (_, i) => authority(`a${i}`, i === length - 1 ? 'root' : `a${i + 1}`));
     const leaf = certificate({ issuer: 'a0' });

@@ -120,7 +120,7 @@ describe('values', () => {
     expect(refusal(() => DerNode.lenient(new Uint8Array(262_145), 'test'))).toMatch(/^request-invalid: test: .*262145/);
   });
 
-  it('with longer lengths than needed are read where that is wanted, and say so', () => {
+  it('with overlong lengths are read on request, and reported', () => {
     expect(read(`048110${'00'.repeat(16)}`).octets()).toHaveLength(16);
     expect(read(`048110${'00'.repeat(16)}`).isMinimal).toBe(false);
     expect(read(`048180${'00'.repeat(128)}`).isMinimal).toBe(true);
@@ -156,7 +156,7 @@ describe('values', () => {
     expect(() => read('3000').first(0x30)).toThrow('a part is missing');
   });
 
-  it('tell what holds nothing', () => {
+  it('report empty values', () => {
     expect(() => read('0400').children()).toThrow('it contains no nested values');
   });
 });
@@ -178,7 +178,7 @@ describe('values in strict DER', () => {
     expect(refusal(() => strict(hex))).toBe(`key-invalid: test: ${problem}`);
   });
 
-  it('hold values in strict DER', () => {
+  it('contain values in strict DER', () => {
     const fields = strict('3007' + '020105' + '04810105').fields(0x30);
     expect(fields.next(0x02).unsigned()).toEqual(fromHex('05'));
     expect(refusal(() => fields.next())).toBe('key-invalid: test: a length is not in its shortest form at offset 5');

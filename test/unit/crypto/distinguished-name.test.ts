@@ -58,7 +58,7 @@ describe('isSameName', () => {
     expect(isSameName([attributes], [attributes.slice(1)])).toBe(false);
   });
 
-  it('takes letters that have several lower ones for the same', () => {
+  it('folds letters that have several lower-case forms', () => {
     expect(isSameName(nameOf([CN, 'ς']), nameOf([CN, 'σ']))).toBe(true);
     expect(isSameName(nameOf([CN, 'İ']), nameOf([CN, 'i\u0307']))).toBe(true);
     expect(isSameName(nameOf([CN, 'straße']), nameOf([CN, 'STRASSE']))).toBe(true);
@@ -66,7 +66,7 @@ describe('isSameName', () => {
 });
 
 describe('isWithin', () => {
-  it('takes a name and those below it', () => {
+  it('permits a name and the names below it', () => {
     const base = nameOf([O, 'Maker']);
     expect(isWithin(base, base)).toBe(true);
     expect(isWithin(base, nameOf([O, 'maker'], [CN, 'x']))).toBe(true);

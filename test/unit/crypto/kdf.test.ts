@@ -47,7 +47,7 @@ describe('kdfa', () => {
     );
   });
 
-  it('gives the bytes of KBKDF of OpenSSL 3 if it takes several blocks', () => {
+  it("matches OpenSSL 3's KBKDF over several blocks", () => {
     const key = new Uint8Array(32).fill(1);
     expect(toHex(kdfa('sha256', key, 'STORAGE', utf8('ab'), utf8('cd'), 576))).toBe(
       '6a40d89f2bd64ed970dbf78e8d0304f54f7127ea60e645dc06dab3fe6c2ffbe2139b8a77d55beec84c6b9a1595b7ce0b3945c138407727eb57a4ccaccb8effe3ba2b409b5b815fce',
@@ -69,7 +69,7 @@ describe('kdfa', () => {
     },
   );
 
-  it('clears the highest bits where the length is no multiple of 8', () => {
+  it('clears the highest bits if the length is not a multiple of 8', () => {
     const bits = (length: number) => kdfa('sha512', fromHex('05'), 'X', NONE, NONE, length);
     expect(bits(521).length).toBe(66);
     for (const length of [1, 9, 521]) expect(bits(length)[0]).toBeLessThan(2);

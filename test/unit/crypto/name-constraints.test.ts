@@ -45,7 +45,7 @@ describe('nameProblem', () => {
     ['a URI', uri('https://x.test'), uri('y.test')],
     ['an address', ip('0a000001'), ip('0b000000ff000000')],
     ['a directory name', directory('x'), directory('y')],
-  ])('takes %s that is not excluded, and that one of several permits', (_, name, otherBase) => {
+  ])('accepts %s that is not excluded and that one of several constraints permits', (_, name, otherBase) => {
     expect(problem([name], { excluded: [otherBase] })).toBeUndefined();
     expect(problem([name], { permitted: [otherBase] })).toContain('is outside the name constraints');
     const base: GeneralName =
@@ -58,7 +58,7 @@ describe('nameProblem', () => {
     expect(problem([name], { permitted: [base, otherBase] })).toBeUndefined();
   });
 
-  it('does not hold one kind of name against constraints of another', () => {
+  it('does not apply constraints of one name type to another', () => {
     const names = [dns('x.test'), email('a@x.test'), uri('https://x.test'), ip('0a000001'), directory('x'), other(8)];
     const bases = [dns('x.test'), email('x.test'), uri('x.test'), ip('0a000000ff000000'), directory('x'), other(8)];
     for (const [i, name] of names.entries()) {
@@ -70,7 +70,7 @@ describe('nameProblem', () => {
     expect(problem([other(8)], { permitted: [other(5)] })).toBeUndefined();
   });
 
-  it('holds the subject against them, and its mailboxes if there are no others', () => {
+  it('applies them to the subject, and to its mailboxes if there are no others', () => {
     const mail = (value: string): DistinguishedName => [[{ type: '1.2.840.113549.1.9.1', value }]];
     expect(problem([], { subject: nameOf('x'), excluded: [directory('x')] })).toContain('CN=x is outside');
     expect(problem([], { subject: nameOf('x'), excluded: [email('x')] })).toBeUndefined();

@@ -13,7 +13,7 @@ describe('encodePem', () => {
 });
 
 describe('decodePem', () => {
-  it('takes white space around the block and behind its lines, and line breaks of Windows', () => {
+  it('accepts white space around the block and after its lines, and Windows line breaks', () => {
     expect(decodePem(pem, 'A')).toEqual(bytes);
     expect(decodePem(` \n${pem.replaceAll('\n', ' \t\r\n')}\r\n `, 'A')).toEqual(bytes);
   });
@@ -59,7 +59,7 @@ describe('pemBlocks', () => {
     ]);
   });
 
-  it('passes over what is too long for a label', () => {
+  it('skips text that is too long for a label', () => {
     expect([...pemBlocks(`-----BEGIN ${'a'.repeat(65)}-----\n${pem}`)].map(({ label }) => label)).toEqual(['A']);
     const longest = 'a'.repeat(64);
     expect([...pemBlocks(`-----BEGIN ${longest}-----\n${pem}`)].map(({ label }) => label)).toEqual([longest]);

@@ -40,7 +40,7 @@ describe.each(keys)('a key of %s', (_, key, spki) => {
     expect(decodeSpki(fromBase64(spki))).toEqual(key);
   });
 
-  it('is given out as plain bytes of their own', () => {
+  it('is returned as a copy in plain bytes', () => {
     const der = fromBase64(spki);
     const decoded = decodeSpki(Buffer.from(der));
     for (const part of decoded.kty === 'RSA' ? [decoded.n, decoded.e] : [decoded.x, decoded.y]) {
@@ -141,7 +141,7 @@ describe('SPKI', () => {
 });
 
 describe('PKCS#1', () => {
-  it('is that of the vector and comes back', () => {
+  it('matches the vector and is read back', () => {
     expect(toBase64(encodePkcs1(rsa))).toBe(rsa2048.pkcs1PublicB64);
     expect(decodePkcs1(fromBase64(rsa2048.pkcs1PublicB64))).toEqual(rsa);
   });
@@ -293,7 +293,7 @@ describe('weaknessOf', () => {
     return { kty: 'RSA', n, e: fromHex('010001') };
   };
 
-  it('is that of RSA keys below 2048 bits, and of ROCA', () => {
+  it('applies to RSA keys below 2048 bits, and to ROCA keys', () => {
     expect(weaknessOf(modulus(2047))).toBe('it is an RSA key of 2047 bits');
     expect(weaknessOf(modulus(2048))).toBeUndefined();
     const powerOf65537 = fromHex((65537n ** 127n).toString(16).padStart(510, '0'));

@@ -41,7 +41,7 @@ describe('the sources', () => {
     expect(callers).toEqual(['src/crypto/scrypt.ts']);
   });
 
-  it('load pkijs and asn1js where they build or read what others specify, and nowhere else', () => {
+  it('load pkijs and asn1js only to build or read external formats', () => {
     const users = filesIn(['src'], '.ts').filter((path) => /['"](?:pkijs|asn1js)['"]/.test(codeOf(path)));
     expect(users).toEqual([
       'src/formats/x509/certificate-request.ts',

@@ -61,7 +61,7 @@ describe('verifyChain', () => {
     });
   });
 
-  it('says so for bytes that are no certificate, and throws for a root that is none', async () => {
+  it('reports bytes that are not a certificate, and throws for a root that is not one', async () => {
     expect(failures(await verifyChain(new Uint8Array([0x30, 0]), { roots: [root.der] }))).toEqual(['certificate']);
     await expect(verifyChain(middle.der, { roots: [new Uint8Array(3)] })).rejects.toMatchObject({
       code: 'certificate-invalid',
@@ -192,7 +192,7 @@ describe('verifyChain', () => {
       {},
       ['path'],
     ],
-  ])('judges an authority %s', async (_, authority, options, expected) => {
+  ])('gives the expected result for a CA %s', async (_, authority, options, expected) => {
     expect(await verifyUnder(authority, { purposes: [EK] }, options)).toEqual(expected);
   });
 
@@ -377,7 +377,7 @@ describe('name constraints', () => {
     );
   });
 
-  it('hold for authorities below too', async () => {
+  it('apply to CAs below too', async () => {
     const limited = await issueAuthority('limited', root, { permitted });
     const below = await issueAuthority('below', limited);
     const leaf = await issue({ subject: inside }, below);
@@ -403,7 +403,7 @@ describe('name constraints', () => {
     }
   });
 
-  it('takes the identifier of a key for a hint: a wrong one does not hide the issuer', async () => {
+  it('treats a key identifier as a hint: a wrong one does not hide the issuer', async () => {
     const wrong = derSequence(derValue(0x80, new Uint8Array([1, 2, 3])));
     const named = await issueAuthority('named', root, {
       extensions: [['2.5.29.14', false, derOctets(new Uint8Array([9]))]],
@@ -429,7 +429,7 @@ describe('name constraints', () => {
     ]);
   });
 
-  it('looks at 100 intermediates that nobody has read yet, and says that it does not look at more', async () => {
+  it('reads up to 100 new intermediates, and reports the limit', async () => {
     const leaf = await issue({ subject: buildCommonName('leaf') }, middle);
     const given = (count: number) => verify(leaf, { intermediates: Array.from({ length: count }, () => middle.der) });
     expect(failures(await given(100))).toEqual([]);

@@ -76,7 +76,7 @@ async function refused(reading: Promise<unknown>): Promise<string> {
 const CANNOT = 'certificate-invalid: X.509 certificate: ';
 
 describe('parseCertificate', () => {
-  it('reads what is there, and what is not', async () => {
+  it('reads present and absent fields', async () => {
     expect(await parse({})).toMatchObject({
       version: 3,
       issuer: [[{ type: '2.5.4.3', value: 'issuer' }]],
@@ -101,7 +101,7 @@ describe('parseCertificate', () => {
     expect(read.der.buffer).not.toBe(der.buffer);
   });
 
-  it('takes a key that is named by id-RSASSA-PSS for its kind of signature alone', async () => {
+  it('accepts an id-RSASSA-PSS key only for RSASSA-PSS signatures', async () => {
     const spki = (oid: string) => derSequence(derSequence(derOid(oid)), derValue(TAG.BIT_STRING, RSA_BITS));
     const [plain, pss] = await Promise.all(
       ['1.2.840.113549.1.1.7', '1.2.840.113549.1.1.10'].map((oid) => parse({ spki: spki(oid) })),
@@ -324,7 +324,7 @@ describe('names', () => {
     );
   });
 
-  it('have attributes as text, or in DER where there is none', async () => {
+  it('have attributes as text, or in DER if they are not text', async () => {
     const read = async (value: Uint8Array) =>
       (await parse({ subject: nameOf(attribute('2.5.4.3', value)) })).subject[0]?.[0]?.value;
     expect(await read(derText('bmp', 'é'))).toBe('é');
@@ -373,7 +373,7 @@ describe('the key of a certificate', () => {
     derSequence(derSequence(derOid(oid), ...parameters), derValue(TAG.BIT_STRING, content));
   const { n = '' } = rsa.publicKey.export({ format: 'jwk' });
 
-  it('is read also where it is named for RSAES-OAEP or RSASSA-PSS', async () => {
+  it('is also read with the identifiers for RSAES-OAEP or RSASSA-PSS', async () => {
     for (const oid of ['1.2.840.113549.1.1.1', '1.2.840.113549.1.1.7', '1.2.840.113549.1.1.10']) {
       const { publicKey } = await parse({ spki: keyOf(oid, RSA_BITS, DER_NULL) });
       expect(publicKey()).toMatchObject({ kty: 'RSA', n: new Uint8Array(Buffer.from(n, 'base64url')) });
@@ -405,7 +405,7 @@ describe('the key of a certificate', () => {
   });
 });
 
-it('longer forms of lengths in what is signed are read, as some have made them', async () => {
+it('overlong lengths in the signed part are read, because some issuers write them', async () => {
   // The length of the subject in two bytes, and what is around it a byte longer.
   const subject = toHex(commonName('subject'));
   const hex = toHex(build({})).replace(subject, `3081${subject.slice(2)}`);

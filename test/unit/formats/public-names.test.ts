@@ -44,20 +44,17 @@ const verbsOf = (index: string): string[] =>
     .map((name) => (name.startsWith('statementFrom') ? 'statementFrom' : (/^[a-z]+/.exec(name)?.[0] ?? name)));
 
 describe('the verbs', () => {
-  it.each(FAMILIES)('of keyprov/formats/%s are those of the rule', (family) => {
+  it.each(FAMILIES)('of keyprov/formats/%s follow the rule', (family) => {
     const verbs = verbsOf(`src/formats/${family}/index.ts`);
     expect(verbs.length).toBeGreaterThan(5);
     expect(verbs.filter((verb) => !VERBS.includes(verb))).toEqual([]);
   });
 
-  it.each(['index', 'endorsement'])(
-    'of keyprov/attestation, %s, are those of the rule, and those of Part 3',
-    (name) => {
-      const verbs = verbsOf(`src/attestation/${name}.ts`);
-      expect(verbs.length).toBeGreaterThan(3);
-      expect(verbs.filter((verb) => ![...VERBS, ...TPM_VERBS].includes(verb))).toEqual([]);
-    },
-  );
+  it.each(['index', 'endorsement'])('of keyprov/attestation, %s, follow the rule or Part 3', (name) => {
+    const verbs = verbsOf(`src/attestation/${name}.ts`);
+    expect(verbs.length).toBeGreaterThan(3);
+    expect(verbs.filter((verb) => ![...VERBS, ...TPM_VERBS].includes(verb))).toEqual([]);
+  });
 
   it('are explained in docs/formats.md', () => {
     const explained = [...textOf('docs/formats.md').matchAll(/^\| `([a-zA-Z]+)…?`(?:, `([a-zA-Z]+)…?`)?.* \|/gm)];
@@ -107,7 +104,7 @@ describe.each(FAMILIES)('docs/formats/%s.md', (family) => {
     .map(({ name }) => name)
     .filter((name) => /^[a-z]/.test(name));
 
-  it('names each function once, with its judge', () => {
+  it('lists each function once, with its independent check', () => {
     const named = rows.flatMap(([, , list = '']) => [...list.matchAll(/`(\w+)`/g)].map(([, name]) => name));
     expect(named.sort()).toEqual(functions.sort());
   });
@@ -132,7 +129,7 @@ describe.each(FAMILIES)('docs/formats/%s.md', (family) => {
 describe.each(FAMILIES)('keyprov/formats/%s', (family) => {
   const index = `src/formats/${family}/index.ts`;
 
-  it('says in one sentence what it is', () => {
+  it('explains itself in one sentence', () => {
     expect(textOf(index)).toMatch(/^\/\*\* [A-Z].+\. \*\/\n/);
   });
 

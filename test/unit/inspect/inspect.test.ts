@@ -23,7 +23,7 @@ function valueAt({ fields }: Inspection, ...path: readonly string[]): Field['val
 }
 
 describe('inspect', () => {
-  it.each(samples)('recognises $name as $format, and what is odd about it', async ({ bytes, format, problems }) => {
+  it.each(samples)('recognises $name as $format, and reports its oddities', async ({ bytes, format, problems }) => {
     const found = await inspect(bytes);
     expect({ format: found.format, problems: found.problems }).toEqual({ format, problems });
     expect(['certain', 'likely']).toContain(found.confidence);
@@ -48,7 +48,7 @@ describe('inspect', () => {
     }
   });
 
-  it('takes off up to four encodings', async () => {
+  it('removes up to four encodings', async () => {
     let text = toHex(sample('kast'));
     for (let i = 2; i <= 4; i++) text = toBase64(utf8(text));
     expect(await inspect(utf8(text))).toMatchObject({
@@ -74,7 +74,7 @@ describe('inspect', () => {
     expect(found).toMatchObject({ format: 'kast', encodings: ['JSON text', 'base64'] });
   });
 
-  it('names the PEM block, and says where its label is not of what is in it', async () => {
+  it('names the PEM block, and reports a label that does not match its contents', async () => {
     const pem = sample('certificate in PEM');
     expect((await inspect(pem)).encodings).toEqual(['PEM CERTIFICATE']);
     const other = encodePem('PUBLIC KEY', sample('an authority'));
@@ -104,7 +104,7 @@ describe('inspect', () => {
     expect(problems).toEqual([expect.stringMatching(/^it certifies 000b[0-9a-f]{64}, not the key$/)]);
   });
 
-  it('reads what standards forbid, and reports it', async () => {
+  it('reads violations of standards, and reports them', async () => {
     const odd: [string, boolean, Uint8Array] = ['1.2.840.113556.1.5.284.2', false, fromHex(`048110${'ab'.repeat(16)}`)];
     const { der } = await issue({ subject: buildCommonName('7E980AD9\0'), extensions: [odd] });
     const found = await inspect(der);
@@ -123,7 +123,7 @@ describe('inspect', () => {
     expect(fields[0]).toEqual({ name: 'subject', value: 'CN=twice' });
   });
 
-  it('shows damage: the format that it was, and what cannot be read', async () => {
+  it('shows damage: the original format, and what cannot be read', async () => {
     const cut = (name: string) => inspect(sample(name).subarray(0, -1));
     expect(await cut('kast')).toMatchObject({
       format: 'kast',
@@ -135,7 +135,7 @@ describe('inspect', () => {
     expect(await cut('tpm-state')).toMatchObject({ format: 'tpm-state', confidence: 'damaged' });
   });
 
-  it('tries the format that is hinted at first, and says what is wrong with it', async () => {
+  it('tries the hinted format first, and explains the problem', async () => {
     const damaged = sample('tpmt-public').subarray(0, 100);
     expect(await inspect(damaged)).toMatchObject({ format: 'unknown' });
     const { format, problems } = await inspect(damaged, { hint: 'tpmt-public' });
@@ -147,7 +147,7 @@ describe('inspect', () => {
     expect([both.format, both.alternatives[0]?.format]).toEqual(['tpm2b-private', 'tpm2b-id-object']);
   });
 
-  it('says that a file is of another format than the hint says, and describes what it is', async () => {
+  it("says that a file's format differs from the hint, and describes the file", async () => {
     for (const name of ['request in PEM', 'jwk', 'RSA SPKI', 'kast', 'dn-binary']) {
       const plain = await inspect(sample(name));
       for (const hint of ['certificate', 'tpmt-public', 'jwk', 'kast', 'ssh-public-key', 'tss2-private-key']) {
@@ -168,7 +168,7 @@ describe('inspect', () => {
     );
   });
 
-  it('gives the length and the first bytes of what is not known, but no byte of a short file', async () => {
+  it('shows length and first bytes of an unknown file, but no byte of a short one', async () => {
     const bytes = new Uint8Array(100).fill(0xee);
     expect(await inspect(bytes)).toEqual({
       ...{ format: 'unknown', title: 'unknown format', confidence: 'none', encodings: [], size: 100 },

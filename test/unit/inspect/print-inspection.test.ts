@@ -19,7 +19,7 @@ const INSPECTION: Inspection = {
   ],
 };
 
-it('prints what it is, what is wrong, what else it may be, and the fields below each other', () => {
+it('prints the format, problems, other possible formats, and the fields line by line', () => {
   expect(printInspection(INSPECTION)).toBe(
     [
       'a statement (probably), 12 bytes in base64, then hex',

@@ -91,7 +91,7 @@ const reorder = (value: unknown): unknown =>
       );
 
 describe('inspect', () => {
-  it('knows what every reader of this library takes, but for what tells nothing of itself', async () => {
+  it('recognizes what every reader of this library accepts, apart from formats without distinguishing marks', async () => {
     const unknown: string[] = [];
     for (const [name, { sample }] of Object.entries(await entrances())) {
       const { format, confidence } = await inspect(sample);

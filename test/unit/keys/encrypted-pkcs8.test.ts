@@ -39,7 +39,7 @@ describe('encryptPkcs8', () => {
     expect(toHex(encrypted)).toBe(toHex(concat(cipher.update(pkcs8), cipher.final(), cipher.getAuthTag())));
   });
 
-  it('takes a fresh salt and nonce each time', async () => {
+  it('uses a fresh salt and nonce each time', async () => {
     expect(await encryptPkcs8(pkcs8, secret, COST)).not.toBe(await encryptPkcs8(pkcs8, secret, COST));
   });
 });

@@ -108,7 +108,7 @@ describe('the classes of reasons for a key in software', () => {
     expect(fallbackClassOf(error)).toBe(expected);
   });
 
-  test('the time of the next try is found wherever it is', () => {
+  test('the time of the next try is found at any depth', () => {
     const locked = new TpmError('tpm-lockout', 'locked', { retryAfterSeconds: 600 });
     expect(retryAfterOf(locked)).toBe(600);
     expect(retryAfterOf(wrap('tpm-unavailable', wrap('no-tpm', locked)))).toBe(600);

@@ -74,7 +74,7 @@ describe('decodeKeyFile', () => {
     expect(await decodeKeyFile(pem(loadable(REST)))).toEqual({ ...file, emptyAuth: false });
   });
 
-  it('takes TRUE written as 01', async () => {
+  it('accepts TRUE encoded as 01', async () => {
     expect(await decodeKeyFile(pem(loadable(`a003010101${REST}`)))).toEqual(file);
   });
 

@@ -108,7 +108,7 @@ describe('checkKeyId', () => {
 });
 
 describe('algorithmOf', () => {
-  it('knows no name for keys that are no user keys', () => {
+  it('has no name for keys that are not user keys', () => {
     expect(algorithmOf(record.publicKey)).toBe('p-256');
     expect(algorithmOf({ kty: 'RSA', n: fromHex(`80${'00'.repeat(127)}`), e: fromHex('03') })).toBeUndefined();
     expect(algorithmOf({ kty: 'RSA', n: fromHex(`80${'00'.repeat(255)}`), e: fromHex('03') })).toBe('rsa-2048');

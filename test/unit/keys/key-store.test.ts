@@ -63,7 +63,7 @@ describe('the key store', () => {
     expect(names).toEqual(['.keyprov.lock', 'key-b.json', expect.stringMatching(/^last-[0-9a-f]{16}\.json$/)]);
   });
 
-  it('deletes the files beside a record first, so that deleting again ends what was interrupted', async () => {
+  it('deletes the files next to a record first, so that deleting again completes an interrupted deletion', async () => {
     await store.save(keyRecord('a', { exports: ['key.pem'] }));
     for (const name of ['attestation.json', 'key.pem', 'public.pem']) await writeFile(join(directory, name), '');
     await mkdir(join(directory, 'request.json'));
@@ -147,7 +147,7 @@ describe('the key store', () => {
     expect(await readFile(path('a'), 'utf8')).toBe(newer);
   });
 
-  it('says what the file system refuses', async () => {
+  it('reports what the file system refuses', async () => {
     await mkdir(path('a'));
     expect(await asyncRefusal(() => store.load('a'))).toMatch(/^not-private: .*not a regular file/);
     await rm(directory, { recursive: true });

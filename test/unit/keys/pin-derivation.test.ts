@@ -17,7 +17,7 @@ describe('deriveAuthValue', () => {
     }
   });
 
-  it.each(['sha1', 'sha256'] as const)('is the %s of UTF-16LE where Windows is to know it', async (hash) => {
+  it.each(['sha1', 'sha256'] as const)('is the %s of UTF-16LE if Windows must know it', async (hash) => {
     const expected = createHash(hash).update('1\x004\x007\x002\x005\x008\0').digest('hex');
     expect(toHex(await deriveAuthValue(PIN, { kdf: `pcp-${hash}` }))).toBe(expected);
   });

@@ -85,7 +85,7 @@ describe('the PIN tries of a key', () => {
     expect(tried).toBe(true);
   });
 
-  it('begin anew after the right PIN', async () => {
+  it('start again after the right PIN', async () => {
     await wrongTries(4);
     expect(await outcome(right)).toBe('right');
     expect(await log.read(key)).toEqual({ failures: 0, triesLeft: 5, retryAfterSeconds: 0 });
@@ -145,7 +145,7 @@ describe('the PIN tries of a key', () => {
     expect((await log.read(key)).failures).toBe(1);
   });
 
-  it('are remembered by whoever opens the directory again', async () => {
+  it('are remembered when the directory is opened again', async () => {
     await wrongTries(7);
     log = await openPinTryLog(directory, { now: () => now });
     expect(await log.read(key)).toEqual({ failures: 7, triesLeft: 0, retryAfterSeconds: 120 });
@@ -154,7 +154,7 @@ describe('the PIN tries of a key', () => {
 });
 
 describe('a clock that was set back', () => {
-  it('gives no try, and lets the wait begin anew', async () => {
+  it('gives no try, and restarts the wait', async () => {
     await wrongTries(6);
     now = START - 10 * 365 * 86_400_000;
     expect(await log.read(key)).toMatchObject({ retryAfterSeconds: 60 });
@@ -180,7 +180,7 @@ describe('the files of a count', () => {
     }
   });
 
-  it('are not used where others may write', async () => {
+  it('are not used if others may write to them', async () => {
     await chmod(log.directory, 0o770);
     expect(await asyncRefusal(() => openPinTryLog(directory))).toMatch(/^not-private: .* is writable by other users/);
   });

@@ -60,7 +60,7 @@ const BUSY = new KeyprovError('transport-busy', 'somebody has it', { remedy: 'wa
 const LOCKED = new TpmError('tpm-lockout', 'it is locked', { retryAfterSeconds: 60 });
 
 describe('the choice of a TPM', () => {
-  it('is that of one which is open, and stays open', async () => {
+  it('belongs to an open TPM, which stays open', async () => {
     const wire = fakeTpm();
     const tpm = await Tpm.open(wire);
     const endorsementAuth = new Uint8Array([1]);
@@ -76,7 +76,7 @@ describe('the choice of a TPM', () => {
     expect(wire.closed).toBe(false);
   });
 
-  it('is that of one which is opened for it, and closed with it', async () => {
+  it('belongs to a TPM that is opened for it and closed with it', async () => {
     const wire = fakeTpm();
     const { signal } = new AbortController();
     const given: unknown[] = [];
@@ -106,7 +106,7 @@ describe('the choice of a TPM', () => {
       'algorithm-unsupported',
       'the TPM cannot make p-256 keys; choose another algorithm',
     ],
-  ])('is not that of %s, which is closed', async (_, wireOptions, settings, code, reason) => {
+  ])('does not belong to %s, which is closed', async (_, wireOptions, settings, code, reason) => {
     const wire = fakeTpm(wireOptions);
     const { provider, attempts } = await select(settings, { tpm: () => Tpm.open(wire), software: SOFTWARE });
     expect(provider).toBe(SOFTWARE);
@@ -114,7 +114,7 @@ describe('the choice of a TPM', () => {
     expect(wire.closed).toBe(true);
   });
 
-  it('is refused with the error of the TPM as its cause where only a TPM will do', async () => {
+  it("is refused with the TPM's error as its cause if a TPM is required", async () => {
     const sources = { tpm: () => Tpm.open(fakeTpm({ testParms: TPM_RC.CURVE + 0x140 })) };
     const error = await select({ hardware: 'required' }, sources).catch((caught: unknown) => caught);
     expect(error).toMatchObject({
@@ -131,12 +131,12 @@ describe('the choice of a TPM', () => {
     expect(said).toContain('policy refuses virtual TPMs: fake names an emulator; its manufacturer is IBM');
   });
 
-  it('is that of a virtual one that policy allows', async () => {
+  it('belongs to a virtual TPM that policy allows', async () => {
     const wire = fakeTpm({ manufacturer: 'IBM ' });
     expect((await select({ virtualTpm: 'allow' }, { tpm: () => Tpm.open(wire) })).provider.assurance).toBe('virtual');
   });
 
-  it('waits for one in lockout where the key has a PIN', async () => {
+  it('waits for a TPM in lockout if the key has a PIN', async () => {
     const wire = fakeTpm({ permanent: PERMANENT_IN_LOCKOUT });
     const sources = { tpm: () => Tpm.open(wire), software: SOFTWARE };
     expect((await select({}, sources)).provider.backend).toBe('tpm');
@@ -154,7 +154,7 @@ describe('the choice of a TPM', () => {
   });
 
   it.each([false, true])(
-    'ends at once when it is aborted, and no software takes its place, with a PIN: %s',
+    'ends at once when it is aborted, and software does not replace it, with a PIN: %s',
     async (hasPin) => {
       const reason = new Error('enough');
       const whole = fakeTpm();
@@ -188,7 +188,7 @@ describe('the choice of a TPM', () => {
 });
 
 describe('the choice of software', () => {
-  it('is made without a look at the TPM where policy discourages hardware', async () => {
+  it('is made without asking the TPM if policy discourages hardware', async () => {
     const sources = { tpm: () => Promise.reject(new Error('it was opened')), software: async () => SOFTWARE };
     const { provider, attempts, close } = await select({ hardware: 'discouraged' }, sources);
     expect(provider).toBe(SOFTWARE);
@@ -294,12 +294,12 @@ describe('the choice of software', () => {
       {},
       'no-key-provider: no TPM is usable, and the sources have no software provider; repair the TPM, or add the software provider to the sources',
     ],
-  ])('is refused where policy wants no hardware and the key %s', async (_, options, expected) => {
+  ])('is refused if policy discourages hardware and the key %s', async (_, options, expected) => {
     const sources = expected.startsWith('no-key') ? {} : { software: SOFTWARE };
     expect(await asyncRefusal(() => select({ hardware: 'discouraged' }, sources, options))).toBe(expected);
   });
 
-  it('is refused where there is neither, with the reason of the TPM', async () => {
+  it("is refused if there is neither, with the TPM's reason", async () => {
     expect(await asyncRefusal(() => select({}, { tpm: () => Promise.reject(ABSENT) }))).toBe(
       `no-key-provider: no TPM is usable, and the sources have no software provider: ${NO_TPM}; repair the TPM, or add the software provider to the sources`,
     );

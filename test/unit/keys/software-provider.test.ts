@@ -11,14 +11,14 @@ const data = utf8('to be signed');
 const key = await provider.create({ algorithm: 'p-256' });
 
 describe('the software provider', () => {
-  it('says what it is and what it makes', async () => {
+  it('describes itself and what it makes', async () => {
     expect(provider).toMatchObject({ backend: 'software', assurance: 'software' });
     for (const algorithm of ['rsa-2048', 'rsa-3072', 'p-256', 'p-384'] as const) {
       expect(await provider.supports(algorithm)).toBe(true);
     }
   });
 
-  it('gives out nothing but public and encrypted parts', () => {
+  it('reveals only public and encrypted parts', () => {
     expect(Object.keys(key).sort()).toEqual(['algorithm', 'backend', 'hasPin', 'privateKey', 'publicKey']);
     expect(key).toMatchObject({ backend: 'software', algorithm: 'p-256', hasPin: false });
     expect(key.privateKey).toMatch(/^-----BEGIN ENCRYPTED PRIVATE KEY-----\n/);

@@ -38,13 +38,13 @@ describe('definePolicy', () => {
     });
   });
 
-  it('takes undefined for a setting that is not there', () => {
+  it('treats undefined as a missing setting', () => {
     expect(definePolicy({ hardware: undefined, algorithm: undefined, allowedAlgorithms: undefined })).toEqual(
       definePolicy(),
     );
   });
 
-  it('makes the first allowed algorithm the default where rsa-2048 is not allowed', () => {
+  it('makes the first allowed algorithm the default if rsa-2048 is not allowed', () => {
     expect(definePolicy({ allowedAlgorithms: ['p-384', 'p-256'] }).algorithm).toBe('p-384');
     expect(definePolicy({ allowedAlgorithms: ['p-256', 'rsa-2048'] }).algorithm).toBe('rsa-2048');
   });
@@ -123,7 +123,7 @@ describe('parsePolicy', () => {
     expect(parsePolicy('\uFEFF{"hardware":"required"}').hardware).toBe('required');
   });
 
-  it.each(['[]', 'null', '"required"', '5'])('refuses %s, which is no object', (json) => {
+  it.each(['[]', 'null', '"required"', '5'])('refuses %s, which is not an object', (json) => {
     expect(problemsOf(json)).toMatchObject([{ setting: 'policy', expected: 'an object of settings' }]);
   });
 
@@ -138,7 +138,7 @@ describe('parsePolicy', () => {
     }
   });
 
-  it('takes no settings from a prototype', () => {
+  it('reads no settings from a prototype', () => {
     expect(problemsOf('{"__proto__":{"hardware":"required"}}')).toMatchObject([{ setting: '__proto__' }]);
   });
 });

@@ -16,7 +16,7 @@ const POLICIES: HardwarePolicy[] = [
 ];
 
 describe('the hardware policies of Windows', () => {
-  it('are those of the settings that they stand for', () => {
+  it('match the settings that they represent', () => {
     expect(Object.keys(HARDWARE_POLICIES)).toEqual(POLICIES);
     for (const name of POLICIES) {
       const { hardware, 'ExcludeSecurityDevices/TPM12': exclude } = HARDWARE_POLICIES[name];

@@ -50,7 +50,7 @@ describe('judgePin', () => {
     });
   });
 
-  test('takes what the rules allow, and refuses it where it is in the history', async () => {
+  test('accepts what the rules allow, and refuses it if it is in the history', async () => {
     const pin = utf8('correct-horse');
     expect(await codesOf(() => judgePin(pin, rules))).toBe('taken');
     const history = await addToPinHistory({ entries: [] }, pin, { keep: 2, cost: 16 });
@@ -71,7 +71,7 @@ describe('pinFromFile', () => {
     ['735191\r\n', '735191'],
     ['pässwört\n', 'pässwört'],
     ['two words\n', 'two words'],
-  ])('of %j takes off one newline and nothing else', (file, pin) => {
+  ])('of %j removes one newline and nothing else', (file, pin) => {
     expect(pinFromFile(utf8(file))).toEqual(utf8(pin));
   });
 

@@ -37,7 +37,7 @@ const ORDER: readonly (readonly [PolicySource, PolicyScope])[] = [
 ];
 
 describe('mergePolicy', () => {
-  it('has the defaults of both generations where nothing is set', () => {
+  it('has the defaults of both generations if nothing is set', () => {
     const current = mergePolicy([]);
     expect(current.policy).toEqual({
       hardware: 'preferred',
@@ -87,7 +87,7 @@ describe('mergePolicy', () => {
       }
     });
 
-    it('and takes the first of the same rank', () => {
+    it('and the first of the same rank wins', () => {
       const merged = mergePolicy([
         layer('gpo', 'machine', { EnablePinRecovery: true }),
         layer('gpo', 'machine', { EnablePinRecovery: false }),
@@ -95,7 +95,7 @@ describe('mergePolicy', () => {
       expect(merged.windows.EnablePinRecovery).toBe(true);
     });
 
-    it('for each setting by itself', () => {
+    it('for each setting separately', () => {
       const { windows } = mergePolicy([
         layer('csp', 'machine', { EnablePinRecovery: true, UsePassportForWork: true, 'PINComplexity/History': 5 }),
         layer('gpo', 'machine', { UsePassportForWork: false, 'PINComplexity/Expiration': 30 }),
@@ -110,7 +110,7 @@ describe('mergePolicy', () => {
     });
   });
 
-  it('takes hardware and RequireSecurityDevice for one setting', () => {
+  it('treats hardware and RequireSecurityDevice as one setting', () => {
     const hardwareOf = (...layers: PolicyLayer[]) => {
       const { policy, windows } = mergePolicy(layers);
       return [policy.hardware, windows.RequireSecurityDevice];
@@ -141,7 +141,7 @@ describe('mergePolicy', () => {
       ['PINComplexity/UppercaseLetters', 2, 1, 2],
       ['PINComplexity/UppercaseLetters', 1, 2, 1],
     ];
-    it.each(cases)('the stricter %s of %i and %i holds: %i', (name, passport, eas, strictest) => {
+    it.each(cases)('the stricter %s of %i and %i applies: %i', (name, passport, eas, strictest) => {
       for (const source of ['gpo', 'csp'] as const) {
         const layers = [layer(source, 'machine', { [name]: passport }), layer('eas', 'machine', { [name]: eas })];
         expect(mergePolicy(layers).windows[name]).toBe(strictest);
@@ -150,7 +150,7 @@ describe('mergePolicy', () => {
       }
     });
 
-    it('strictness concerns the PIN only, and EAS holds where PassportForWork says nothing', () => {
+    it('strictness concerns the PIN only, and EAS applies if PassportForWork sets nothing', () => {
       const layers = [
         layer('gpo', 'machine', { EnablePinRecovery: false }),
         layer('eas', 'machine', { EnablePinRecovery: true, 'PINComplexity/MinimumPINLength': 4 }),
@@ -221,7 +221,7 @@ describe('mergePolicy', () => {
       expect(usesOf(mergePolicy([loose], { documents: '2016' }))).toEqual([0, 0, 0, 0]);
     });
 
-    it('makes the PIN numeric where all sets are allowed and none is required', () => {
+    it('makes the PIN numeric if all sets are allowed and none is required', () => {
       const merged = mergePolicy([sets(0, 0, 0, 0), strict]);
       expect(usesOf(merged)).toEqual([2, 2, 2, 1]);
       expect(merged.policy.pin).toEqual(definePinPolicy({ numericOnlyStrict: true }));
@@ -297,7 +297,7 @@ describe('explainPolicy', () => {
     layer('eas', 'machine', { 'PINComplexity/Expiration': 30, 'PINComplexity/Digits': 0 }),
   ]);
 
-  it('says for each setting who won, what lost, and why', () => {
+  it('reports for each setting what won, what lost, and why', () => {
     expect(explainPolicy(merged.explanation, { onlySet: true }).split('\n')).toEqual([
       'UsePassportForWork = true: set by user GPO (test)',
       '  not false from computer GPO (test): the user setting replaces the machine setting',
@@ -314,7 +314,7 @@ describe('explainPolicy', () => {
     ]);
   });
 
-  it('has every setting, with the default where nothing is set', () => {
+  it('has every setting, with the default if nothing is set', () => {
     const lines = explainPolicy(merged.explanation)
       .split('\n')
       .filter((line) => !line.startsWith(' '));

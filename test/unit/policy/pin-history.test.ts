@@ -20,7 +20,7 @@ async function historyOf(pins: readonly string[], keep = 50): Promise<PinHistory
 }
 
 describe('a PIN history', () => {
-  it('holds scrypt of the PIN with a salt of its own and the parameters', async () => {
+  it("contains the PIN's scrypt value with its salt and parameters", async () => {
     const { entries } = await historyOf(['258096', '258096']);
     expect(entries).toHaveLength(2);
     expect(new Set(entries.map(({ salt }) => salt)).size).toBe(2);
@@ -43,7 +43,7 @@ describe('a PIN history', () => {
     expect(await pinHistoryContains(history, utf8('258097'))).toBe(false);
   });
 
-  it('keeps the current PIN first and as many as it is told, none at all for 0', async () => {
+  it('keeps the current PIN first and the configured number of PINs, none for 0', async () => {
     const history = await historyOf(['1471', '2580', '3690'], 2);
     expect(history.entries).toHaveLength(2);
     const known = await Promise.all(['1471', '2580', '3690'].map((pin) => pinHistoryContains(history, utf8(pin))));

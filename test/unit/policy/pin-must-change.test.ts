@@ -35,7 +35,7 @@ describe('pinMustChange', () => {
     expect(reasonsAfter({}, after)).toEqual([['policy-tightened', setting]]);
   });
 
-  it('asks for a new PIN where what was required is not allowed any more, or the other way round', () => {
+  it('asks for a new PIN if required characters are no longer allowed, or the other way round', () => {
     expect(reasonsAfter({ special: 'required' }, { special: 'not-allowed' })).toEqual([
       ['policy-tightened', 'special'],
     ]);
@@ -71,7 +71,7 @@ describe('recheckPin', () => {
     expect(pinMustChange(checked.record, tighter, 6)).toEqual([]);
   });
 
-  it('says what is wrong with one that does not', () => {
+  it('explains the problem with one that does not', () => {
     const checked = recheckPin(record, utf8('258096'), tighter);
     expect(checked.record).toBe(record);
     expect(checked.problems).toEqual(checkPin(utf8('258096'), tighter));

@@ -12,7 +12,7 @@ describe('definePinPolicy', () => {
     expect(definePinPolicy({}, '2016')).toEqual({ minLength: 4, ...rest, ...NUMERIC });
   });
 
-  it('makes a PIN numeric where numericOnlyStrict holds and no set of characters says otherwise', () => {
+  it('makes a PIN numeric if numericOnlyStrict is set and no set of characters requires more', () => {
     expect(definePinPolicy({ numericOnlyStrict: true })).toMatchObject(NUMERIC);
     expect(definePinPolicy({ numericOnlyStrict: false }, '2016')).toMatchObject(ALLOWED);
     expect(definePinPolicy({ numericOnlyStrict: true, uppercase: 'allowed' })).toMatchObject({
@@ -74,7 +74,7 @@ describe('the PIN part of a policy', () => {
     expect(parsePolicy('{"pin":{}}').pin).toEqual(definePinPolicy());
   });
 
-  it('reports its problems with those of the other settings', () => {
+  it("reports its problems together with the other settings'", () => {
     expect(problemsOf(() => parsePolicy('{"hardware":1,"pin":{"history":1.5}}'))).toMatchObject([
       { setting: 'hardware' },
       { setting: 'pin.history', problem: 'is 1.5' },

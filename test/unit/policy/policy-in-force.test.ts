@@ -35,7 +35,7 @@ async function problemsOf(options: PolicyInForceOptions): Promise<string[]> {
 afterEach(() => vi.unstubAllEnvs());
 
 describe('policyInForce', () => {
-  test('has the defaults where nothing is set, those of the PIN among them', async () => {
+  test("has the defaults if nothing is set, including the PIN's", async () => {
     const { policy, setsPinRules, warnings } = await find({});
     expect(policy).toMatchObject({ hardware: 'preferred', attestation: 'preferred', pin: definePinPolicy() });
     expect([setsPinRules, warnings]).toEqual([false, []]);
@@ -66,7 +66,7 @@ describe('policyInForce', () => {
     });
   });
 
-  test('warns of what the command line overrides, of what overrides it, and of what does not count', async () => {
+  test('warns about settings that the command line overrides, that override it, or that have no effect', async () => {
     const { warnings, policy } = await find({
       files: [REG, file({ attestation: 'none', algorithm: 'p-256', hardware: 'required' })],
       commandLine: { hardware: 'preferred', attestation: 'preferred', algorithm: 'p-256' },
@@ -112,7 +112,7 @@ describe('policyInForce', () => {
     }
   });
 
-  test('names what is wrong in all sources at once, with where it stands', async () => {
+  test('reports the problems of all sources at once, with their positions', async () => {
     const options = {
       files: [file({ hardwear: 'required' }), { name: 'cut.json', bytes: utf8('{') }, '/nowhere/policy.json'],
       environment: { KEYPROV_POLICY_HARDWEAR: 'required', KEYPROV_POLICY_PIN_HISTORY: 'many' },

@@ -153,7 +153,7 @@ describe('readRegistryExport', () => {
     ]);
   });
 
-  it('takes the last of a value that appears twice', () => {
+  it('uses the last of a value that appears twice', () => {
     const text = reg(`[${GPO}]`, '"Enabled"=dword:00000000', `[${GPO}]`, '"enabled"=dword:1 ; again');
     expect(readRegistryExport(text).layers).toMatchObject([{ values: { UsePassportForWork: true } }]);
   });
@@ -168,7 +168,7 @@ describe('readRegistryExport', () => {
     }
   });
 
-  it('names the value of Group Policy where somebody has taken the name of the CSP', () => {
+  it("suggests the Group Policy value if the CSP's name was used", () => {
     const { ignored } = readRegistryExport(reg(`[${GPO}]`, '"UsePassportForWork"=dword:00000001'));
     expect(ignored).toMatchObject([{ problem: "is not a known setting, did you mean 'Enabled'?" }]);
   });
@@ -207,7 +207,7 @@ describe('readRegistryExport', () => {
   });
 
   it.each(['', 'REGEDIT5', '{"hardware":"required"}', '[HKEY_LOCAL_MACHINE]\r\n'])(
-    'refuses %j, which is no export',
+    'refuses %j, which is not an export',
     (text) => {
       expect(problemsOf(() => readRegistryExport(text))).toMatchObject([
         { setting: 'line 1', problem: 'the text is not a registry export' },
@@ -215,7 +215,7 @@ describe('readRegistryExport', () => {
     },
   );
 
-  it('asks whose settings to take where there are several users or tenants', () => {
+  it('asks whose settings to use if there are several users or tenants', () => {
     const other = 'S-1-5-21-1-2-3-1001';
     const text = reg(
       `[${USER}]`,
@@ -246,18 +246,18 @@ describe('readRegistryExport', () => {
     ]);
   });
 
-  it('takes the current user for the one that is asked for', () => {
+  it('treats the current user as the requested one', () => {
     const text = reg('[HKEY_CURRENT_USER\\Software\\Policies\\Microsoft\\PassportForWork]', '"Enabled"=dword:00000000');
     expect(readRegistryExport(text, { userSid: SID }).layers).toMatchObject([{ source: 'gpo', scope: 'user' }]);
   });
 
-  it('takes nothing from DeviceLock where it is switched off', () => {
+  it('reads nothing from DeviceLock if it is switched off', () => {
     const text = reg(`[${DEVICE_LOCK}]`, '"DevicePasswordEnabled"=dword:1', '"MinDevicePasswordLength"=dword:8');
     expect(readRegistryExport(text).layers).toEqual([]);
     expect(readRegistryExport(text.replace('dword:1', 'dword:0')).layers).toMatchObject([{ source: 'eas' }]);
   });
 
-  it('requires sets of characters by DeviceLock only where it requires an alphanumeric PIN', () => {
+  it("requires DeviceLock's sets of characters only if it requires an alphanumeric PIN", () => {
     const layersOf = (alphanumeric: number) =>
       readRegistryExport(
         reg(

@@ -27,7 +27,7 @@ const VALUES = {
 };
 
 describe('layerOf and parseLayer', () => {
-  it('hold only what was set, the PIN under its Windows names', () => {
+  it('contain only what was set, the PIN under its Windows names', () => {
     const object = { source: 'object', scope: 'machine', origin: 'settings of the caller', values: VALUES };
     expect(layerOf(SETTINGS)).toEqual(object);
     expect(layerOf({})).toEqual({ ...object, values: {} });
@@ -38,7 +38,7 @@ describe('layerOf and parseLayer', () => {
     });
   });
 
-  it('can stand for another source and scope', () => {
+  it('can represent another source and scope', () => {
     const options = { source: 'gpo', scope: 'user', origin: 'our tool' } as const;
     expect(layerOf({ windows: { UsePassportForWork: false } }, options)).toEqual({
       ...options,
@@ -161,7 +161,7 @@ describe('layerFromEnvironment', () => {
     expect(layerFromEnvironment(environment)).toEqual({ ...from, values: VALUES });
   });
 
-  it('is none where nothing is set', () => {
+  it('is empty if nothing is set', () => {
     expect(layerFromEnvironment({ PATH: '/bin', KEYPROV_POLICY_HARDWARE: '' })).toBeUndefined();
   });
 

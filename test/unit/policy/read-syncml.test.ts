@@ -62,7 +62,7 @@ describe('readSyncMl', () => {
     }
   });
 
-  it('takes the last command for a node, and lets deletions take what is below', () => {
+  it('applies the last command for a node; deletions include the nodes below', () => {
     const three = [
       replace(policies('PINComplexity/History'), '3'),
       replace(policies('PINComplexity/Digits'), '1'),
@@ -146,7 +146,7 @@ describe('readSyncMl', () => {
     ]);
   });
 
-  it('asks whose settings to take where there are several tenants', () => {
+  it('asks whose settings to use if there are several tenants', () => {
     const other = '11111111-2222-3333-4444-555555555555';
     const xml =
       replace(policies('UsePassportForWork'), 'true') +

@@ -87,7 +87,7 @@ describe('readWindowsRegistry', () => {
     expect(new Set(ran)).toEqual(new Set(['C:\\Windows\\System32\\whoami.exe', 'C:\\Windows\\System32\\reg.exe']));
   });
 
-  it('finds nothing where nothing is set', async () => {
+  it('finds nothing if nothing is set', async () => {
     expect(await readWindowsRegistry()).toEqual({ layers: [], ignored: [] });
   });
 

@@ -47,7 +47,7 @@ describe('the table of settings', () => {
     expect(lines).toEqual(TABLE.trim().split('\n'));
   });
 
-  it('keeps Group Policy in one key, what is older or of other parts of Windows aside', () => {
+  it('keeps Group Policy in one key, apart from older settings and other parts of Windows', () => {
     const keys = WINDOWS_SETTING_NAMES.flatMap((name) => WINDOWS_SETTINGS[name].gpo?.key ?? []);
     expect(
       [...new Set(keys)].filter((key) => !key.startsWith('SOFTWARE\\Policies\\Microsoft\\PassportForWork')),

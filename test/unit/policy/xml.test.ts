@@ -70,7 +70,7 @@ describe('parseXml', () => {
     }
   });
 
-  it('takes 32 elements in each other', () => {
+  it('accepts 32 nested elements', () => {
     expect(parseXml(`${'<a>'.repeat(32)}${'</a>'.repeat(32)}`)).toHaveLength(1);
   });
 

@@ -331,7 +331,7 @@ describe('resetPinKeepingKey', () => {
     expect(log).toEqual(['recover', 'try', 'enter', 'enter in-history', 'confirm', 'change']);
   });
 
-  it('fails without a recovery, and asks nobody', async () => {
+  it('fails without a recovery setup, without asking anyone', async () => {
     await savedKey(policy, false);
     expect(await asyncRefusal(reset().run)).toMatch(/^recovery-unavailable: /);
     expect(log).toEqual([]);

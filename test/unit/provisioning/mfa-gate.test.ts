@@ -280,7 +280,7 @@ describe('passMfa', () => {
     expect(started.map(({ ms }) => ms)).toEqual([600_000, 600_000]);
   });
 
-  it('stops asking after the last try, or if nobody wants another one', async () => {
+  it('stops asking after the last try, or if the user gives up', async () => {
     const declined: MfaAnswer = { status: 'failed', reason: 'declined' };
     const twice = tool(declined, declined, passed());
     expect((await failure(passMfa(twice.prompt, options({ maxAttempts: 2 })))).code).toBe('mfa-failed');

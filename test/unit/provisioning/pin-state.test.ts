@@ -111,7 +111,7 @@ it('a state that could not be read again is not written', () => {
 });
 
 describe('pinMustChangeOf', () => {
-  it('refuses a whole policy, whose rules it would not find', () => {
+  it('refuses a complete policy, whose rules it would not find', () => {
     expect(refusal(() => pinMustChangeOf(record, definePolicy() as never, NOW))).toMatch(
       /^foreign: TypeError: .*'minLength' is missing$/,
     );

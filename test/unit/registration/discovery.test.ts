@@ -114,7 +114,7 @@ describe('parseDiscovery', () => {
     expect(refusal(() => parseDiscovery(text, ''))).toContain(`service-answer: discovery: ${problem}`);
   });
 
-  it('takes or refuses anything', () => {
+  it('accepts or refuses any input', () => {
     fc.assert(
       fc.property(
         fc.oneof(fc.json(), fc.string()),

@@ -41,7 +41,7 @@ describe('exchange', () => {
     ['DEPTH_ZERO_SELF_SIGNED_CERT', 'none', false],
     ['ERR_TLS_CERT_ALTNAME_INVALID', 'none', false],
     ['', 'backoff', true],
-  ])('knows what %s means', async (code, retry, unknown) => {
+  ])('explains %s', async (code, retry, unknown) => {
     expect(await failure(refused(code))).toEqual(['service-unreachable', retry, unknown]);
     expect(await failure(refused(code), 'GET')).toEqual(['service-unreachable', retry, false]);
     expect(await failure(refused(code), 'GET', true)).toEqual(['service-unreachable', retry, true]);

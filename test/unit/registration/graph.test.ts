@@ -226,7 +226,7 @@ describe('listHelloMethods', () => {
   });
 
   it.each(['https://evil.example/', 'http://graph.microsoft.com/', 'page2', 7])(
-    'gives the token to nobody else (%j)',
+    'gives the token to no other host (%j)',
     async (link) => {
       const { sent, options } = graph(next(link));
       const found = await asyncRefusal(() => listHelloMethods('ada', options));

@@ -66,7 +66,7 @@ describe('ldapReader', () => {
     ['a name in another case', { dn: DN, 'MSDS-keycredentiallink': [dnBinary('Parse_UserKey2')] }, 1],
     ['a range', { dn: DN, 'msDS-KeyCredentialLink;range=0-1499': [dnBinary('Parse_UserKey2')] }, 1],
     ['other attributes', { dn: DN, cn: dnBinary('Parse_UserKey2') }, 0],
-  ])('takes an entry with %s', async (_, entry, count) => {
+  ])('accepts an entry with %s', async (_, entry, count) => {
     expect(await directory(async () => [entry]).reader.read('ada')).toHaveLength(count);
   });
 

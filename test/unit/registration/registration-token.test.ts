@@ -104,7 +104,7 @@ describe('tokenProblems', () => {
     [{ upn: 'eve@contoso.com' }, ['user-other']],
     [{ amr: undefined }, ['no-mfa']],
     [{ amr: ['pwd'], exp: 1, upn: 'x' }, ['expired', 'user-other', 'no-mfa']],
-  ])('finds what is wrong with %j', (changes, codes) => {
+  ])('finds the problem with %j', (changes, codes) => {
     expect(problems(changes)).toEqual(codes);
   });
 
@@ -115,7 +115,7 @@ describe('tokenProblems', () => {
   });
 
   it.each([['mfa'], ['http://schemas.microsoft.com/claims/multipleauthn'], ['ngcmfa']])(
-    'takes %s from old servers where that is wanted',
+    'accepts %s from old servers on request',
     (method) => {
       expect(problems({ amr: ['pwd', method] }, { methods: MFA_METHODS })).toEqual([]);
       expect(problems({ amr: ['pwd'] }, { methods: MFA_METHODS })).toEqual(['no-mfa']);

@@ -96,7 +96,7 @@ describe('syncStatus', () => {
     }
   });
 
-  it('says where the key was seen, and for which user it asked', async () => {
+  it('reports where the key was seen, and for which user', async () => {
     const users: string[] = [];
     const reader = readerOf((user) => {
       users.push(user);
@@ -118,7 +118,7 @@ describe('syncStatus', () => {
     ['our key material with another KeyID', { ...ours, keyId: new Uint8Array(32) }],
     ['a KeyID that is cut off', { ...ours, keyId: ours.keyId.subarray(0, 31) }],
     ['our key for another use', { ...ours, usage: KEY_CREDENTIAL_USAGE.FIDO }],
-  ])('never takes %s for our key', async (__, foreign) => {
+  ])('never mistakes %s for our key', async (__, foreign) => {
     const found = await status(holding(foreign), 1);
     expect(found).toEqual({ ...forecastSync(START), state: 'pending', place: 'active-directory' });
   });
@@ -231,7 +231,7 @@ describe('describeSyncStatus', () => {
       }),
     );
 
-  it('tells the user what the PIN is good for', async () => {
+  it('tells the user what the PIN can be used for', async () => {
     const later =
       'The PIN works for sign-in to the cloud now, and on premises after synchronization, about 2026-01-01T12:30';
     expect(await sentence(undefined, 0)).toBe(`${later}:00.000Z.`);

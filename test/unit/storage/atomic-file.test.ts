@@ -41,7 +41,7 @@ describe('removeLeftovers', () => {
 });
 
 describe('writeWholeSync', () => {
-  it('leaves no temporary file where it fails', () => {
+  it('leaves no temporary file if it fails', () => {
     mkdirSync(join(directory, 'a'));
     expect(() => writeWholeSync(directory, 'a', Uint8Array.of(1))).toThrow(/EISDIR/);
     expect(readdirSync(directory)).toEqual(['a']);

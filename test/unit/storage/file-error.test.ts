@@ -38,7 +38,7 @@ describe('describeFileError', () => {
     ['file/a/b', makeDirectory, 'cannot be used: ./file is not a directory'],
     ['missing', (path: string) => writeTemporary(path, ''), 'does not exist'],
     ['x'.repeat(300), readFile, 'is too long for a path'],
-  ])('says what is wrong with %.20s', async (path, work, expected) => {
+  ])('explains the problem with %.20s', async (path, work, expected) => {
     expect(await said(path, work)).toBe(expected);
   });
 

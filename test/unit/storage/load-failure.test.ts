@@ -26,7 +26,7 @@ function refuse(error: Error): void {
   }));
 }
 
-it('tells what may pass from what is not installed', () => {
+it('distinguishes temporary failures from missing programs', () => {
   for (const code of ['EMFILE', 'ENFILE', 'ENOMEM', 'EACCES']) expect(passingFailure(failure(code))).toBeDefined();
   for (const code of ['ENOENT', 'ERR_MODULE_NOT_FOUND', 'ERR_DLOPEN_FAILED']) {
     expect(passingFailure(failure(code))).toBeUndefined();
@@ -35,13 +35,13 @@ it('tells what may pass from what is not installed', () => {
   }
 });
 
-it('takes no lease where the lock of the kernel cannot be asked for at the moment', async () => {
+it('uses no lease if the kernel lock is temporarily unavailable', async () => {
   refuse(failure('EMFILE'));
   const { holdLock } = await import('../../../src/storage/hold-lock.ts');
   await expect(holdLock(join(directory, 'lock'))).rejects.toMatchObject({ code: 'store-io' });
 });
 
-it('takes no software key because the way to the TPM cannot be loaded at the moment', async () => {
+it("makes no software key if the TPM's library temporarily cannot be loaded", async () => {
   refuse(failure('EMFILE'));
   const { openLibtpms } = await import('../../../src/tpm/transports/libtpms.ts');
   const { fallbackClassOf } = await import('../../../src/keys/fallback.ts');

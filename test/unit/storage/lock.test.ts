@@ -125,7 +125,7 @@ describe('the lock of the kernel', () => {
     },
   );
 
-  it('reports what is no lack of locks', async () => {
+  it('reports errors other than missing locks', async () => {
     withoutFlock('EBADF');
     expect(await asyncRefusal(() => holdLock(path, now))).toMatch(/^store-io: .*flock failed: EBADF/);
   });

@@ -9,7 +9,7 @@ import { asyncRefusal } from '../../refusal.ts';
 import { codeOf, filesIn } from '../source-files.ts';
 
 describe('makeDirectory', () => {
-  it('makes what is missing for its owner only, and leaves what is there', () => {
+  it('makes missing directories private to the owner, and leaves existing ones', () => {
     const root = mkdtempSync(join(tmpdir(), 'keyprov-directory-'));
     try {
       const path = join(root, 'a', 'b', 'c');
@@ -25,13 +25,13 @@ describe('makeDirectory', () => {
   });
 
   // With Node's own recursive mkdir these never returned.
-  it.runIf(process.platform === 'linux')('ends where a file system makes no directories', async () => {
+  it.runIf(process.platform === 'linux')('stops if the file system cannot make directories', async () => {
     expect(() => makeDirectory('/proc/keyprov/state')).toThrow('ENOENT');
     expect(await asyncRefusal(() => openKeyStore('/proc/keyprov/store'))).toMatch(/^store-io: /);
     expect(await asyncRefusal(() => openTpm('libtpms:/proc/keyprov/state'))).toMatch(/^(state-io|library-missing): /);
   });
 
-  it('takes the place of the recursive mkdir of Node everywhere', () => {
+  it("replaces Node's recursive mkdir everywhere", () => {
     const others = filesIn(['src'], '.ts').filter((path) => /mkdir(?:Sync)?\([^)]*recursive/.test(codeOf(path)));
     expect(others).toEqual([]);
   });

@@ -48,7 +48,7 @@ const withRecord = (record: object, version = 3): string => {
   return `${JSON.stringify({ format: 'pet-record', version, record, sha256 }, undefined, 2)}\n`;
 };
 
-describe('a record in a file of its own', () => {
+describe('a record in a separate file', () => {
   it('is JSON with its format, its version and its SHA-256', () => {
     expect(encodeRecord(PETS, { name: 'Rex', legs: 3 })).toBe(TEXT);
     for (const kind of [PETS, WITH_CATS]) {
@@ -89,7 +89,7 @@ describe('a record in a file of its own', () => {
     }
   });
 
-  it.each([1, 2])('of version %i is read where there was one, and only if its digest is right', (version) => {
+  it.each([1, 2])('of version %i is read if that version existed, and only if its digest is right', (version) => {
     const text = withRecord({ name: 'Tom' }, version);
     expect(decodeRecord(WITH_CATS, text, '/pets/tom.json')).toEqual({ name: `Tom of version ${version}`, legs: 4 });
     expect(refused('"version": 3', `"version": ${version}`)).toContain(
@@ -101,7 +101,7 @@ describe('a record in a file of its own', () => {
     expect(refusal(() => decodeRecord(WITH_CATS, withRecord({}, version), '/'))).toContain('record: name: missing');
   });
 
-  it('is an error with its cause; an error of the reader that says it all is left as it is', () => {
+  it('is an error with its cause; a complete error of the reader is not changed', () => {
     const failing = (error: Error) => ({
       ...PETS,
       fromJson: (_: JsonMembers): Pet => {

@@ -44,7 +44,7 @@ it('says so if the working directory is gone, and needs none for an absolute pat
   );
 });
 
-it('takes what the environment gives, and what is below the home directory', async () => {
+it("uses the environment's values, and directories below the home directory", async () => {
   const { userDirectory } = await atHome(() => '/home/ada', gone);
   expect(userDirectory('/cache', ['.cache'])).toBe('/cache');
   for (const unset of [undefined, '', 'here', './here']) {
@@ -52,7 +52,7 @@ it('takes what the environment gives, and what is below the home directory', asy
   }
 });
 
-it.each(['', '.', 'ada'])('asks the list of users where HOME is %j, which is not an absolute path', async (home) => {
+it.each(['', '.', 'ada'])('asks the user database if HOME is %j, which is not an absolute path', async (home) => {
   const { userDirectory } = await atHome(
     () => home,
     () => '/home/ada',
@@ -72,7 +72,7 @@ it('knows no directory of a user who has no home, and then keeps no marks', asyn
   marks.close();
 });
 
-it('makes temporary directories with an absolute path, wherever TMPDIR leads', async () => {
+it('makes temporary directories with an absolute path, for any TMPDIR', async () => {
   vi.stubEnv('TMPDIR', 'node_modules');
   const path = await temporaryDirectory('keyprov-test-');
   rmdirSync(path);

@@ -90,7 +90,7 @@ describe('on Windows', () => {
     });
   });
 
-  it('what is not for Windows is refused, before a program is looked for', async () => {
+  it('features that Windows lacks are refused before a program is looked for', async () => {
     pretend('win32');
     for (const start of [openLibtpms, startSwtpm, startDirectory]) {
       await expect(start()).rejects.toMatchObject({ code: 'library-missing', message: /is not available on Windows/ });

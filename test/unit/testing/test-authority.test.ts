@@ -38,7 +38,7 @@ describe('a test authority', () => {
     expect(certificate.verify(new X509Certificate(other.root).publicKey)).toBe(false);
   });
 
-  it("certifies an endorsement key as a simulator's, or as that of the given TPM", async () => {
+  it("certifies an endorsement key as a simulator's, or as the given TPM's", async () => {
     const authority = await createTestAuthority();
     const der = await authority.issueEkCertificate(ek);
     const { ok, findings } = await verifyEkCertificate(der, { roots: [authority.root], ek });

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { parseTpmAddress } from '../../../src/tpm/address.ts';
 import { refusal } from '../../refusal.ts';
 
-it("'none' is not an address, and the remedy says where it may stand", () => {
+it("'none' is not an address, and the remedy says where it may be used", () => {
   expect(refusal(() => parseTpmAddress('none'))).toMatch(
     /^address-invalid: 'none' .*; only keySources and --tpm take 'none'/,
   );

@@ -44,13 +44,13 @@ describe('timeFor', () => {
     expect([...new Set(others)]).toEqual([90_000]);
   });
 
-  it('adds the key generation of another client where others use the TPM too', () => {
+  it("adds the time of another client's key generation if others use the TPM too", () => {
     expect(timeFor('GetRandom', shared, {})).toBe(390_000);
     expect(timeFor('Create', shared, {})).toBe(600_000);
     expect(timeFor('Sign', shared, { keyGenerationMs: 10, otherMs: 1 })).toBe(11);
   });
 
-  it('takes the times of the caller, and never more than a timer can wait', () => {
+  it("uses the caller's times, and never more than a timer can wait", () => {
     expect(timeFor('Create', own, { keyGenerationMs: 7 })).toBe(7);
     expect(timeFor('Create', own, { otherMs: 7 })).toBe(300_000);
     expect(timeFor('Create', shared, { keyGenerationMs: 2 ** 31 - 1 })).toBe(2 ** 31 - 1);
@@ -106,7 +106,7 @@ describe('a TPM that does not answer', () => {
     expect(transport.closed).toBe(true);
   });
 
-  it('does not hold up those who clean up after an abort', async () => {
+  it('does not delay clean-up after an abort', async () => {
     const transport = silentAt(TPM_CC.Hash);
     const tpm = await Tpm.open(transport);
     const { objectHandle } = await tpm.run(LoadExternal, {

@@ -398,7 +398,7 @@ describe('an answer', () => {
   it.each([
     ['longer than the parameters', '0028 0102', '40 bytes needed at offset 2, 2 left'],
     ['no size', '', '2 bytes needed at offset 0, 0 left'],
-  ])('is refused where the encrypted parameter has a size that is %s', (_, hex, expected) => {
+  ])("is refused if the encrypted parameter's size is %s", (_, hex, expected) => {
     const s = session({ use: { ...USE, encrypt: true } });
     const { read } = prepare(GetRandom, { bytesRequested: 20 }, [], [beside(s)]);
     const parameters = fromHex(hex.replaceAll(' ', ''));
@@ -431,7 +431,7 @@ describe('after TPM2_PolicyPassword', () => {
     expect(answerWith(hashOf(SHA256))).toMatch('has a wrong HMAC');
   });
 
-  it('the session has an HMAC where it authorizes nothing', () => {
+  it('the session has an HMAC if it authorizes nothing', () => {
     const s = withPassword({ audit: true });
     const { command: sentCommand, read } = prepare(EvictControl, evict, EVICT_HANDLES, [password, beside(s)]);
     const sent = readCommand(sentCommand, 2).auths[1];

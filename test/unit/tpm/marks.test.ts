@@ -31,7 +31,7 @@ patchBuiltin(fs, {
 const NAME = { kind: 'name', bytes: new Uint8Array([0, 11, 1, 2]) } as const;
 const SESSION = { kind: 'session', bytes: new Uint8Array(0) } as const;
 
-describe('marks of what is in a TPM', () => {
+describe('marks of the objects in a TPM', () => {
   let directory: string;
   beforeEach(() => {
     directory = mkdtempSync(join(tmpdir(), 'keyprov-marks-'));
@@ -62,7 +62,7 @@ describe('marks of what is in a TPM', () => {
     expect(dead()).toHaveLength(1);
   });
 
-  it('leave no file where the disk is full, and say so', () => {
+  it('leave no file if the disk is full, and say so', () => {
     disk.isFull = true;
     const marks = make();
     marks.want(NAME);

@@ -89,7 +89,7 @@ describe('policyDigest', () => {
     expect(toHex(policyDigest(TPM_ALG.SHA256, policyAuthValue, certify))).not.toBe(policies.digests[2].hex);
   });
 
-  it('forgets what was before PolicyOR', () => {
+  it('discards what was before PolicyOR', () => {
     const or = policyOr(fromHex('00'.repeat(32)), fromHex('11'.repeat(32)));
     expect(policyDigest(TPM_ALG.SHA256, policyAuthValue, or)).toStrictEqual(policyDigest(TPM_ALG.SHA256, or));
   });

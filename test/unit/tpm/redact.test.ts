@@ -30,7 +30,7 @@ function occurrences(bytes: Bytes, direction: 'command' | 'answer', code: number
 }
 
 describe('redact', () => {
-  it('takes passwords and sensitive areas out of a command, and leaves the rest', () => {
+  it('removes passwords and sensitive areas from a command, and leaves the rest', () => {
     const args = {
       inSensitive: { userAuth: SECRET, data: SECRET },
       inPublic: userKeyTemplate('p-256'),
@@ -44,13 +44,13 @@ describe('redact', () => {
     expect(toHex(bytes)).toContain(toHex(utf8('public')));
   });
 
-  it('takes a new authorization value out', () => {
+  it('removes a new authorization value', () => {
     expect(occurrences(commandBytes(ObjectChangeAuth, { newAuth: SECRET }), 'command', ObjectChangeAuth.code)).toEqual([
       1, 0,
     ]);
   });
 
-  it('takes the secret out of the answer of TPM2_ActivateCredential, unless it is an error', () => {
+  it('removes the secret from the answer of TPM2_ActivateCredential, unless it is an error', () => {
     const parameters = concat(new Uint8Array([0, SECRET.length]), SECRET);
     const auths = new Uint8Array([0, 0, 1, 0, 0, 0, 0, 1, 0, 0]);
     const size = 14 + parameters.length + auths.length;

@@ -12,7 +12,7 @@ describe('decodeResponseCode', () => {
     expect(new Set(NAMES.map(([, value]) => value)).size).toBe(106);
   });
 
-  it('names every code without position, and gives it a meaning of its own words', () => {
+  it('names every code without position, and explains it', () => {
     for (const [name, value] of NAMES) {
       const rc = decodeResponseCode(value);
       expect(rc).toMatchObject({ value, base: value, name: `TPM_RC_${name}`, layer: 'tpm' });
@@ -60,7 +60,7 @@ describe('decodeResponseCode', () => {
     [0x918, 0x918, 'TPM_RC_REFERENCE_S0', { kind: 'session', number: 1 }],
     [0x91e, 0x91e, 'TPM_RC_REFERENCE_S6', { kind: 'session', number: 7 }],
     [0x01e, 0x01e, 'TPM_RC_BAD_TAG', undefined],
-  ])('takes code %i apart', (value, base, name, position) => {
+  ])('decodes code %i', (value, base, name, position) => {
     const rc = decodeResponseCode(value);
     expect([rc.base, rc.name, rc.position]).toEqual([base, name, position]);
   });

@@ -74,7 +74,7 @@ describe('sessions of which there are more than slots', () => {
     await use(tpm, a, b);
   });
 
-  it('come back for a command that has nothing but the handle of one', async () => {
+  it('come back for a command that has only the handle of one', async () => {
     const { inside, tpm } = await open({ slots: 1 });
     const { sessionHandle } = await start(tpm, 'policy');
     await start(tpm);
@@ -105,14 +105,14 @@ describe('sessions of which there are more than slots', () => {
     expect(await commandsOf(inside, () => last.close())).toEqual([]);
   });
 
-  it('are not saved where another program has the slots, or the TPM is full for another reason', async () => {
+  it('are not saved if another program has the slots, or the TPM is full for another reason', async () => {
     const { inside, tpm } = await open({ slots: 1 });
     inside.startAnother();
     expect(await asyncRefusal(() => start(tpm))).toContain('TPM_RC_SESSION_MEMORY');
     expect(inside.commands).toEqual(['StartAuthSession']);
   });
 
-  it('that another connection has started are used, and neither saved nor ended', async () => {
+  it('of another connection are used, and neither saved nor ended', async () => {
     const { inside, tpm } = await open({ slots: 2 });
     const other = await Tpm.open(inside.wire);
     const foreign = await start(other);
@@ -153,7 +153,7 @@ describe('a TPM that counts saved contexts, and has no number left', () => {
     expect(inside.holds).toEqual([]);
   });
 
-  it('is an error where the oldest one is of another program', async () => {
+  it('is an error if the oldest one belongs to another program', async () => {
     const { inside, tpm } = await open();
     inside.meet(Start, refuses(TPM_RC.CONTEXT_GAP));
     expect(await asyncRefusal(() => start(tpm))).toContain('TPM_RC_CONTEXT_GAP');
@@ -171,7 +171,7 @@ describe('the end of a session', () => {
     expect(await commandsOf(inside, () => unused.close())).toEqual(['FlushContext 02000000']);
   });
 
-  it('leaves sessions of others alone where the session was there and is gone, the first time and later', async () => {
+  it("leaves other programs' sessions alone if the session existed and is gone, the first time and later", async () => {
     const { inside, tpm } = await open();
     inside.startAnother();
     for (let i = 0; i < 2; i++) {
@@ -184,7 +184,7 @@ describe('the end of a session', () => {
     }
   });
 
-  it('is nothing where a session is gone before it was used, and there is no other one', async () => {
+  it('does nothing if a session is gone before it was used, and there is no other one', async () => {
     const { inside, tpm } = await open();
     const session = await start(tpm);
     inside.meet(FlushContext, doesAndRefuses(NO_SUCH_HANDLE));
@@ -192,7 +192,7 @@ describe('the end of a session', () => {
     expect(inside.holds).toEqual([]);
   });
 
-  it('is tried again where the TPM says that there is no such session, and there is one', async () => {
+  it('is retried if the TPM denies a session that exists', async () => {
     const { inside, tpm } = await open();
     const session = await start(tpm);
     inside.startAnother();
@@ -204,7 +204,7 @@ describe('the end of a session', () => {
   it.each([
     ['an error', refuses(NV_UNAVAILABLE)],
     ['an error although it was done', doesAndRefuses(NV_UNAVAILABLE)],
-  ])('is tried again when the TPM is closed, where it was %s', async (_, fault) => {
+  ])('is retried when the TPM is closed, if it was %s', async (_, fault) => {
     const { inside, tpm } = await open();
     const session = await start(tpm);
     inside.meet(FlushContext, fault);
@@ -213,7 +213,7 @@ describe('the end of a session', () => {
     expect(inside.holds).toEqual([]);
   });
 
-  it('is not tried again where the handle is that of another session of ours by now', async () => {
+  it('is not retried if the handle now belongs to another session of ours', async () => {
     const { inside, tpm } = await open({ slots: 1 });
     const first = await start(tpm);
     inside.meet(FlushContext, doesAndRefuses(NV_UNAVAILABLE));
@@ -242,7 +242,7 @@ describe('a session whose handle was altered in transit here', () => {
     await use(tpm, kept);
   });
 
-  it('is refused and ended where that is the handle of another session of ours', async () => {
+  it('is refused and ended if the handle belongs to another session of ours', async () => {
     const { inside, tpm } = await open({ slots: 2 });
     const [saved, resident, last] = [await start(tpm), await start(tpm), await start(tpm)];
     await last.close();
@@ -253,7 +253,7 @@ describe('a session whose handle was altered in transit here', () => {
     }
   });
 
-  it('is ended later, where the TPM refuses that at first', async () => {
+  it('is ended later if the TPM refuses at first', async () => {
     const { inside, tpm } = await open();
     inside.meet(Start, answersWith(0x80000000));
     inside.meet(FlushContext, refuses(NV_UNAVAILABLE));
@@ -263,7 +263,7 @@ describe('a session whose handle was altered in transit here', () => {
     expect(inside.holds).toEqual([]);
   });
 
-  it('is ended at its close, where nobody has the handle', async () => {
+  it('is ended at its close if nobody has the handle', async () => {
     const { inside, tpm } = await open();
     inside.meet(Start, answersWith(0x02000005));
     const session = await start(tpm);
@@ -283,7 +283,7 @@ describe('a session whose handle was altered in transit here', () => {
     await tpm.close();
   });
 
-  it('stays where nothing tells it from the sessions of others', async () => {
+  it("stays if it cannot be distinguished from other programs' sessions", async () => {
     const { inside, tpm } = await open();
     inside.startAnother();
     inside.meet(Start, answersWith(0x02000005));
@@ -292,7 +292,7 @@ describe('a session whose handle was altered in transit here', () => {
     expect(inside.holds).toEqual(['02000000', '02000001']);
   });
 
-  it('is ended where the handle is that of a session of another program, which had to end for it', async () => {
+  it("is ended if the handle belonged to another program's session, which had to end for it", async () => {
     const { inside, tpm } = await open();
     inside.meet(Start, answersWith(0x02000001));
     const first = await start(tpm);

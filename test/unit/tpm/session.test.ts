@@ -53,7 +53,7 @@ describe.each([
     );
   });
 
-  it('takes an answer with the right HMAC and none with a single bit changed', () => {
+  it('accepts an answer with the right HMAC and none with a single bit changed', () => {
     const nonceTPM = fromHex('71'.repeat(HASHES[authHash].size));
     const key = concat(SESSION_KEY, TRIMMED);
     const once = (change: (answer: Uint8Array) => void) => {
@@ -101,7 +101,7 @@ describe('the key of the HMAC', () => {
     expect(hmacWith(s)).toBe(expected(s, concat(SESSION_KEY, TRIMMED)));
   });
 
-  it('has the authorization value of the bound entity when that is no longer the one of the start', () => {
+  it("uses the bound entity's authorization value if it has changed since the start", () => {
     const s = session({ bound: { name: OWNER.name, authValue: fromHex('99') } });
     expect(hmacWith(s)).toBe(expected(s, concat(SESSION_KEY, TRIMMED)));
   });
@@ -213,13 +213,13 @@ describe('the answer to a command that changes the authorization value', () => {
     expect(read(HierarchyChangeAuth, TPM_RH.OWNER, args, SESSION_KEY, bound)).not.toThrow();
   });
 
-  it('has an HMAC with an empty key where the command had one with another key', () => {
+  it('has an HMAC with an empty key if the command had one with another key', () => {
     const args = { authHandle: TPM_RH.OWNER, newAuth: new Uint8Array(0) };
     const plain = session({ sessionKey: new Uint8Array(0) });
     expect(read(HierarchyChangeAuth, TPM_RH.OWNER, args, new Uint8Array(0), plain)).not.toThrow();
   });
 
-  it('has an HMAC where the command had none, as soon as there is a key', () => {
+  it('has an HMAC even if the command had none, as soon as there is a key', () => {
     const args = { authHandle: TPM_RH.OWNER, newAuth: fromHex('07') };
     const plain = session({ sessionKey: new Uint8Array(0) });
     const answer = read(HierarchyChangeAuth, TPM_RH.OWNER, args, fromHex('07'), plain, new Uint8Array(0));

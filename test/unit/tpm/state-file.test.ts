@@ -121,7 +121,7 @@ describe('StateFile', () => {
   it.each([
     ['save', async (file: StateFile, state: Uint8Array) => file.save(state)],
     ['saveSync', async (file: StateFile, state: Uint8Array) => file.saveSync(state)],
-  ])('finds again what %s has saved', async (_, save) => {
+  ])('loads what %s has saved', async (_, save) => {
     for (const state of [STATE, OTHER]) {
       const file = await StateFile.open(directory, free);
       await save(file, state);
@@ -156,7 +156,7 @@ describe('StateFile', () => {
     file.close();
   });
 
-  it('takes the place of what an interrupted save has left', async () => {
+  it('replaces the remains of an interrupted save', async () => {
     withState(encodeStateFile(STATE));
     writeFileSync(join(directory, temporaryName()), encodeStateFile(OTHER).subarray(0, 500));
     const file = await StateFile.open(directory, free);
@@ -183,7 +183,7 @@ describe('StateFile', () => {
     ['a directory', () => mkdirSync(path, { recursive: true })],
     ['a link to itself', () => link('tpm2.state')],
     ['a link that leads nowhere', () => link('missing')],
-  ])('never takes %s for a missing file', async (_, make) => {
+  ])('never mistakes %s for a missing file', async (_, make) => {
     make();
     const error = await refusal();
     expect(error.code).toBe('not-private');

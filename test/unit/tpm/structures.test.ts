@@ -16,12 +16,12 @@ describe.each([...STRUCTURES.keys()])('%s', (name) => {
     expect(golden.length).toBeGreaterThan(0);
   });
 
-  it('gives and takes exactly the bytes of its golden vectors', () => {
+  it('writes and reads exactly the bytes of its golden vectors', () => {
     for (const { value, hex } of golden) checkCodec(codec, fromJson(codec, value), hex);
   });
 
   // A few runs here, many in test/fuzz/codec.test.ts.
-  it('decodes what it encoded, and nothing shorter', () => {
+  it('decodes its own output, and nothing shorter', () => {
     fc.assert(
       fc.property(arbitrary(codec), (value) => {
         const bytes = encode(codec, value);
@@ -71,7 +71,7 @@ describe('TPMS_ID_OBJECT', () => {
     expect(tooLong).toEqual({ error: expect.any(CodecError) });
   });
 
-  it('needs its whole integrity value', () => {
+  it('needs its complete integrity value', () => {
     for (const bytes of [[], [0], [0, 2], [0, 2, 1]]) {
       expect(outcome(TPMS_ID_OBJECT, new Uint8Array(bytes))).toEqual({ error: expect.any(CodecError) });
     }

@@ -82,13 +82,13 @@ describe('opening', () => {
     expect(fake.codes.slice(3)).toEqual([Test, Random]);
   });
 
-  it('leaves the start to the operating system where that does it', async () => {
+  it('leaves the start to the operating system if that is responsible', async () => {
     const fake = new FakeTpm();
     await Tpm.open(fake);
     expect(fake.sent).toEqual([]);
   });
 
-  it('takes a TPM that is started already', async () => {
+  it('accepts a TPM that is already started', async () => {
     const fake = new FakeTpm(inTurn(TPM_CC.Startup, TPM_RC.INITIALIZE), { kind: 'libtpms' });
     const tpm = await Tpm.open(fake);
     expect(fake.closed).toBe(false);
@@ -129,13 +129,13 @@ describe('closing', () => {
     expect(fake.codes).toEqual(codes);
   });
 
-  it('leaves the shutdown to the operating system where that does it', async () => {
+  it('leaves the shutdown to the operating system if that is responsible', async () => {
     const fake = new FakeTpm();
     await (await Tpm.open(fake)).close();
     expect(fake.codes).toEqual([]);
   });
 
-  it('refuses what comes later', async () => {
+  it('refuses later commands', async () => {
     const fake = new FakeTpm();
     const tpm = await Tpm.open(fake);
     const object = await load(tpm);
@@ -252,7 +252,7 @@ describe('the memory of a command', () => {
         throw new KeyprovError('transport-lost', 'gone');
       }),
     ],
-  ])('holds no secret any more after %s', async (_, run) => {
+  ])('contains no secret after %s', async (_, run) => {
     const fake = await run();
     expect(fake.sent.map(toHex)).toEqual([
       '80020000001f0000012940000001000000 0a4000000900000100 01aa0001bb'.replaceAll(' ', ''),
@@ -311,7 +311,7 @@ describe('an abort', () => {
     expect(fake.sent).toEqual([]);
   });
 
-  it('after the sending gives its reason at once; what the command loads is flushed before the next one', async () => {
+  it('after sending throws its reason at once; what the command loads is flushed before the next one', async () => {
     const { open, opened } = gate();
     const { open: tellSent, opened: sent } = gate();
     const fake = new FakeTpm(async (code) => {
@@ -373,7 +373,7 @@ describe('a TPM without room for another object', () => {
     expect(fake.slots).toEqual([undefined, undefined, undefined]);
   });
 
-  it('is an error that names who holds the slots when none of them is ours', async () => {
+  it('is an error that names the owners of the slots if none of them is ours', async () => {
     const fake = new FakeTpm(undefined, { slots: 2 });
     fake.slots.fill(99);
     const error = await errorOf(load(await Tpm.open(fake)));
@@ -436,7 +436,7 @@ describe('an object', () => {
     expect(fake.sent.length).toBe(sent);
   });
 
-  it('that the TPM has lost already is no error when it is flushed', async () => {
+  it('that the TPM has already lost is not an error when it is flushed', async () => {
     const fake = new FakeTpm();
     const object = await load(await Tpm.open(fake));
     fake.slots.fill(undefined);

@@ -64,7 +64,7 @@ describe('createCrypto', () => {
     for (const pinCacheMs of [-1, Number.NaN]) expect(() => createCrypto({ pinCacheMs })).toThrow(RangeError);
   });
 
-  it('has no stored keys without a store, and holds none without a provider', async () => {
+  it('has no stored keys without a store, and makes none without a provider', async () => {
     const { privateKey } = await crypto.subtle.generateKey({ name: 'ECDSA', namedCurve: 'P-256' }, false, ['sign']);
     expect(await failure(() => crypto.listKeys())).toBe('TypeError');
     expect(await failure(() => crypto.loadKey('a'))).toBe('TypeError');

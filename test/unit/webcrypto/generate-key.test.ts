@@ -53,7 +53,7 @@ const SECRETS: readonly [object, Usages, object][] = [
 ] as [object, Usages, object][];
 
 describe('generateKey without a provider', () => {
-  it.each(PAIRS)('makes a pair of %j that says what it is', async (algorithm, { ofPublic, ofPrivate }, expected) => {
+  it.each(PAIRS)('makes a pair of %j that describes itself', async (algorithm, { ofPublic, ofPrivate }, expected) => {
     for (const extractable of [true, false]) {
       const given = [...ofPrivate, ...ofPublic, ...ofPrivate];
       const { publicKey, privateKey } = (await generate(algorithm, extractable, given)) as webcrypto.CryptoKeyPair;
@@ -68,14 +68,14 @@ describe('generateKey without a provider', () => {
     }
   });
 
-  it.each(SECRETS)('makes a key of %j that says what it is', async (algorithm, usages, expected) => {
+  it.each(SECRETS)('makes a key of %j that describes itself', async (algorithm, usages, expected) => {
     const key = (await generate(algorithm, true, [...usages].reverse())) as webcrypto.CryptoKey;
     expect([key.type, key.extractable, key.usages, key.algorithm]).toEqual(['secret', true, usages, expected]);
     const raw = await subtle.exportKey('raw', key);
     expect(raw.byteLength * 8).toBe((expected as { length: number }).length);
   });
 
-  it('keeps what is asked of the usages, once each and in the order of the standard', async () => {
+  it("keeps the requested usages, once each and in the standard's order", async () => {
     const { publicKey, privateKey } = (await generate(rsa('RSA-OAEP'), false, [
       'unwrapKey',
       'encrypt',

@@ -254,7 +254,7 @@ describe('importKey and exportKey of key pairs', () => {
     }
   });
 
-  it('take members of a JSON Web Key that do not matter, and what RFC 8037 calls Ed25519', async () => {
+  it("accept irrelevant members of a JSON Web Key, and RFC 8037's name for Ed25519", async () => {
     const [p256, ed] = [kindOf('ECDSA', 'P-256'), kindOf('Ed25519')];
     const { ext, key_ops, ...bare } = jwkOf(p256, 'public');
     for (const jwk of [
@@ -355,7 +355,7 @@ describe('importKey and exportKey of secret keys', () => {
     }
   });
 
-  it('refuse what they cannot be', async () => {
+  it('refuse unsuitable input', async () => {
     const hmac = { name: 'HMAC', hash: 'SHA-256' };
     for (const [format, size, algorithm, usages, name] of [
       ['raw', 17, 'AES-CBC', ['encrypt'], 'DataError'],

@@ -126,7 +126,7 @@ describe('sign and verify', () => {
     }
   });
 
-  it('fail with the operation where the salt does not fit', async () => {
+  it('fail with the operation if the salt does not fit', async () => {
     const { ours } = await newPair(rsa('RSA-PSS'), ['sign', 'verify']);
     const algorithm = { name: 'RSA-PSS', saltLength: 95 };
     expect(await failure(() => call('sign', algorithm, ours.privateKey, data))).toBe('OperationError');
@@ -164,7 +164,7 @@ describe('digest', () => {
     expect(bytes(await subtle.digest(name, data))).toEqual(bytes(await node.digest(name, data)));
   });
 
-  it('refuses what is none', async () => {
+  it('refuses what is not one', async () => {
     expect(await failure(() => call('digest', 'MD5', data))).toBe('NotSupportedError');
     expect(await failure(() => call('digest', 'RSA-PSS', data))).toBe('NotSupportedError');
     expect(await failure(() => call('digest', 'MD5', 'text'))).toBe('TypeError');
@@ -325,7 +325,7 @@ describe('deriveBits and deriveKey', () => {
     }
   });
 
-  it('stop where HKDF and PBKDF2 end', async () => {
+  it('stop at the limits of HKDF and PBKDF2', async () => {
     const hkdf = { name: 'HKDF', hash: 'SHA-256', salt: data, info: data };
     const { ours } = await newSecret('HKDF', ['deriveBits']);
     expect(bytes(await call('deriveBits', hkdf, ours, 255 * 256)).length).toBe(255 * 32);

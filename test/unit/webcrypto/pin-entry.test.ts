@@ -48,7 +48,7 @@ describe('PinEntry', () => {
     expect(given.map(toHex)).toEqual(['00000000']);
   });
 
-  it('asks nothing for a key without a PIN, and nobody where nobody can be asked', async () => {
+  it('asks nothing for a key without a PIN, and nobody if nobody can be asked', async () => {
     const { prompt, requests } = promptOf();
     const seen: unknown[] = [];
     const look = async (pin: unknown) => seen.push(pin);
@@ -58,7 +58,7 @@ describe('PinEntry', () => {
     await expect(new PinEntry(undefined, 0, never()).useNew(look)).rejects.toThrow(TypeError);
   });
 
-  it('asks again after a wrong PIN, and says what was wrong and how many tries are left', async () => {
+  it('asks again after a wrong PIN, with the problem and the tries left', async () => {
     const { prompt, given, requests } = promptOf('1', '2', '3');
     const entry = new PinEntry(prompt, 60_000, never());
     expect(await entry.use(key, 'decrypt', lockOf('3'))).toBe('done');
@@ -80,7 +80,7 @@ describe('PinEntry', () => {
     expect(requests.length).toBe(asked);
   });
 
-  it('passes on what the use and the prompt throw, without asking again', async () => {
+  it('passes on errors of the use and the prompt, without asking again', async () => {
     const { prompt, given, requests } = promptOf('1234');
     const failing = async () => Promise.reject(new TpmError('tpm-lockout', 'locked'));
     await expect(new PinEntry(prompt, 0, never()).use(key, 'sign', failing)).rejects.toMatchObject({
@@ -176,7 +176,7 @@ describe('PinEntry', () => {
     expect([most, answers.length]).toEqual([1, 2]);
   });
 
-  it('ends with the signal, does not wait for the prompt, and overwrites what comes too late', async () => {
+  it('ends with the signal, does not wait for the prompt, and overwrites a late answer', async () => {
     const ended = new AbortController();
     const late = utf8('1234');
     let answer: (pin: Uint8Array) => void = () => undefined;

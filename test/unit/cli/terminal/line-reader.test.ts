@@ -75,7 +75,7 @@ describe('lines that a terminal does not show', () => {
     expect(modes).toEqual([true, false]);
   });
 
-  it('are ordinary ones where there is no terminal', async () => {
+  it('are shown if there is no terminal', async () => {
     const stream = new PassThrough();
     stream.end('one\n');
     expect(text(await new LineReader(stream, () => {}).hiddenLine(() => {}, NEVER))).toBe('one');

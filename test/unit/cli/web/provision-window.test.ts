@@ -6,7 +6,7 @@ import { definePinPolicy } from '../../../../src/policy/index.ts';
 const request = { policy: definePinPolicy({}), rules: [], problems: [], attempt: 1 } as const;
 
 describe('the window of a run', () => {
-  it('takes a PIN that is asked for, once', async () => {
+  it('accepts a requested PIN once', async () => {
     const window = new ProvisionWindow('ada');
     const asked = window.pin({ ...request, step: 'enter' }, {});
     expect(window.actions.begin(utf8(''))).toBe(false);
@@ -16,7 +16,7 @@ describe('the window of a run', () => {
     expect(await window.pin({ ...request, step: 'confirm' }, {})).toEqual(utf8('2819'));
   });
 
-  it('takes none after the run was aborted, so that none is left that nobody wipes', async () => {
+  it('accepts none after an abort, so that none is left unwiped', async () => {
     const window = new ProvisionWindow('ada');
     const abort = new AbortController();
     const asked = window.pin({ ...request, step: 'enter' }, { signal: abort.signal });

@@ -67,7 +67,7 @@ describe.each([
   const statement = { ...paper, ak: { ...paper.ak, certificates } };
   const payload = buildAcmeDeviceAttest(statement);
 
-  it('holds the statement, with the TPMT_SIGNATURE and without authenticator data', () => {
+  it('contains the statement, with the TPMT_SIGNATURE and without authenticator data', () => {
     const { attObj, ...rest } = JSON.parse(payload);
     expect(rest).toEqual({});
     const outer = decodeCbor(fromBase64Url(attObj));
@@ -106,7 +106,7 @@ describe.each([
     expect(refusal(() => parseAcmeDeviceAttest(bare))).toMatch(/^request-invalid: device-attest-01 payload: sig: /);
   });
 
-  it('is refused with an alg that is not that of its signature', () => {
+  it('is refused if alg does not match its signature', () => {
     const object = parseAcmeDeviceAttest(payload);
     for (const other of [-37, algorithm === -7 ? -257 : -7, -65535]) {
       const changed = encodeAcmeDeviceAttest({ ...object, algorithm: other });
@@ -173,7 +173,7 @@ describe('verifyAcmeDeviceAttest', () => {
     expect(await failures(await answer(spec), options)).toEqual(expect.arrayContaining(expected));
   });
 
-  it('refuses unreadable input, and an alg that is not that of the signature', async () => {
+  it('refuses unreadable input, and an alg that does not match the signature', async () => {
     for (const payload of ['', '{}', '{"attObj":{"toString":1}}', '{"attObj":"","attObj":""}', await answer({}, -7)]) {
       expect([payload, await failures(payload)]).toEqual([payload, ['acme/structures']]);
     }

@@ -95,7 +95,7 @@ describe('a keylime registration', () => {
     expect(refused({ path: '/v3.0/agents/', body: '{"agent_id":"a/b"}' })).toMatch(/"a\/b" is not an agent id$/);
   });
 
-  it('is not made for an id that a path cannot hold', () => {
+  it('is not made for an id that cannot be part of a path', () => {
     for (const wrong of ['', 'a/b', '../x', 'ä']) {
       expect(() => buildKeylimeRegistration({ ...least, agentId: wrong }, '2.2')).toThrow(TypeError);
       expect(() => buildKeylimeActivation(wrong, akPubArea, '2.2')).toThrow(TypeError);

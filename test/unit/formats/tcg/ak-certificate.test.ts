@@ -75,7 +75,7 @@ describe('an attestation key certificate', () => {
     await expect(buildAkCertificate({ ...options, aaguid: new Uint8Array(4) }, authority)).rejects.toThrow(RangeError);
   });
 
-  it('can have further names after that of the TPM', async () => {
+  it("can have further names after the TPM's", async () => {
     const alternativeNames = [
       { kind: 'permanent-identifier', value: 'ab' },
       { kind: 'uri', value: 'urn:ek' },

@@ -13,7 +13,7 @@ describe('the public area of an endorsement key', () => {
     ['P-256', 'L-2'],
     ['P-384', 'H-3'],
     ['P-521', 'H-4'],
-  ] as const)('on %s is that of template %s', (namedCurve, template) => {
+  ] as const)('on %s matches template %s', (namedCurve, template) => {
     const { publicKey } = signingKeyOf(generateKeyPairSync('ec', { namedCurve }).privateKey);
     const area = decode(TPMT_PUBLIC, buildEkPublicArea(publicKey));
     expect(publicKeyOf(area)).toEqual(publicKey);
@@ -24,7 +24,7 @@ describe('the public area of an endorsement key', () => {
     [2048, 'L-1'],
     [3072, 'H-6'],
     [4096, 'H-7'],
-  ] as const)('of RSA with %i bits is that of template %s', (bits, template) => {
+  ] as const)('of RSA with %i bits matches template %s', (bits, template) => {
     const publicKey = { kty: 'RSA', n: new Uint8Array(bits / 8).fill(0xff), e: new Uint8Array([1, 0, 1]) } as const;
     const area = decode(TPMT_PUBLIC, buildEkPublicArea(publicKey));
     expect(area).toEqual({ ...ekTemplate(template), unique: publicKey.n });

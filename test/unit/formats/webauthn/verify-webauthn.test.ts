@@ -180,7 +180,7 @@ describe('verifyWebauthnTpm', () => {
       {},
       ['webauthn/ak-certificate', 'ak-chain/end-entity', 'ak-trusted', 'tier'],
     ],
-  ])('judges a registration %s', async (_, changes, options, expected) => {
+  ])('gives the expected result for a registration %s', async (_, changes, options, expected) => {
     expect(await failures(await register(changes), options)).toEqual(expected);
   });
 
@@ -194,7 +194,7 @@ describe('verifyWebauthnTpm', () => {
     expect(await failures(registration, { akPubArea: other })).toEqual(['webauthn/ak-key']);
   });
 
-  it.each([-7, -37, -65535, -8, 0])('refuses alg %d, which is not that of the signature', async (algorithm) => {
+  it.each([-7, -37, -65535, -8, 0])('refuses alg %d, which does not match the signature', async (algorithm) => {
     const registration = await register();
     const object = decodeWebauthnTpm(registration.attestationObject);
     const attestationObject = encodeWebauthnTpm({ ...object, algorithm });

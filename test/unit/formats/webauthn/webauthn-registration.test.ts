@@ -36,7 +36,7 @@ it.each([
   expect(said).toContain(problem);
 });
 
-it('is what the verifier names to callers who give it the JSON itself', async () => {
+it('is recommended to callers who pass the JSON to the verifier', async () => {
   const trust = { challenge: Uint8Array.of(1), rpId: 'a', origins: ['https://a'], minTier: 'virtual' };
   const call = async () => Reflect.apply(verifyWebauthnTpm, undefined, [JSON_OF_BROWSER.response, trust]);
   expect(await asyncRefusal(call)).toMatch(/^foreign: TypeError: attestationObject .*parseWebauthnRegistration/);

@@ -69,7 +69,7 @@ describe('the TPM object of the specification', () => {
     expect(toHex(encodeAuthenticatorData(data))).toBe(toHex(object.authData));
   });
 
-  it('holds the statement that its attestation key signed, for the challenge of its client data', () => {
+  it("contains the statement that its attestation key signed, for its client data's challenge", () => {
     const { akPubArea, challenge } = statements[0].input;
     const extraData = computeWebauthnExtraData({ authData: object.authData, clientDataJson });
     expect(toHex(extraData)).toBe(challenge);
@@ -138,7 +138,7 @@ describe.each([
   const { statement, authData, extraData } = registration(keyKind, akKind);
   const bytes = buildWebauthnTpm(statement, { authData, clientDataJson: clientData });
 
-  it('holds the statement, with a bare signature', () => {
+  it('contains the statement, with a bare signature', () => {
     const object = decodeWebauthnTpm(bytes);
     const { pubArea, certInfo } = statement;
     expect(object).toMatchObject({ algorithm, certificates, pubArea, certInfo, authData });
@@ -236,7 +236,7 @@ describe('decodeWebauthnTpm', () => {
     );
   });
 
-  it('is refused with another algorithm than that of the attestation key', () => {
+  it("is refused if the algorithm differs from the attestation key's", () => {
     const object = { ...decodeWebauthnTpm(w3cObject), algorithm: COSE_ALG.ES384 };
     expect(refusal(() => statementFromWebauthnTpm(object, fromHex(statements[0].input.akPubArea)))).toMatch(
       /^request-invalid: WebAuthn tpm object: alg -35 is not the attestation key's algorithm$/,

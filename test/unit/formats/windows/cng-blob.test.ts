@@ -118,7 +118,7 @@ describe('decodeCngBlob', () => {
 });
 
 describe('encodeCngBlob', () => {
-  it('leaves out private parts that a public blob cannot hold', () => {
+  it('leaves out private parts that a public blob cannot contain', () => {
     const key = decodeCngBlob(fromHex(rsa2048.rsa3Hex)).key;
     if (key.kty !== 'RSA') throw new Error('no RSA key');
     expect(toHex(encodeCngBlob({ magic: 'RSA1', key }))).toBe(rsa2048.rsa1Hex);
@@ -127,7 +127,7 @@ describe('encodeCngBlob', () => {
     expect(toHex(encodeCngBlob({ magic: 'ECS1', key: ecKey }))).toBe(ecc.curves['P-256'].ecdsaPublicHex);
   });
 
-  it('refuses a curve that is not that of the magic, and parts that do not belong together', () => {
+  it('refuses a curve that does not match the magic, and parts that do not match each other', () => {
     const { key } = decodeCngBlob(fromHex(ecc.curves['P-256'].ecdsaPublicHex));
     if (key.kty !== 'EC') throw new Error('no EC key');
     expect(refusal(() => encodeCngBlob({ magic: 'ECS3', key }))).toContain(
@@ -150,7 +150,7 @@ describe('encodeCngBlob', () => {
     }
   });
 
-  it('writes what it reads for keys of Node of any size', () => {
+  it('writes what it reads for Node keys of any size', () => {
     for (const { publicKey } of [
       generateKeyPairSync('rsa', { modulusLength: 3072 }),
       generateKeyPairSync('rsa', { modulusLength: 1024 }),
@@ -164,7 +164,7 @@ describe('encodeCngBlob', () => {
 });
 
 describe('computeKeyId', () => {
-  it('is that of the vectors, as bytes and as text', () => {
+  it('matches the vectors, as bytes and as text', () => {
     const blob = fromHex(rsa2048.rsa1Hex);
     expect(toHex(computeKeyId(blob))).toBe(rsa2048.keyIdSha256Hex);
     expect(computeKeyIdText(blob)).toBe(rsa2048.kidForSignIn);

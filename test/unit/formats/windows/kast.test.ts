@@ -141,7 +141,7 @@ describe('buildKast', () => {
   const statement = paperStatement('rsa-2048', 'rsa-2048');
   const { creation: _, akCreation: __, ...bare } = statement;
 
-  it.each([true, false])('holds the statement, with the flag of a key with PIN: %s', (authRequired) => {
+  it.each([true, false])('contains the statement, with the flag for a key with a PIN: %s', (authRequired) => {
     const both = buildKast(statement, { claim: 'authority-and-subject', privateArea, authRequired });
     const subject = buildKast(bare, { claim: 'subject-only', privateArea, authRequired });
     expect(toHex(both.subarray(0, 16))).toBe('4b41535401000000020000001c000000');
@@ -176,7 +176,7 @@ describe('buildKast', () => {
     expect(statementFromKast(read, plain.ak.pubArea).pubArea).toEqual(plain.pubArea);
   });
 
-  it('refuses statements that a KAST cannot hold', () => {
+  it('refuses statements that a KAST cannot contain', () => {
     const options = { claim: 'authority-and-subject', privateArea, authRequired: true } as const;
     expect(() => buildKast(paperStatement('rsa-2048', 'p-256'), options)).toThrow(/only hold an RSASSA/);
     expect(() => buildKast(bare, options)).toThrow(/no creation proof for the attestation key/);

@@ -172,7 +172,7 @@ describe('the attributes of a request with key attestation', () => {
     expect(decryptEnvelope(envelope, key)).toEqual(encoded());
   });
 
-  it('have the OIDs of MS-WCCE, or that of the Windows SDK for the statement', () => {
+  it("have the OIDs of MS-WCCE, or the Windows SDK's for the statement", () => {
     const options = { kast, keyInfo: { ek }, exchangeCertificate: exchange, kspName: 'X' };
     const oids = buildWcceAttributes(options).map(({ oid }) => oid.slice('1.3.6.1.4.1.311.21.'.length));
     expect(oids).toEqual(['23', '33', '25']);

@@ -41,7 +41,7 @@ describe.each<PublishedRequest>(lamps)('$description', ({ input, expect: expecte
   const request = parseCertificateRequest(fromBase64(input));
   const [bundle, ...more] = parseLampsAttestation(request.attributes);
 
-  it('holds one bundle with one certification of a key', () => {
+  it('contains one bundle with one certification of a key', () => {
     expect(more).toEqual([]);
     expect(bundle?.certificates).toHaveLength(expected.certificates);
     expect(bundle?.attestations).toMatchObject([{ type: TPM_CERTIFY_STATEMENT }]);
@@ -79,7 +79,7 @@ describe.each<PublishedRequest>(lamps)('$description', ({ input, expect: expecte
     }
   });
 
-  it('holds the statement that is written back to the same bytes', () => {
+  it('contains the statement that is written back to the same bytes', () => {
     const statement = bundle?.attestations[0]?.statement ?? CERTIFICATE;
     const certify = decodeTpmCertify(statement);
     const { pubArea = new Uint8Array(0) } = certify;
@@ -134,7 +134,7 @@ describe.each([
     statement = { ...bare, ak: { ...bare.ak, certificates } };
   });
 
-  it.each(['bare', 'tpmt'] as const)('holds the statement, with a signature that is %s', (form) => {
+  it.each(['bare', 'tpmt'] as const)('contains the statement, with a signature that is %s', (form) => {
     const attribute = buildLampsAttestation(statement, form);
     expect(attribute.oid).toBe(ATTESTATION_ATTRIBUTE);
     const [bundle] = parseLampsAttestation([attribute]);

@@ -101,7 +101,7 @@ describe('dsregValue', () => {
   });
 
   it.each(['UNKNOWN', 'ERROR (0xd0020017)', '', 'yes', 'YES ( StateReady )'])(
-    'takes %j for neither yes nor no',
+    'treats %j as neither yes nor no',
     (value) => {
       const status = [dsregSection('User State', { NgcSet: value })];
       expect(dsregValue(status, 'User State', 'NgcSet')).toBeUndefined();
@@ -110,7 +110,7 @@ describe('dsregValue', () => {
   );
 
   it.each(['[ yesterday -- tomorrow ]', '[ 2019-13-11 21:02:50.000 UTC -- 2029-01-11 21:32:50.000 UTC ]', 'none'])(
-    'takes %j for no validity',
+    'treats %j as no validity',
     (value) => {
       const status = [dsregSection('Device Details', { DeviceCertificateValidity: value })];
       expect(dsregValue(status, 'Device Details', 'DeviceCertificateValidity')).toBeUndefined();

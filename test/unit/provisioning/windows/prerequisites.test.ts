@@ -105,7 +105,7 @@ describe('checkPrerequisites', () => {
     ['remoteSession', 'session-not-remote'],
     ['certEnrollment', 'certificate-enrollment'],
     ['pinSet', 'no-pin'],
-  ])('says what is unknown without %s, and does not provision', (name, id) => {
+  ])('reports what is unknown without %s, and does not provision', (name, id) => {
     const { result, errorStates, findings } = checkPrerequisites(withoutFact(name));
     expect([result, errorStates]).toEqual(['WillNotProvision', 0]);
     const open = findings.filter(({ status }) => status === 'unknown');
@@ -137,7 +137,7 @@ describe('checkPrerequisites', () => {
     expect([errorStates, others.length]).toEqual([0x7f, 8]);
   });
 
-  it('prefers the settings of the caller to those of the system', () => {
+  it("prefers the caller's settings to the system's", () => {
     expect(changed({}, { settings: { UsePassportForWork: false } }).others).toEqual([
       ['policy-enabled', 'fail', undefined],
     ]);

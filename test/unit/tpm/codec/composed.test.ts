@@ -63,7 +63,7 @@ const VARIANT: Codec<Variant> = tagged(
 );
 
 describe('tagged', () => {
-  it('has the fields before the tag, the tag, the fields of all cases and those of its case', () => {
+  it("has the fields before the tag, the tag, the common fields and its own case's fields", () => {
     checkCodec(VARIANT, { before: 9, kind: 1, head: 8, a: 7 }, '090001080007');
     checkCodec(VARIANT, { before: 9, kind: 2, head: 8 }, '09000208');
   });
@@ -82,7 +82,7 @@ describe('sized', () => {
     checkCodec(SIZED, { first: 1, second: 2 }, '0003010002');
   });
 
-  it('holds exactly one structure: bytes between its end and the announced one are an error', () => {
+  it('contains exactly one structure: bytes between its end and the announced end are an error', () => {
     expect(() => decode(SIZED, fromHex('000401000200'))).toThrow('TPM2B_PAIR.PAIR: 1 bytes left over at offset 5');
   });
 
@@ -95,7 +95,7 @@ describe('sized', () => {
     expect(() => decode(SIZED, fromHex('00040100'))).toThrow('TPM2B_PAIR: 4 bytes announced, 2 left');
   });
 
-  it('may be empty only where that is allowed', () => {
+  it('may be empty only if that is allowed', () => {
     expect(pathOf(() => decode(SIZED, fromHex('0000')))).toBe('TPM2B_PAIR.PAIR.first.BYTE');
     checkCodec(sizedOptional('TPM2B_PAIR', PAIR), null, '0000');
     checkCodec(sizedOptional('TPM2B_PAIR', PAIR), { first: 1, second: 2 }, '0003010002');
@@ -139,7 +139,7 @@ describe('encode', () => {
 });
 
 describe('a codec error', () => {
-  it('has the whole path from the outermost structure', () => {
+  it('has the full path from the outermost structure', () => {
     const template = akTemplate('rsa-2048');
     const wrong = { ...template, parameters: { ...template.parameters, keyBits: 2 ** 16 } };
     expect(pathOf(() => encode(TPM2B_PUBLIC, wrong as never))).toBe(

@@ -61,7 +61,7 @@ describe('unsigned64', () => {
 describe('oneOf', () => {
   const codec = oneOf('KIND', 2, 1, 0x8017);
 
-  it('takes the listed values', () => {
+  it('accepts the listed values', () => {
     checkCodec(codec, 0x8017, '8017');
   });
 
@@ -119,12 +119,12 @@ describe('bytes16', () => {
     expect(() => decode(codec, new Uint8Array([0, 4, 1, 2, 3, 4]))).toThrow('TPM2B_X: 4 bytes; at most 3 are allowed');
   });
 
-  it('takes bytes only', () => {
+  it('accepts only bytes', () => {
     expect(refusal(codec as never, '010203')).toBe('TPM2B_X: must be a Uint8Array');
     expect(refusal(codec as never, [1, 2, 3])).toBe('TPM2B_X: must be a Uint8Array');
   });
 
-  it('takes a Buffer and gives a plain Uint8Array', () => {
+  it('accepts a Buffer and returns a plain Uint8Array', () => {
     const value = decode(codec, Buffer.from(encode(codec, Buffer.from([7]))));
     expect(value.constructor).toBe(Uint8Array);
     expect(toHex(value)).toBe('07');

@@ -19,7 +19,7 @@ const settled = async (promise: Promise<unknown>): Promise<boolean> => {
 };
 
 describe('cancelOnAbort', () => {
-  it('cancels nothing when there is no abort, also not after the answer', async () => {
+  it('cancels nothing without an abort, even after the answer', async () => {
     const abort = new AbortController();
     let cancels = 0;
     const cancel = async () => void cancels++;
@@ -52,14 +52,14 @@ describe('cancelOnAbort', () => {
     expect(cancels).toBe(1);
   });
 
-  it('throws what the cancellation throws when there is an answer', async () => {
+  it("throws the cancellation's error if there is an answer", async () => {
     const error = new Error('switch stuck');
     await expect(cancelOnAbort(Promise.resolve(), AbortSignal.abort(), () => Promise.reject(error))).rejects.toBe(
       error,
     );
   });
 
-  it('throws what the command throws, with what the cancellation throws kept in it', async () => {
+  it("throws the command's error, which contains the cancellation's error", async () => {
     const error = new KeyprovError('transport-lost', 'gone');
     const second = new Error('switch stuck');
     const result = cancelOnAbort(Promise.reject(error), AbortSignal.abort(), () => Promise.reject(second));

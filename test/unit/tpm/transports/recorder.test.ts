@@ -86,7 +86,7 @@ describe('recordTransport', () => {
     expect(toHex(command)).toBe(CLEAR);
   });
 
-  it('keeps passwords of no session, and what is no password', async () => {
+  it("keeps no session's password, but everything else", async () => {
     expect(await kept(CLEAR)).toBe(CLEAR_MASKED);
     const hmac = `02000000${'0004'}aabbccdd01${'0003'}112233`;
     const password = `40000009${'0000'}00${'0002'}`;
@@ -112,11 +112,11 @@ describe('recordTransport', () => {
     ['a password that is longer than the area', CLEAR.replace('0006', '0007')],
     ['a nonce that is longer than the area', CLEAR.replace('400000090000', '40000009ffff')],
     ['an area of gigabytes', CLEAR.replace('0000000f', 'ffffffff')],
-  ])('keeps only the header where it cannot read the authorization area: %s', async (_, command) => {
+  ])('keeps only the header if it cannot read the authorization area: %s', async (_, command) => {
     expect(await kept(command)).toBe(command.slice(0, 20).padEnd(66, '0'));
   });
 
-  it('refuses what is no command, and keeps nothing of it', async () => {
+  it('refuses what is not a command, and keeps nothing of it', async () => {
     const recorder = recordTransport(fake(OK));
     await expect(recorder.send(fromHex(GET_RANDOM).subarray(1))).rejects.toThrow(RangeError);
     expect(recorder.recording.entries).toEqual([]);
@@ -139,7 +139,7 @@ describe('replayTransport', () => {
     await expect(replay.send(fromHex(GET_RANDOM))).rejects.toMatchObject({ code: 'transport-closed' });
   });
 
-  it('says where another command differs, and goes on with the right one', async () => {
+  it('reports where a different command differs, and continues with the right one', async () => {
     const replay = replayTransport(await recordingOf([GET_RANDOM, RANDOM]));
     const other = GET_RANDOM.replace(/0008$/, '0010');
     const error = await replay.send(fromHex(other)).catch((thrown: unknown) => thrown);
@@ -157,7 +157,7 @@ describe('replayTransport', () => {
     );
   });
 
-  it('is lost where the recorded transport was', async () => {
+  it('is lost if the recorded transport was', async () => {
     const replay = replayTransport(await recordingOf([GET_RANDOM, undefined]));
     await expect(replay.send(fromHex(GET_RANDOM))).rejects.toMatchObject({ code: 'transport-lost' });
     await expect(replay.send(fromHex(GET_RANDOM))).rejects.toMatchObject({ code: 'transport-lost' });
@@ -205,7 +205,7 @@ describe('files of recordings', () => {
     }
   });
 
-  it('are refused where they are something else', async () => {
+  it('are refused if they are something else', async () => {
     const directory = await mkdtemp(join(tmpdir(), 'keyprov-recording-'));
     const path = join(directory, 'traffic.json');
     const good = await recordingOf([GET_RANDOM, RANDOM]);

@@ -12,7 +12,7 @@ import {
 const names = { address: 'swtpm:unix:/x', remedy: 'start it' };
 
 describe('withinLimit', () => {
-  it('gives what was opened, and lets its signal rest afterwards', async () => {
+  it('returns the opened connection, and ignores its signal afterwards', async () => {
     const limit = await withinLimit({ ...names, timeoutMs: 5 }, async (signal) => signal);
     await new Promise((resolve) => setTimeout(resolve, 10));
     expect(limit.aborted).toBe(false);
@@ -88,7 +88,7 @@ describe('uint32s', () => {
 });
 
 describe('fixedSize', () => {
-  it('needs the whole answer to know that it is whole', () => {
+  it('needs the complete answer to know that it is complete', () => {
     const framing = fixedSize(12);
     expect([framing.headSize, framing.lengthOf(new Uint8Array(12))]).toEqual([12, 12]);
   });
