@@ -5,7 +5,8 @@ export { equal, toBase64, toBase64Url, toHex } from './primitives.ts';
 /** Bytes as this library returns them: a plain `Uint8Array`, never a `Buffer`. */
 export type Bytes = Uint8Array<ArrayBuffer>;
 
-const EMPTY: Bytes = new Uint8Array(0);
+/** No bytes. */
+export const EMPTY: Bytes = new Uint8Array(0);
 
 /** The plain `Uint8Array` over the same memory as `bytes` (which may be a `Buffer`). */
 export function view(bytes: Uint8Array): Bytes {

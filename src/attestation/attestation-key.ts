@@ -1,4 +1,4 @@
-import type { Bytes } from '../bytes.ts';
+import { type Bytes, EMPTY } from '../bytes.ts';
 import { checkMembers } from '../known-members.ts';
 import type { SignalOptions } from '../signal.ts';
 import { encode } from '../tpm/codec/index.ts';
@@ -79,7 +79,6 @@ export interface CreateAttestationKeyOptions extends SignalOptions {
   readonly nonce?: Uint8Array | undefined;
 }
 
-const EMPTY = new Uint8Array(0);
 const AK_ALGORITHMS: readonly UserKeyAlgorithm[] = ['rsa-2048', 'rsa-3072', 'p-256', 'p-384'];
 
 /**

@@ -1,4 +1,4 @@
-import { type Bytes, checkBytes, checkObject, wipe } from '../bytes.ts';
+import { type Bytes, checkBytes, checkObject, EMPTY, wipe } from '../bytes.ts';
 import { hmac, kdfa } from '../crypto/kdf.ts';
 import { KeyprovError } from '../errors.ts';
 import { aesCfb } from '../primitives.ts';
@@ -66,8 +66,6 @@ export function protectCredential({ ek, objectName, secret }: CredentialInput, s
     wipe(symKey, hmacKey, identity);
   }
 }
-
-const EMPTY = new Uint8Array(0);
 
 /** Hash and symmetric key size of a storage key. */
 function parametersOf(ek: TpmtPublic): { readonly nameAlg: HashAlg; readonly keyBits: number } {

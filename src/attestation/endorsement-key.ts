@@ -1,4 +1,4 @@
-import { equal, toHex } from '../bytes.ts';
+import { EMPTY, equal, toHex } from '../bytes.ts';
 import { KeyprovError, undoOnFailure } from '../errors.ts';
 import type { SignalOptions } from '../signal.ts';
 import { listHandles } from '../tpm/capabilities.ts';
@@ -58,7 +58,6 @@ export interface EndorsementKey extends AsyncDisposable {
   release(): Promise<void>;
 }
 
-const EMPTY = new Uint8Array(0);
 /** Handles of persistent endorsement keys. TCG TPM v2.0 Provisioning Guidance, section 7.8. */
 const isEkHandle = (handle: number): boolean => handle >= 0x81010000 && handle <= 0x810100ff;
 

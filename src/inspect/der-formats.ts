@@ -1,4 +1,4 @@
-import { toHex } from '../bytes.ts';
+import { EMPTY, toHex } from '../bytes.ts';
 import type { DerNode } from '../crypto/der-read.ts';
 import { TAG } from '../crypto/der-write.ts';
 import { decodePkcs1 } from '../crypto/public-key.ts';
@@ -116,8 +116,6 @@ const inForm = ({ title, ...rest }: Description, form: string): Description => (
   title: `public ${title} (${form})`,
   ...rest,
 });
-
-const EMPTY = new Uint8Array(0);
 
 /** Shows only tags and sizes, as the content may be secret. */
 const outline = (name: string, node: DerNode): Field => {

@@ -1,3 +1,4 @@
+import { EMPTY } from '../bytes.ts';
 import { SelectionError } from '../errors/selection-error.ts';
 import { isTpmError } from '../errors/tpm-error.ts';
 import { withCleanup } from '../errors.ts';
@@ -25,8 +26,6 @@ export interface NewTpmKey {
   /** Salted; encrypts the first parameter both ways, and continues after each command. */
   readonly session: Session;
 }
-
-const EMPTY = new Uint8Array(0);
 
 /**
  * Makes a key with the public area of a Windows Hello key, and runs `work` with it. A key with an authorization value

@@ -1,4 +1,4 @@
-import { equal, toHex } from '../bytes.ts';
+import { EMPTY, equal, toHex } from '../bytes.ts';
 import { isTpmError } from '../errors/tpm-error.ts';
 import { KeyprovError } from '../errors.ts';
 import type { SignalOptions } from '../signal.ts';
@@ -43,8 +43,6 @@ export interface ParentOptions extends SignalOptions {
   /** The key that sessions are salted with. Default: the parent; for making the parent, a primary key of the NULL hierarchy. */
   readonly saltKey?: SaltKey | undefined;
 }
-
-const EMPTY = new Uint8Array(0);
 
 /**
  * Returns the parent for a new key: the storage root key at 0x81000001 if it is a storage key and has the Name

@@ -1,4 +1,4 @@
-import { type Bytes, equal } from '../bytes.ts';
+import { type Bytes, EMPTY, equal } from '../bytes.ts';
 import { KeyprovError, withCleanup } from '../errors.ts';
 import type { SignalOptions } from '../signal.ts';
 
@@ -21,8 +21,6 @@ export interface TpmIdentity {
   /** Milliseconds of power since the last Clear. */
   readonly clock: bigint;
 }
-
-const EMPTY = new Uint8Array(0);
 
 /**
  * How far the clock of a TPM may fall behind if it loses power without TPM2_Shutdown, in milliseconds: it must save the

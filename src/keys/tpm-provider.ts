@@ -1,4 +1,4 @@
-import { type Bytes, wipe } from '../bytes.ts';
+import { type Bytes, EMPTY, wipe } from '../bytes.ts';
 import { CURVES } from '../crypto/curve.ts';
 import { digest } from '../crypto/kdf.ts';
 import { KeyprovError, withCleanup } from '../errors.ts';
@@ -65,7 +65,6 @@ export interface TpmKeyProviderOptions extends ParentOptions {
   readonly pinDerivation?: 'scrypt' | 'pcp-sha1' | 'pcp-sha256' | undefined;
 }
 
-const EMPTY = new Uint8Array(0);
 const HASH_ALGS = { sha256: TPM_ALG.SHA256, sha384: TPM_ALG.SHA384, sha512: TPM_ALG.SHA512 } as const;
 
 /**

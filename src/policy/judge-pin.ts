@@ -43,15 +43,19 @@ const DELETE = 0x7f;
  * second line or a control character, and spaces around the PIN.
  */
 export function pinFromFile(file: Uint8Array, { name = 'the PIN file' }: PinFileOptions = {}): Bytes {
-  let end = file.length;
-  if (file[end - 1] === LINE_FEED) end -= file[end - 2] === CARRIAGE_RETURN ? 2 : 1;
-  const pin = file.subarray(0, end);
-  if (end === 0) throw new PinRefusedError([{ code: 'too-short', message: `There is no PIN in ${name}.` }]);
-  if (end > MAX_PIN_BYTES) {
+  const pin = withoutNewline(file);
+  if (pin.length === 0) throw new PinRefusedError([{ code: 'too-short', message: `There is no PIN in ${name}.` }]);
+  if (pin.length > MAX_PIN_BYTES) {
     throw new PinRefusedError([{ code: 'too-long', message: `The text in ${name} is longer than a PIN can be.` }]);
   }
   checkPossiblePin(pin, name);
   return concatSecrets(pin);
+}
+
+/** A view of the bytes without one newline at the end. */
+export function withoutNewline(bytes: Uint8Array): Uint8Array {
+  if (bytes.at(-1) !== LINE_FEED) return bytes;
+  return bytes.subarray(0, bytes.at(-2) === CARRIAGE_RETURN ? -2 : -1);
 }
 
 /**

@@ -1,3 +1,4 @@
+import { EMPTY } from '../bytes.ts';
 import type { AnyCommand, Entity, HandleArg } from './command.ts';
 import { handleType, TPM_HT } from './constants.ts';
 import type { AuthEntry } from './exchange.ts';
@@ -13,8 +14,6 @@ export interface HandleArgument {
   /** `undefined` if the command needs no authorization for this handle. */
   readonly auth: Authorization | undefined;
 }
-
-const EMPTY = new Uint8Array(0);
 
 /** A bare handle is an entity without Name and authorization. */
 export const entityOf = (arg: HandleArg): Entity =>

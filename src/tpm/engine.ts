@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Bytes, concat, uint32, uint32At } from '../bytes.ts';
+import { type Bytes, concat, EMPTY, uint32, uint32At } from '../bytes.ts';
 import { isTpmError } from '../errors/tpm-error.ts';
 import { undoOnFailure, withCleanup } from '../errors.ts';
 import { authEntries, handleArguments, sessionsOf, usesObjectAuth } from './arguments.ts';
@@ -34,7 +34,6 @@ const MAX_LAST_RESENDS = 4;
 const MAX_BACKOFF_MS = 500;
 /** How often to make room for one command: as often as a TPM has session slots, so that a TPM cannot ask for ever. */
 const MAX_ROOMS = 64;
-const EMPTY = new Uint8Array(0);
 
 /** Runs single commands, one at a time, and manages what they load and start. Its owner prevents overlap. */
 export class Engine {

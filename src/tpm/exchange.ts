@@ -1,4 +1,4 @@
-import { type Bytes, equal, uint16At, uint32, uint32At, wipe } from '../bytes.ts';
+import { type Bytes, EMPTY, equal, uint16At, uint32, uint32At, wipe } from '../bytes.ts';
 import { digest } from '../crypto/kdf.ts';
 import { KeyprovError } from '../errors.ts';
 import { altered } from './check-values.ts';
@@ -66,7 +66,6 @@ type SentAuth =
     }
   | undefined;
 
-const EMPTY = new Uint8Array(0);
 const PASSWORD_USE = 0x01;
 
 /**

@@ -1,3 +1,4 @@
+import { EMPTY } from '../bytes.ts';
 import { withCleanup } from '../errors.ts';
 import type { SignalOptions } from '../signal.ts';
 import { entityOf } from './arguments.ts';
@@ -18,8 +19,6 @@ export interface HiddenAuthOptions extends SignalOptions {
    */
   readonly saltKey?: SaltKey | undefined;
 }
-
-const EMPTY = new Uint8Array(0);
 
 /**
  * Runs `work` with the same handle, but with a salted session instead of an authorization value. It uses the value

@@ -1,4 +1,4 @@
-import { type Bytes, concat, equal, uint16, uint16At, uint32 } from '../bytes.ts';
+import { type Bytes, concat, EMPTY, equal, uint16, uint16At, uint32 } from '../bytes.ts';
 import { digest } from '../crypto/kdf.ts';
 import { TpmError } from '../errors/tpm-error.ts';
 import { type Codec, encode } from './codec/index.ts';
@@ -22,7 +22,7 @@ function tagged(alg: number, ...parts: readonly Uint8Array[]): Bytes {
 }
 
 const nameOf = <T extends { nameAlg: number }>(codec: Codec<T>, area: T): Bytes =>
-  area.nameAlg === TPM_ALG.NULL ? new Uint8Array(0) : tagged(area.nameAlg, encode(codec, area));
+  area.nameAlg === TPM_ALG.NULL ? EMPTY : tagged(area.nameAlg, encode(codec, area));
 
 /**
  * The Name of an object: its nameAlg, then the digest of its public area. Part 1, 16. Empty for nameAlg TPM_ALG_NULL.
@@ -62,9 +62,8 @@ export function isMadeFrom(template: TpmtPublic, area: TpmtPublic): boolean {
 }
 
 function withoutUnique(area: TpmtPublic): Bytes {
-  const empty = new Uint8Array(0);
   return encode(
     TPMT_PUBLIC,
-    area.type === TPM_ALG.ECC ? { ...area, unique: { x: empty, y: empty } } : { ...area, unique: empty },
+    area.type === TPM_ALG.ECC ? { ...area, unique: { x: EMPTY, y: EMPTY } } : { ...area, unique: EMPTY },
   );
 }

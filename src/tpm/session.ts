@@ -1,11 +1,9 @@
-import { type Bytes, concatSecrets, copy, equal, view, wipe } from '../bytes.ts';
+import { type Bytes, concatSecrets, copy, EMPTY, equal, view, wipe } from '../bytes.ts';
 import { hmac, kdfa } from '../crypto/kdf.ts';
 import { KeyprovError } from '../errors.ts';
 import { aesCfb, randomBytes } from '../primitives.ts';
 import { HASHES, type HashAlg, TPM_ALG } from './constants.ts';
 import type { TpmtSymDef } from './structures/algorithm.ts';
-
-const EMPTY = new Uint8Array(0);
 
 /** How the use of an entity is authorized: with its authorization value in clear (a password), or with a session. */
 export type Authorization = Uint8Array | SessionAuthorization;

@@ -1,4 +1,4 @@
-import { copy, wipe } from '../bytes.ts';
+import { copy, EMPTY, wipe } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import { randomBytes } from '../primitives.ts';
 import type { SignalOptions } from '../signal.ts';
@@ -36,7 +36,6 @@ export interface StartSessionOptions extends SignalOptions {
   readonly use?: Partial<SessionUse> | undefined;
 }
 
-const EMPTY = new Uint8Array(0);
 const NO_USE: SessionUse = {
   continueSession: true,
   decrypt: false,

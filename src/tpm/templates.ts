@@ -1,9 +1,9 @@
+import { EMPTY } from '../bytes.ts';
 import { TPM_ALG, TPM_ECC } from './constants.ts';
 import { ekPolicyA, ekPolicyB, windowsHelloPolicy } from './policy-digest.ts';
 import type { TpmtSymDefObject } from './structures/algorithm.ts';
 import type { TpmaObject, TpmtPublic, TpmtPublicEcc, TpmtPublicRsa } from './structures/object.ts';
 
-const EMPTY = new Uint8Array(0);
 const NULL = { algorithm: TPM_ALG.NULL } as const;
 const NO_SCHEME = { scheme: TPM_ALG.NULL } as const;
 const aesCfb = (keyBits: 128 | 256): TpmtSymDefObject => ({ algorithm: TPM_ALG.AES, keyBits, mode: TPM_ALG.CFB });

@@ -1,6 +1,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { type Bytes, concatSecrets, view, wipe } from '../../bytes.ts';
 import type { HierarchyName } from '../../errors/tpm-error.ts';
+import { withoutNewline } from '../../policy/judge-pin.ts';
 import { describeFileError, errorCode } from '../../storage/file-error.ts';
 import type { HierarchyAuth } from '../../tpm/hierarchy-auth.ts';
 import type { Context } from '../command.ts';
@@ -10,8 +11,6 @@ import { readSecretFile } from './pin-file.ts';
 
 /** The size of a SHA-512 digest, the longest value that a TPM takes. Part 1, 13. */
 const MAX_PASSWORD_BYTES = 64;
-const LINE_FEED = 0x0a;
-const CARRIAGE_RETURN = 0x0d;
 
 /**
  * Supplies passwords when the TPM needs them: from the files of `--tpm-auth`, or from the terminal. Without both there is
@@ -84,11 +83,10 @@ function problemsOf(path: string, option: string): readonly string[] {
 
 /** The bytes without one trailing newline. */
 function passwordIn(bytes: Bytes, option: string): Bytes {
-  let end = bytes.length;
-  if (bytes[end - 1] === LINE_FEED) end -= bytes[end - 2] === CARRIAGE_RETURN ? 2 : 1;
-  if (end === 0) throw new UsageError([`${option}: the password is empty`]);
-  if (end > MAX_PASSWORD_BYTES) {
+  const password = withoutNewline(bytes);
+  if (password.length === 0) throw new UsageError([`${option}: the password is empty`]);
+  if (password.length > MAX_PASSWORD_BYTES) {
     throw new UsageError([`${option}: a TPM password has at most ${MAX_PASSWORD_BYTES} bytes`]);
   }
-  return concatSecrets(bytes.subarray(0, end));
+  return concatSecrets(password);
 }

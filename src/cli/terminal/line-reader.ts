@@ -1,4 +1,4 @@
-import { type Bytes, concatSecrets, wipe } from '../../bytes.ts';
+import { type Bytes, concatSecrets, EMPTY, wipe } from '../../bytes.ts';
 import { UsageError } from '../options/arguments.ts';
 import { LineEditor } from './line-editor.ts';
 
@@ -11,14 +11,13 @@ export type InputStream = Pick<NodeJS.ReadableStream, 'on' | 'off' | 'pause' | '
 const MAX_LINE = 65_536;
 const LINE_FEED = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
-const NOTHING = new Uint8Array(0);
 
 /** Reads line after line, on demand, as bytes that the caller wipes. */
 export class LineReader {
   readonly #stream: InputStream;
   readonly #interrupt: () => void;
   /** Bytes that were read but not yet returned. */
-  #rest: Bytes = NOTHING;
+  #rest: Bytes = EMPTY;
   #ended = false;
 
   /** Calls `interrupt` for Ctrl-C while a hidden line is typed. That must abort the signal of the read. */

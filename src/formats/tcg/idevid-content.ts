@@ -1,4 +1,4 @@
-import { type Bytes, concat, copy, equal, uint32At, uint32s, utf8 } from '../../bytes.ts';
+import { type Bytes, concat, copy, EMPTY, equal, uint32At, uint32s, utf8 } from '../../bytes.ts';
 import { digest } from '../../crypto/kdf.ts';
 import { checkSize, LIMIT } from '../../limits.ts';
 import { randomBytes } from '../../primitives.ts';
@@ -43,7 +43,6 @@ export interface IdevidContent {
 
 const STRUCT_VER = 0x00000100;
 const PAD_TO = 16;
-const EMPTY = new Uint8Array(0);
 const WHAT = 'TCG-CSR-IDEVID';
 
 const PARTS = [

@@ -1,6 +1,6 @@
 import { decodeBareSignature, findSignatureProblem } from '../../attestation/signature.ts';
 import type { AttestationStatement } from '../../attestation/statement.ts';
-import { type Bytes, checkObject, concat, equal, uint32s } from '../../bytes.ts';
+import { type Bytes, checkObject, concat, EMPTY, equal, uint32s } from '../../bytes.ts';
 import { encodeSpki } from '../../crypto/public-key.ts';
 import { readOr } from '../../errors.ts';
 import { decode, encode } from '../../tpm/codec/index.ts';
@@ -66,7 +66,6 @@ export interface BuildTcgCsrIdevidOptions {
  */
 export async function buildTcgCsrIdevid(options: BuildTcgCsrIdevidOptions): Promise<Bytes> {
   const { statement, key, prodModel, prodSerial } = options;
-  const empty = new Uint8Array(0);
   const area = inRequest(`${WHAT}: signingPub`, () => decode(TPMT_PUBLIC, statement.pubArea));
   if (!equal(encodeSpki(publicKeyOf(area)), encodeSpki(key.publicKey)))
     throw invalid('the statement is about another key');
@@ -75,13 +74,13 @@ export async function buildTcgCsrIdevid(options: BuildTcgCsrIdevidOptions): Prom
     hashAlgoId: options.hashAlgoId ?? hashAlg,
     prodModel,
     prodSerial,
-    prodCaData: options.prodCaData ?? empty,
-    bootEvntLog: options.bootEvntLog ?? empty,
-    ekCert: options.ekCert ?? empty,
+    prodCaData: options.prodCaData ?? EMPTY,
+    bootEvntLog: options.bootEvntLog ?? EMPTY,
+    ekCert: options.ekCert ?? EMPTY,
     attestPub: statement.ak.pubArea,
-    atCreateTkt: empty,
-    atCertifyInfo: empty,
-    atCertifyInfoSignature: empty,
+    atCreateTkt: EMPTY,
+    atCertifyInfo: EMPTY,
+    atCertifyInfoSignature: EMPTY,
     signingPub: statement.pubArea,
     sgnCertifyInfo: statement.certInfo,
     sgnCertifyInfoSignature: statement.signature,

@@ -1,4 +1,4 @@
-import { type Bytes, concat } from '../../bytes.ts';
+import { type Bytes, concat, EMPTY } from '../../bytes.ts';
 import { decode } from '../../tpm/codec/index.ts';
 import { TPMS_ATTEST } from '../../tpm/structures/attest.ts';
 import { CountedParts, littleEndian32s } from '../tcg/counted-parts.ts';
@@ -47,5 +47,3 @@ export function decodeKads(bytes: Uint8Array): Kads {
     return { certInfo, signature, keyBlob: decodePcpKeyBlob(keyBlob) };
   });
 }
-
-const EMPTY = new Uint8Array(0);

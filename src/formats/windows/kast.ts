@@ -1,6 +1,6 @@
 import { decodeBareSignature, encodeBareSignature } from '../../attestation/signature.ts';
 import type { AttestationStatement, CreationProof } from '../../attestation/statement.ts';
-import { type Bytes, concat, equal } from '../../bytes.ts';
+import { type Bytes, concat, EMPTY, equal } from '../../bytes.ts';
 import { KeyprovError } from '../../errors.ts';
 import { bytes16, decode, encode, struct } from '../../tpm/codec/index.ts';
 import { TPM_ALG } from '../../tpm/constants.ts';
@@ -33,7 +33,6 @@ const MAGIC = 0x5453414b;
 const VERSION = 1;
 const TPM_2_0 = 2;
 const HEADER_SIZE = 28;
-const EMPTY = new Uint8Array(0);
 
 const ID_BINDING = struct<Omit<IdBinding, 'signature'> & { readonly signature: TpmtSignature }>('idBinding', {
   pubArea: bytes16('TPM2B_PUBLIC', 0xffff),

@@ -1,4 +1,4 @@
-import { type Bytes, concat, equal } from '../../bytes.ts';
+import { type Bytes, concat, EMPTY, equal } from '../../bytes.ts';
 import { bytes16, decode, encode } from '../../tpm/codec/index.ts';
 import { TPM_ALG } from '../../tpm/constants.ts';
 import { policyDigest, policyOr } from '../../tpm/policy-digest.ts';
@@ -43,7 +43,6 @@ const FORMS = [
   { form: 'windows-10', headerSize: 56 },
 ] as const;
 const SIZED_PUBLIC = bytes16('TPM2B_PUBLIC', 0xffff);
-const EMPTY = new Uint8Array(0);
 
 /**
  * The bytes of a PCP key blob. Layout: microsoft/TSS.MSR, PCPTool, PCP_KEY_BLOB_WIN8 and PCP_20_KEY_BLOB. The header is

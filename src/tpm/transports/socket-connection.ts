@@ -1,5 +1,5 @@
 import { connect as connectSocket, type Socket } from 'node:net';
-import { type Bytes, concat, copy, wipe } from '../../bytes.ts';
+import { type Bytes, concat, copy, EMPTY, wipe } from '../../bytes.ts';
 import { isKeyprovError, KeyprovError } from '../../errors.ts';
 import { AbortWatch, withTimeout } from '../../signal.ts';
 
@@ -34,7 +34,6 @@ interface Pending extends Framing {
 
 // More than one whole response of any protocol here, so that excess bytes are seen together with the response.
 const READ_BUFFER_SIZE = 8192;
-const NOTHING: Bytes = new Uint8Array(0);
 /** Longest pause within a response, in milliseconds: a TPM takes its time before it answers, but not in the middle. */
 const STALL_MS = 750;
 
@@ -49,7 +48,7 @@ export class SocketConnection {
   readonly #watch = new AbortWatch();
   #pending: Pending | undefined;
   /** Beginning of a response whose rest has not come yet. */
-  #part: Bytes = NOTHING;
+  #part: Bytes = EMPTY;
   #stall: NodeJS.Timeout | undefined;
   #death: unknown;
 
@@ -118,7 +117,7 @@ export class SocketConnection {
   }
 
   /** Sends `farewell`, if any, and closes the socket. Idempotent. */
-  close(farewell: Uint8Array = NOTHING): Promise<void> {
+  close(farewell: Uint8Array = EMPTY): Promise<void> {
     return new Promise((resolve) => {
       if (this.#socket.closed) return resolve();
       this.#socket.once('close', () => resolve());
@@ -140,7 +139,7 @@ export class SocketConnection {
         this.#part = copy(bytes);
         this.#stall = setTimeout(() => this.#die(this.#stalled(bytes.length)), STALL_MS);
       } else {
-        this.#part = NOTHING;
+        this.#part = EMPTY;
         this.#pending = undefined;
         pending.resolve(copy(bytes));
       }
