@@ -19,7 +19,7 @@ export interface SelectionOptions extends SignalOptions {
   readonly allowDowngrade?: boolean | undefined;
   /**
    * When software may make the key under `preferred`: only if the TPM is absent (the default), or after any failure,
-   * even a passing one. A wrong or missing password never counts. See `FALLBACK_REASONS`.
+   * even a temporary one. A wrong or missing password never counts. See `FALLBACK_REASONS`.
    */
   readonly fallBack?: 'absent' | 'any' | undefined;
   readonly tpmOptions?: TpmKeyProviderOptions | undefined;

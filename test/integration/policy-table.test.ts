@@ -178,11 +178,11 @@ describe('the policy table', () => {
 
 describe('a fault at any command of the making of a key', () => {
   const faults: [string, Fault, FallbackClass][] = [
-    ['a lost connection', 'lost', 'passing'],
+    ['a lost connection', 'lost', 'temporary'],
     ['TPM_RC_FAILURE', TPM_RC.FAILURE, 'absent'],
     ['TPM_RC_AUTH_FAIL', TPM_RC.AUTH_FAIL + 0x900, 'password'],
-    ['a block by TBS', 0x80280400, 'passing'],
-    ['an answer that is cut off', 'cut', 'passing'],
+    ['a block by TBS', 0x80280400, 'temporary'],
+    ['an answer that is cut off', 'cut', 'temporary'],
   ];
 
   /** Makes a P-256 key with the fault at command `at`, on a TPM that stays open to be looked at. */

@@ -71,7 +71,7 @@ describe('the classes of reasons for a key in software', () => {
     const rows = FALLBACK_REASONS.map((row) => `| ${cellOf(row)} | ${row.class} | ${row.why} |`);
     const documented = readFileSync('docs/policy.md', 'utf8')
       .split('\n')
-      .filter((line) => /^\| `[^|]* \| (absent|passing|password) \| /.test(line));
+      .filter((line) => /^\| `[^|]* \| (absent|temporary|password) \| /.test(line));
     expect(documented).toEqual(rows);
   });
 
@@ -81,29 +81,29 @@ describe('the classes of reasons for a key in software', () => {
     ['failure mode', refusal(TPM_RC.FAILURE, 'GetCapability'), 'absent'],
     ['a command that is not there', refusal(TPM_RC.COMMAND_CODE, 'Create'), 'absent'],
     ['a curve that the TPM lacks', refusal(TPM_RC.CURVE + 0x240), 'absent'],
-    ['a handle that is gone', refusal(TPM_RC.VALUE + 0x100, 'ContextSave'), 'passing'],
+    ['a handle that is gone', refusal(TPM_RC.VALUE + 0x100, 'ContextSave'), 'temporary'],
     ['a wrong owner password', refusal(TPM_RC.BAD_AUTH + 0x900), 'password'],
     ['no owner password', refusal(TPM_RC.AUTH_MISSING), 'password'],
-    ['a lockout', refusal(TPM_RC.LOCKOUT), 'passing'],
-    ['no slot for an object', refusal(TPM_RC.OBJECT_MEMORY), 'passing'],
-    ['the same of the resource manager', refusal(0x000b0000 + TPM_RC.OBJECT_MEMORY), 'passing'],
-    ['a TPM that slows down writes', refusal(TPM_RC.NV_RATE), 'passing'],
+    ['a lockout', refusal(TPM_RC.LOCKOUT), 'temporary'],
+    ['no slot for an object', refusal(TPM_RC.OBJECT_MEMORY), 'temporary'],
+    ['the same of the resource manager', refusal(0x000b0000 + TPM_RC.OBJECT_MEMORY), 'temporary'],
+    ['a TPM that slows down writes', refusal(TPM_RC.NV_RATE), 'temporary'],
     ['Windows without a TPM', refusal(0x8028400f), 'absent'],
-    ['a curve in a signature', refusal(TPM_RC.CURVE + 0x240, 'Sign'), 'passing'],
+    ['a curve in a signature', refusal(TPM_RC.CURVE + 0x240, 'Sign'), 'temporary'],
     [
       'a curve in nobody knows what',
       new TpmError('tpm-response', 'no', { responseCode: refusal(TPM_RC.CURVE).responseCode }),
-      'passing',
+      'temporary',
     ],
-    ['a refusal without a code', new TpmError('tpm-response', 'no', { command: 'Create' }), 'passing'],
-    ['a vendor code', refusal(0x5ff), 'passing'],
-    ['a code that nobody defined', refusal(0x12345678), 'passing'],
-    ['no TPM, since it may not be opened', wrap('no-tpm', new KeyprovError('transport-permission', 'no')), 'passing'],
+    ['a refusal without a code', new TpmError('tpm-response', 'no', { command: 'Create' }), 'temporary'],
+    ['a vendor code', refusal(0x5ff), 'temporary'],
+    ['a code that nobody defined', refusal(0x12345678), 'temporary'],
+    ['no TPM, since it may not be opened', wrap('no-tpm', new KeyprovError('transport-permission', 'no')), 'temporary'],
     ['no TPM, since there is no device', wrap('no-tpm', new KeyprovError('no-tpm', 'no')), 'absent'],
     ['no TPM, as the system says', wrap('no-tpm', Object.assign(new Error('no'), { code: 'ENOENT' })), 'absent'],
-    ['an error of a service', errorOfCode('service-timeout', 'late'), 'passing'],
-    ['an error that is not of this library', new Error('what?'), 'passing'],
-    ['something that is not an error', undefined, 'passing'],
+    ['an error of a service', errorOfCode('service-timeout', 'late'), 'temporary'],
+    ['an error that is not of this library', new Error('what?'), 'temporary'],
+    ['something that is not an error', undefined, 'temporary'],
   ])('%s', (_, error, expected) => {
     expect(fallbackClassOf(error)).toBe(expected);
   });

@@ -47,5 +47,5 @@ it("makes no software key if the TPM's library temporarily cannot be loaded", as
   const { fallbackClassOf } = await import('../../../src/keys/fallback.ts');
   const error = await openLibtpms().catch((thrown: unknown) => thrown);
   expect(error).toMatchObject({ code: 'transport-unreachable', message: expect.stringContaining('EMFILE') });
-  expect(fallbackClassOf(error)).toBe('passing');
+  expect(fallbackClassOf(error)).toBe('temporary');
 });
