@@ -59,7 +59,15 @@ export async function selectKeyProvider(
     options.signal?.throwIfAborted();
     // A mistyped address or a faulty function is the caller's mistake, not a reason to do without a TPM.
     if (isKeyprovError(cause, 'address-invalid') || cause instanceof TypeError) throw cause;
-    return await selectSoftware(policy, sources, options, [failed('tpm', cause)], cause);
+    const attempt = failed('tpm', cause);
+    const isTried = sources.tpm !== undefined;
+    return await selectSoftware(
+      policy,
+      sources,
+      options,
+      [isTried ? attempt : { ...attempt, outcome: 'passed-over' }],
+      cause,
+    );
   }
 }
 

@@ -62,12 +62,15 @@ function connectionError(request: ServiceRequest, where: string, cause: Error, e
   const common = { cause, windowsCode, outcomeUnknown: request.outcomeUnknown === true || tookEffect };
   if (elapsedMs !== undefined) {
     const message = `${where}: no response within ${elapsedMs} ms`;
-    return new ServiceError('service-timeout', message, { ...common, retry: 'backoff' });
+    const remedy = 'try again later, or with a longer timeoutMs';
+    return new ServiceError('service-timeout', message, { ...common, retry: 'backoff', remedy });
   }
   return new ServiceError('service-unreachable', `${where}: ${reason}`, {
     ...common,
     retry: lasting ? 'none' : 'backoff',
-    ...(lasting && { remedy: 'check the address and the trusted roots' }),
+    remedy: lasting
+      ? 'check the address and the trusted roots'
+      : 'check the address, the network and the proxy, then try again',
   });
 }
 

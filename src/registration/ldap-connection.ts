@@ -57,7 +57,9 @@ export async function bindLdap(
   const incoming = boundIncoming(client);
   const close = async () => void (await endsWithin(UNBIND_MS, client.unbind()));
   const late = () =>
-    new ServiceError('service-timeout', `LDAP: connecting to ${where} took longer than ${TIMEOUT_MS} ms`);
+    new ServiceError('service-timeout', `LDAP: connecting to ${where} took longer than ${TIMEOUT_MS} ms`, {
+      remedy: 'check the address of the directory and the network, then try again',
+    });
   try {
     const needsTls = url.protocol === 'ldap:' && !isLoopback(url);
     const bind = async (): Promise<void> => {

@@ -68,7 +68,11 @@ export function ldapError(what: string, cause: unknown): KeyprovError {
   const text = `LDAP ${what}: ${peerLine(message)}`;
   const code = ldapResultCode(cause);
   if (code === undefined || BUSY.has(code)) {
-    return new ServiceError('service-unreachable', text, { cause, retry: 'backoff' });
+    return new ServiceError('service-unreachable', text, {
+      cause,
+      retry: 'backoff',
+      remedy: 'check the address of the directory and the network, then try again',
+    });
   }
   return new ServiceError('service-refused', `${text} (result code ${code})`, {
     cause,

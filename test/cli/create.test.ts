@@ -172,7 +172,8 @@ describe.skipIf(missing)('keyprov create with a TPM', () => {
         env,
       });
     expect((await made()).json).toMatchObject({ backend: 'tpm', tpm: { address: env.KEYPROV_TPM } });
-    expect((await made('--tpm', 'none')).json).toMatchObject({ backend: 'software', fellBack: true });
+    // Nothing failed: software was asked for by name.
+    expect((await made('--tpm', 'none')).json).toMatchObject({ backend: 'software', fellBack: false, warnings: [] });
     expect((await made('--tpm', 'libtpms')).json).toMatchObject({
       backend: 'tpm',
       tpm: { address: 'libtpms::memory:' },
@@ -392,7 +393,7 @@ describe('keyprov create in software', () => {
     const { json } = await commands.onlyJson([...args, '--pin-file', pinFile(directory.path)], { env });
     expect(json).toMatchObject({
       hasPin: true,
-      warnings: [expect.stringContaining('ada already has a key in the store'), expect.any(String)],
+      warnings: [expect.stringContaining('ada already has a key in the store')],
     });
   });
 
@@ -428,7 +429,8 @@ describe('keyprov create in software', () => {
     const command = `'${process.execPath}' '${MAIN}' create --tpm none --algorithm p-256 --out '${directory.path}/out'`;
     const { status, stdout } = spawnSync('script', ['-qec', command, '/dev/null'], {
       encoding: 'utf8',
-      env: environment({ TERM: 'xterm', ...more }),
+      // With a warning, whose first word has a colour: the key has no PIN.
+      env: environment({ TERM: 'xterm', KEYPROV_POLICY_PIN_MIN_LENGTH: '6', ...more }),
     });
     expect(status).toBe(0);
     const colourless = [31, 32, 33, 39].reduce((text, colour) => text.replaceAll(`\x1b[${colour}m`, ''), stdout);

@@ -78,7 +78,9 @@ async function outcome(settings: PolicySettings, tpm: KeySources['tpm']): Promis
     });
     const { record } = made;
     expect(record.attempts.at(-1)).toMatchObject({ backend: record.backend, outcome: 'used' });
-    expect(made.fellBack).toBe(record.backend === 'software' && settings.hardware !== 'discouraged');
+    expect(made.fellBack).toBe(
+      record.backend === 'software' && settings.hardware !== 'discouraged' && tpm !== undefined,
+    );
     return {
       backend: record.backend,
       assurance: record.assurance,

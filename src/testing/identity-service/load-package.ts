@@ -12,7 +12,7 @@ export async function loadPackage<T>(name: string, load: () => Promise<T>): Prom
     if (errorCode(cause) !== 'ERR_MODULE_NOT_FOUND') throw cause;
     throw new KeyprovError('library-missing', `the identity service needs the package ${name}`, {
       cause,
-      remedy: 'run npm install node-sqlite3-wasm jose ldapts',
+      remedy: 'run npm install node-sqlite3-wasm jose',
     });
   }
 }

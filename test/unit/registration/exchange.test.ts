@@ -16,6 +16,7 @@ async function failure(stub: { fetch: typeof fetch }, method: 'GET' | 'POST' = '
     (thrown: unknown) => thrown,
   );
   if (!(error instanceof ServiceError)) throw error;
+  if (error.retry === 'backoff') expect(error.remedy).toContain('try again');
   return [error.code, error.retry, error.outcomeUnknown];
 }
 

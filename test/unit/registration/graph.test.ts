@@ -95,7 +95,7 @@ describe('graphReader', () => {
         }),
     };
     expect(await asyncRefusal(() => graphReader(hanging).read('ada'))).toBe(
-      'service-timeout: GET https://graph.microsoft.com/beta/users/ada: no response within 5 ms',
+      'service-timeout: GET https://graph.microsoft.com/beta/users/ada: no response within 5 ms; try again later, or with a longer timeoutMs',
     );
     const aborter = new AbortController();
     const reading = graphReader({ ...hanging, timeoutMs: 60_000 }).read('ada', { signal: aborter.signal });

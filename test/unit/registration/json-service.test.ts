@@ -66,7 +66,9 @@ describe('postJson', () => {
 
   it('ends after its time', async () => {
     const found = await asyncRefusal(() => postJson(url, {}, { fetch: fetchOf(never).fetch, timeoutMs: 5 }));
-    expect(found).toBe('service-timeout: POST https://ca.example/attest: no response within 5 ms');
+    expect(found).toBe(
+      'service-timeout: POST https://ca.example/attest: no response within 5 ms; try again later, or with a longer timeoutMs',
+    );
   });
 
   it('ends with its signal, and throws its reason', async () => {

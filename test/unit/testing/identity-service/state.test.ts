@@ -108,7 +108,7 @@ describe('the state of the identity service', () => {
   it('says which packages to install if one is missing', async () => {
     const missing = Object.assign(new Error('none'), { code: 'ERR_MODULE_NOT_FOUND' });
     expect(await asyncRefusal(() => loadPackage('jose', () => Promise.reject(missing)))).toBe(
-      'library-missing: the identity service needs the package jose; run npm install node-sqlite3-wasm jose ldapts',
+      'library-missing: the identity service needs the package jose; run npm install node-sqlite3-wasm jose',
     );
     await expect(loadPackage('jose', () => Promise.reject(new Error('broken')))).rejects.toThrow('broken');
   });
