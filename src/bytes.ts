@@ -139,3 +139,15 @@ export function compare(a: Uint8Array, b: Uint8Array): number {
 export function wipe(...secrets: readonly (Uint8Array | undefined)[]): void {
   for (const secret of secrets) secret?.fill(0);
 }
+
+/** Runs `work` with a secret, and wipes the secret at the end. */
+export async function withSecret<S extends Uint8Array | undefined, T>(
+  secret: S,
+  work: (secret: S) => T | Promise<T>,
+): Promise<T> {
+  try {
+    return await work(secret);
+  } finally {
+    wipe(secret);
+  }
+}

@@ -1,5 +1,5 @@
 import { Option } from 'commander';
-import { wipe } from '../bytes.ts';
+import { withSecret } from '../bytes.ts';
 import { decodeSpkiPem } from '../crypto/public-key.ts';
 import { isKeyprovError } from '../errors.ts';
 import type { KeyStore } from '../keys/key-store.ts';
@@ -154,8 +154,7 @@ export async function runWith(
   if (wish.prerequisites === 'skip') report.warn('the prerequisites are not checked');
   // A PIN from a file is judged before the user authenticates; a line of standard input is read when it is needed.
   const isThere = hasPin && wish.prompt === undefined && pinFile !== undefined && pinFile !== '-';
-  const pin = isThere ? await readPin(pinFile, report, signal) : undefined;
-  try {
+  return await withSecret(isThere ? await readPin(pinFile, report, signal) : undefined, async (pin) => {
     return await provision({
       ...{ user, deviceId, store, policy, sources, registrar, mfa, enrolAk, signal },
       pinRecovery: wish.recovery,
@@ -176,7 +175,5 @@ export async function runWith(
         wish.onEvent?.(event);
       },
     });
-  } finally {
-    wipe(pin);
-  }
+  });
 }

@@ -1,5 +1,5 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
-import { type Bytes, concat, equal, view, wipe } from '../bytes.ts';
+import { type Bytes, concat, equal, view, wipe, withSecret } from '../bytes.ts';
 import { type DerFields, DerNode } from '../crypto/der-read.ts';
 import { derInteger, derOctets, derOid, derSequence, TAG } from '../crypto/der-write.ts';
 import { decodePem, encodePem } from '../crypto/pem.ts';
@@ -34,14 +34,11 @@ interface Envelope {
 export async function encryptPkcs8(pkcs8: Uint8Array, secret: Uint8Array, cost: number): Promise<string> {
   const salt = view(randomBytes(16));
   const nonce = view(randomBytes(12));
-  const key = await deriveKey(secret, salt, cost);
-  try {
+  return await withSecret(await deriveKey(secret, salt, cost), async (key) => {
     const cipher = createCipheriv('aes-256-gcm', key, nonce, { authTagLength: TAG_SIZE });
     const encrypted = concat(cipher.update(pkcs8), cipher.final(), cipher.getAuthTag());
     return encodePem(LABEL, encode({ salt, cost, nonce, encrypted }));
-  } finally {
-    wipe(key);
-  }
+  });
 }
 
 /**

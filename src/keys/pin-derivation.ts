@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { type Bytes, view, wipe } from '../bytes.ts';
+import { type Bytes, view, withSecret } from '../bytes.ts';
 import { deriveScrypt, scryptProblem } from '../crypto/scrypt.ts';
 import { KeyprovError } from '../errors.ts';
 import type { PinDerivation } from './provider.ts';
@@ -23,23 +23,19 @@ export async function deriveAuthValue(pin: Uint8Array, derivation: PinDerivation
   if (derivation.kdf === 'scrypt') {
     const problem = scryptProblem(derivation);
     if (problem !== undefined) throw new KeyprovError('key-invalid', `the PIN derivation of the key: ${problem}`);
-    const raw = await deriveScrypt(pin, derivation.salt, (AUTH_VALUE_SIZE * 3) / 4, derivation);
-    try {
-      return base64UrlText(raw);
-    } finally {
-      wipe(raw);
-    }
-  }
-  const utf16 = Buffer.from(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(pin), 'utf16le');
-  try {
-    return view(
-      createHash(derivation.kdf === 'pcp-sha1' ? 'sha1' : 'sha256')
-        .update(utf16)
-        .digest(),
+    return await withSecret(await deriveScrypt(pin, derivation.salt, (AUTH_VALUE_SIZE * 3) / 4, derivation), (raw) =>
+      base64UrlText(raw),
     );
-  } finally {
-    wipe(utf16);
   }
+  return await withSecret(
+    Buffer.from(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(pin), 'utf16le'),
+    (utf16) =>
+      view(
+        createHash(derivation.kdf === 'pcp-sha1' ? 'sha1' : 'sha256')
+          .update(utf16)
+          .digest(),
+      ),
+  );
 }
 
 /** The characters of base64url, made without a string, since strings cannot be wiped. */

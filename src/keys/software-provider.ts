@@ -1,5 +1,5 @@
 import { constants, createPrivateKey, generateKeyPair, type SignKeyObjectInput, sign as signData } from 'node:crypto';
-import { type Bytes, view, wipe } from '../bytes.ts';
+import { type Bytes, view, wipe, withSecret } from '../bytes.ts';
 import { ecdsaRawToDer } from '../crypto/ecdsa-signature.ts';
 import { decodeSpki, type PublicKey } from '../crypto/public-key.ts';
 import { verifySignature } from '../crypto/verify-signature.ts';
@@ -105,13 +105,10 @@ async function changePin(
       remedy: 'make a new key with a PIN',
     });
   }
-  const pkcs8 = await decryptKey(key, { pin, signal }, opened);
-  try {
+  return await withSecret(await decryptKey(key, { pin, signal }, opened), async (pkcs8) => {
     signal?.throwIfAborted();
     return { ...key, privateKey: await encryptPkcs8(pkcs8, newPin, PIN_COST) };
-  } finally {
-    wipe(pkcs8);
-  }
+  });
 }
 
 /** Decrypts the private key (PKCS#8). The caller wipes it. */

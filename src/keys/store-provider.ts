@@ -1,4 +1,4 @@
-import { wipe } from '../bytes.ts';
+import { withSecret } from '../bytes.ts';
 import type { KeyStore } from './key-store.ts';
 import { openPinTryLog } from './pin-try-log.ts';
 import type { KeyProvider, ProvidedKey } from './provider.ts';
@@ -14,13 +14,13 @@ export function storeKeyProvider(store: KeyStore): KeyProvider {
     { hasPin, isNew }: { readonly hasPin: boolean; readonly isNew: boolean },
     work: (provider: KeyProvider) => Promise<T>,
   ): Promise<T> => {
-    const wrappingSecret = hasPin ? undefined : await readWrappingSecret(store, { create: isNew });
-    try {
-      const pinTries = hasPin ? await openPinTryLog(store.directory) : undefined;
-      return await work(openSoftwareKeyProvider({ wrappingSecret, pinTries }));
-    } finally {
-      wipe(wrappingSecret);
-    }
+    return await withSecret(
+      hasPin ? undefined : await readWrappingSecret(store, { create: isNew }),
+      async (wrappingSecret) => {
+        const pinTries = hasPin ? await openPinTryLog(store.directory) : undefined;
+        return await work(openSoftwareKeyProvider({ wrappingSecret, pinTries }));
+      },
+    );
   };
   const existing = ({ hasPin }: ProvidedKey) => ({ hasPin, isNew: false });
   return {

@@ -1,4 +1,4 @@
-import { type Bytes, EMPTY, wipe } from '../bytes.ts';
+import { type Bytes, EMPTY, withSecret } from '../bytes.ts';
 import { CURVES } from '../crypto/curve.ts';
 import { digest } from '../crypto/kdf.ts';
 import { KeyprovError, withCleanup } from '../errors.ts';
@@ -119,17 +119,17 @@ export class TpmKeyProvider implements KeyProvider {
    */
   async create({ algorithm, usage, pin, signal }: CreateTpmKeyOptions): Promise<CreatedTpmKey> {
     const pinDerivation = pin && this.#newDerivation();
-    const userAuth = pin && pinDerivation ? await deriveAuthValue(pin, pinDerivation) : EMPTY;
-    try {
-      const options = { ...this.#parentOptions(), algorithm, usage, signal };
-      const make = (): Promise<CreatedTpmKey> =>
-        withNewTpmKey(this.tpm, userAuth, options, ({ made, parent }) =>
-          createdKey({ ...made, algorithm, parent: parent.record }, pinDerivation),
-        );
-      return await this.tpm.turn(make, { signal });
-    } finally {
-      wipe(userAuth);
-    }
+    return await withSecret(
+      pin && pinDerivation ? await deriveAuthValue(pin, pinDerivation) : EMPTY,
+      async (userAuth) => {
+        const options = { ...this.#parentOptions(), algorithm, usage, signal };
+        const make = (): Promise<CreatedTpmKey> =>
+          withNewTpmKey(this.tpm, userAuth, options, ({ made, parent }) =>
+            createdKey({ ...made, algorithm, parent: parent.record }, pinDerivation),
+          );
+        return await this.tpm.turn(make, { signal });
+      },
+    );
   }
 
   /**
@@ -152,16 +152,13 @@ export class TpmKeyProvider implements KeyProvider {
   ): Promise<CreatedTpmKey> {
     const finish = async (): Promise<CreatedTpmKey> => {
       const pinDerivation = this.#newDerivation();
-      const newAuth = await deriveAuthValue(pin, pinDerivation);
-      try {
+      return await withSecret(await deriveAuthValue(pin, pinDerivation), async (newAuth) => {
         const change = () => prepared.finish(newAuth, { ...this.#parentOptions(), signal });
         return await createdKey(
           await this.tpm.turn(() => withCleanup(change, () => this.tpm.settle()), { signal }),
           pinDerivation,
         );
-      } finally {
-        wipe(newAuth);
-      }
+      });
     };
     return await withCleanup(finish, () => prepared.close());
   }
@@ -204,16 +201,13 @@ export class TpmKeyProvider implements KeyProvider {
       });
     }
     const pinDerivation = this.#newDerivation();
-    const newAuth = await deriveAuthValue(newPin, pinDerivation);
-    try {
+    return await withSecret(await deriveAuthValue(newPin, pinDerivation), async (newAuth) => {
       return await this.use(key, { pin, ...options }, async (loaded) => {
         const outPrivate = await changeAuth(this.tpm, loaded, newAuth, options);
         const privateKey = await encodeKeyFile({ ...loaded.file, privateArea: encode(TPM2B_PRIVATE, outPrivate) });
         return { ...key, privateKey, pinDerivation };
       });
-    } finally {
-      wipe(newAuth);
-    }
+    });
   }
 
   /**
@@ -231,14 +225,11 @@ export class TpmKeyProvider implements KeyProvider {
     if (key.pinDerivation === undefined) {
       throw new KeyprovError('key-invalid', 'the record of a key with a PIN has no PIN derivation');
     }
-    const authValue = await deriveAuthValue(pin, key.pinDerivation);
-    try {
+    return await withSecret(await deriveAuthValue(pin, key.pinDerivation), async (authValue) => {
       // Only `work` is authorized by the PIN; the parent has its own authorization.
       const load = () => this.#load(key, authValue, options, (loaded) => tryPin(this.tpm, options, () => work(loaded)));
       return await this.tpm.turn(() => withCleanup(load, () => this.tpm.settle()), options);
-    } finally {
-      wipe(authValue);
-    }
+    });
   }
 
   /**

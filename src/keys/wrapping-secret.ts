@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { type Bytes, view, wipe } from '../bytes.ts';
+import { type Bytes, view, withSecret } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import { createFile } from '../storage/atomic-file.ts';
 import { storeIo } from '../storage/file-error.ts';
@@ -32,12 +32,8 @@ export async function readWrappingSecret(
   const read = () => storeIo(path, async () => readPrivateFile(path, { secret: true })?.bytes);
   let secret = await read();
   if (secret === undefined && create) {
-    const fresh = randomBytes(SIZE);
-    try {
-      await createFile(store.directory, WRAPPING_SECRET_FILE, fresh); // or another process was faster
-    } finally {
-      wipe(fresh);
-    }
+    // or another process was faster
+    await withSecret(randomBytes(SIZE), (fresh) => createFile(store.directory, WRAPPING_SECRET_FILE, fresh));
     secret = await read();
   }
   if (secret?.length === SIZE) return view(secret);

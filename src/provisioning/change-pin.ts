@@ -1,4 +1,4 @@
-import { type Bytes, checkObject, concatSecrets, utf8, wipe } from '../bytes.ts';
+import { type Bytes, checkObject, concatSecrets, utf8, wipe, withSecret } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
 import type { KeyStore } from '../keys/key-store.ts';
@@ -57,12 +57,9 @@ export async function changeUserPin(store: KeyStore, id: string, options: Change
   signal?.throwIfAborted();
   const keep = keepIn(store, id, options);
   if (currentPin instanceof Uint8Array) return await replacePin(record, currentPin, options, keep);
-  const pin = await askSecret(() => currentPin({ signal }), signal);
-  try {
-    return await replacePin(record, pin, options, keep);
-  } finally {
-    wipe(pin);
-  }
+  return await withSecret(await askSecret(() => currentPin({ signal }), signal), (pin) =>
+    replacePin(record, pin, options, keep),
+  );
 }
 
 /** Loads a key that has a PIN. @throws KeyprovError as `store.load` does, and `key-invalid` for one without. */
@@ -108,8 +105,7 @@ export async function replacePin(
   const trial: SignOptions & PinTryOptions = { data: CHECK, pin, force, signal };
   wipe(await provider.sign(record, trial));
   const former = await withCurrent(history, pin, policy, { pepper, signal });
-  const newPin = await chooseNewPin(prompt, { policy, history: former, pepper, signal });
-  try {
+  return await withSecret(await chooseNewPin(prompt, { policy, history: former, pepper, signal }), async (newPin) => {
     const { publicKey } = record;
     const state = await newPinState(newPin, policy, { publicKey, history: former, pepper, recovery, now, signal });
     return await keep(async (kept) => {
@@ -118,9 +114,7 @@ export async function replacePin(
       const change: ChangePinOptions & PinTryOptions = { pin, newPin, force, signal };
       return writePinState({ ...kept, ...(await provider.changePin(kept, change)) }, state);
     });
-  } finally {
-    wipe(newPin);
-  }
+  });
 }
 
 /** Returns a copy of a new PIN that policy allows. */

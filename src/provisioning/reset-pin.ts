@@ -1,4 +1,4 @@
-import { type Bytes, checkObject, wipe } from '../bytes.ts';
+import { type Bytes, checkObject, wipe, withSecret } from '../bytes.ts';
 import { isKeyprovError } from '../errors.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
 import type { KeyStore } from '../keys/key-store.ts';
@@ -49,10 +49,8 @@ async function recoverPin(
   recover: RecoverPin,
   signal: AbortSignal | undefined,
 ): Promise<Bytes> {
-  const secret = await askSecret(() => recover(recoveryRequestOf(recovery, publicKey), { signal }), signal);
-  try {
-    return openSealedPin(recovery, publicKey, secret);
-  } finally {
-    wipe(secret);
-  }
+  return await withSecret(
+    await askSecret(() => recover(recoveryRequestOf(recovery, publicKey), { signal }), signal),
+    (secret) => openSealedPin(recovery, publicKey, secret),
+  );
 }

@@ -1,4 +1,4 @@
-import { concatSecrets, wipe } from '../bytes.ts';
+import { concatSecrets, wipe, withSecret } from '../bytes.ts';
 import { PinError } from '../errors/pin-error.ts';
 import type { ProvidedKey } from '../keys/provider.ts';
 import { askSecret } from '../signal.ts';
@@ -85,12 +85,9 @@ export class PinEntry {
     const prompt = this.#prompt;
     if (prompt === undefined) throw new TypeError('a key with a PIN was requested, but no PIN callback was given');
     return await this.#inTurn(async () => {
-      const pin = await this.#ask(prompt, { operation: 'generateKey', key: undefined });
-      try {
-        return await work(pin);
-      } finally {
-        wipe(pin);
-      }
+      return await withSecret(await this.#ask(prompt, { operation: 'generateKey', key: undefined }), (pin) =>
+        work(pin),
+      );
     });
   }
 

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { encodeStatement } from '../../attestation/index.ts';
-import { type Bytes, toHex, view, wipe } from '../../bytes.ts';
+import { type Bytes, toHex, view, withSecret } from '../../bytes.ts';
 import { encodeSpkiPem } from '../../crypto/public-key.ts';
 import { undoOnFailure, withCleanup } from '../../errors.ts';
 import { EXPORTS } from '../../keys/key-record.ts';
@@ -97,8 +97,7 @@ async function runCreate(given: Arguments, context: Context): Promise<Outcome> {
   if (setsPinRules && pinFile === undefined) {
     report.warn('the policy has rules for PINs, but the key has no PIN: pass --pin-file');
   }
-  const pin = pinFile === undefined ? undefined : await readPin(pinFile, report, signal);
-  try {
+  return await withSecret(pinFile === undefined ? undefined : await readPin(pinFile, report, signal), async (pin) => {
     const allowDowngrade = given.has('allow-downgrade');
     const wish = { tpm, policy, profile, user, deviceId, pin, allowDowngrade, fallBack };
     const over = challenge ?? randomChallenge(report);
@@ -129,9 +128,7 @@ async function runCreate(given: Arguments, context: Context): Promise<Outcome> {
     );
     showNext(given.text('store'), given, report);
     return describe(made, store.directory, {}, tpm.address, report);
-  } finally {
-    wipe(pin);
-  }
+  });
 }
 
 /** Shows a command that uses the new key: it needs the same options as this one. */

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { type Bytes, fromBase64, toBase64, wipe } from '../../bytes.ts';
+import { type Bytes, fromBase64, toBase64, withSecret } from '../../bytes.ts';
 import { KeyprovError } from '../../errors.ts';
 import { selectKeyProvider } from '../../keys/select-provider.ts';
 import { storeKeyProvider } from '../../keys/store-provider.ts';
@@ -111,12 +111,7 @@ async function checkNewKeyCanBeMade(
 /** Judges a PIN from a file before the old key is removed. */
 async function judgePinFile({ hasPin, pinFile, merged }: RunArguments, { report, signal }: RunContext): Promise<void> {
   if (!hasPin || pinFile === undefined || pinFile === '-') return;
-  const pin = await readPin(pinFile, report, signal);
-  try {
-    await judgePin(pin, merged.policy.pin, { signal });
-  } finally {
-    wipe(pin);
-  }
+  await withSecret(await readPin(pinFile, report, signal), (pin) => judgePin(pin, merged.policy.pin, { signal }));
 }
 
 /** The demand to check prerequisites for. A key in a TPM needs a successor in a TPM, unless the user allows a downgrade. */
@@ -156,16 +151,14 @@ function recoverByCommand(command: string, signal: AbortSignal): RecoverPin {
   return async ({ user, keyId, serviceKey, encryptedSecret }) => {
     const bytes = { keyId, serviceKey, encryptedSecret };
     const texts = Object.fromEntries(Object.entries(bytes).map(([name, value]) => [name, toBase64(value)]));
-    const output = await commandOutput(command, {
-      option: '--recovery-command',
-      input: JSON.stringify({ user, ...texts }),
-      signal,
-    });
-    try {
-      return readSecret(output);
-    } finally {
-      wipe(output);
-    }
+    return await withSecret(
+      await commandOutput(command, {
+        option: '--recovery-command',
+        input: JSON.stringify({ user, ...texts }),
+        signal,
+      }),
+      (output) => readSecret(output),
+    );
   };
 }
 

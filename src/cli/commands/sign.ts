@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
-import { toBase64, wipe } from '../../bytes.ts';
+import { toBase64, withSecret } from '../../bytes.ts';
 import { absolutePath } from '../../storage/user-paths.ts';
 import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
@@ -47,9 +47,8 @@ async function runSign(given: Arguments, context: Context): Promise<Outcome> {
   const store = await openExistingStore(given, context);
   return await withStoredKey(store, wanted, context, async ({ key, record }) => {
     const data = await fileIo(input, () => readFile(input), signal);
-    const pin = await readPinOf(record, file, context);
-    report.progress.begin('sign', `with the ${record.algorithm} key ${record.id}`);
-    try {
+    return await withSecret(await readPinOf(record, file, context), async (pin) => {
+      report.progress.begin('sign', `with the ${record.algorithm} key ${record.id}`);
       const signature = await key.sign({ data, pin, force, signal });
       if (output !== undefined) await writeResult(output, signature, signal);
       report.progress.end('done, and verified');
@@ -62,8 +61,6 @@ async function runSign(given: Arguments, context: Context): Promise<Outcome> {
           ...(output !== undefined && { file: absolutePath(output) }),
         },
       };
-    } finally {
-      wipe(pin);
-    }
+    });
   });
 }

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { type Bytes, concat, wipe } from '../../bytes.ts';
+import { type Bytes, concat, wipe, withSecret } from '../../bytes.ts';
 import { MfaError } from '../../errors/mfa-error.ts';
 import type { KeyprovError } from '../../errors.ts';
 import { endsWithin, unlessAborted, withTimeout } from '../../signal.ts';
@@ -88,10 +88,5 @@ function failed(option: string, problem: string): KeyprovError {
 
 /** The output as text without surrounding white space, such as a token. */
 export async function commandText(command: string, options: CommandOptions): Promise<string> {
-  const output = await commandOutput(command, options);
-  try {
-    return new TextDecoder().decode(output).trim();
-  } finally {
-    wipe(output);
-  }
+  return await withSecret(await commandOutput(command, options), (output) => new TextDecoder().decode(output).trim());
 }

@@ -1,5 +1,5 @@
 import { readFileSync, statSync } from 'node:fs';
-import { type Bytes, concatSecrets, view, wipe } from '../../bytes.ts';
+import { type Bytes, concatSecrets, view, wipe, withSecret } from '../../bytes.ts';
 import type { HierarchyName } from '../../errors/tpm-error.ts';
 import { withoutNewline } from '../../policy/judge-pin.ts';
 import { describeFileError, errorCode } from '../../storage/file-error.ts';
@@ -25,14 +25,10 @@ export function hierarchyPasswords(given: Arguments, { prompter, report, signal 
     auth[member] = async () => {
       const isFile = file !== undefined && file !== '-';
       const question = `Password of the TPM's ${what}`;
-      const secret = await (isFile
-        ? readSecretFile(file, 'password', report, signal)
-        : prompter.askSecret(question, signal));
-      try {
-        return secret && passwordIn(secret, `--tpm-auth ${option}`);
-      } finally {
-        wipe(secret);
-      }
+      return await withSecret(
+        await (isFile ? readSecretFile(file, 'password', report, signal) : prompter.askSecret(question, signal)),
+        (secret) => secret && passwordIn(secret, `--tpm-auth ${option}`),
+      );
     };
   }
   return auth;

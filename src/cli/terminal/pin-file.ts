@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { addAbortSignal } from 'node:stream';
-import { type Bytes, concatSecrets, wipe } from '../../bytes.ts';
+import { type Bytes, concatSecrets, wipe, withSecret } from '../../bytes.ts';
 import { KeyprovError } from '../../errors.ts';
 import { MAX_PIN_BYTES, pinFromFile } from '../../policy/index.ts';
 import { errorCode } from '../../storage/file-error.ts';
@@ -23,12 +23,7 @@ export async function readPin(path: string, report: Report, signal: AbortSignal)
   if (path === '-' && process.stdin.isTTY) {
     throw new UsageError(['--pin-file -: standard input is a terminal, which would show the PIN']);
   }
-  const file = await readSecretFile(path, 'PIN', report, signal);
-  try {
-    return pinFromFile(file, { name });
-  } finally {
-    wipe(file);
-  }
+  return await withSecret(await readSecretFile(path, 'PIN', report, signal), (file) => pinFromFile(file, { name }));
 }
 
 /**
@@ -36,8 +31,7 @@ export async function readPin(path: string, report: Report, signal: AbortSignal)
  * long. Warnings call it the `what` file. The caller wipes the bytes.
  */
 export async function readSecretFile(path: string, what: string, report: Report, signal: AbortSignal): Promise<Bytes> {
-  const buffer = new Uint8Array(MAX_SIZE);
-  try {
+  return await withSecret(new Uint8Array(MAX_SIZE), async (buffer) => {
     const name = path === '-' ? 'standard input' : path;
     const read = () =>
       readInto(buffer, path, signal).catch((error: unknown) => {
@@ -53,9 +47,7 @@ export async function readSecretFile(path: string, what: string, report: Report,
     const length = await fileIo(name, read, signal);
     if (path !== '-') await warnOfOthers(path, what, report);
     return concatSecrets(buffer.subarray(0, length));
-  } finally {
-    wipe(buffer);
-  }
+  });
 }
 
 async function warnOfOthers(path: string, what: string, report: Report): Promise<void> {

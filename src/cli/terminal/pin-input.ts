@@ -1,4 +1,4 @@
-import { type Bytes, concatSecrets, wipe } from '../../bytes.ts';
+import { type Bytes, concatSecrets, wipe, withSecret } from '../../bytes.ts';
 import { KeyprovError } from '../../errors.ts';
 import { PinRefusedError, pinFromFile } from '../../policy/index.ts';
 import type { NewPinPrompt, NewPinRequest } from '../../provisioning/pin-entry.ts';
@@ -21,13 +21,10 @@ export async function readCurrentPin(
   signal: AbortSignal,
 ): Promise<Bytes> {
   if (file !== undefined && file !== '-') return await readPin(file, report, signal);
-  const pin = await prompter.askSecret(question, signal);
-  if (pin === undefined || pin.length === 0) throw noPin(prompter);
-  try {
+  return await withSecret(await prompter.askSecret(question, signal), async (pin) => {
+    if (pin === undefined || pin.length === 0) throw noPin(prompter);
     return pinFromFile(pin, { name: 'the answer' });
-  } finally {
-    wipe(pin);
-  }
+  });
 }
 
 /** Asks for a new PIN: in a terminal until it is accepted, otherwise once. */

@@ -5,7 +5,7 @@ import type { KeyIdentity } from '../../attestation/key-checks.ts';
 import { decodePublicArea } from '../../attestation/statement.ts';
 import { verifyAttestationKey } from '../../attestation/verify.ts';
 import { verifyEkCertificate } from '../../attestation/verify-ek-certificate.ts';
-import { equal, toBase64, wipe } from '../../bytes.ts';
+import { equal, toBase64, withSecret } from '../../bytes.ts';
 import { digest } from '../../crypto/kdf.ts';
 import { weaknessOf } from '../../crypto/key-strength.ts';
 import { encodeSpki } from '../../crypto/public-key.ts';
@@ -43,17 +43,14 @@ export function attest(context: ServiceContext, { body }: RouteRequest): Promise
     const ek = decodePublicArea(buildEkPublicArea(ekKey));
     const trust = await trustEk(context, { ek, spki: ekSpki, certificates: ekCertificates });
     if ('problem' in trust) return refuse(403, trust.problem);
-    const secret = new Uint8Array(randomBytes(SECRET_BYTES));
-    try {
+    return await withSecret(new Uint8Array(randomBytes(SECRET_BYTES)), async (secret) => {
       const name = objectName(decode(TPMT_PUBLIC, pubArea));
       const credential = makeCredential({ ek, objectName: name, secret });
       const expires = new Date(context.now().getTime() + CHALLENGE_MS);
       const ekSha256 = toBase64(digest('sha256', ekSpki));
       context.state.attestationKeys.challenge(secret, { pubArea, ...trust, ekSha256 }, expires);
       return { status: 200, body: encodeSmallstepCredential(credential) };
-    } finally {
-      wipe(secret);
-    }
+    });
   });
 }
 
