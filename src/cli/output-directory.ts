@@ -42,7 +42,7 @@ export async function openOutputDirectory(
     if (foreign.length > 0) {
       const ids = foreign.map(({ record }) => record.id).join(', ');
       throw new KeyprovError('key-exists', `${absolute} is a store with keys that create --out did not make: ${ids}`, {
-        remedy: 'name another directory, or name the store with --store instead of --out',
+        remedy: 'name another directory, or use --store instead of --out',
       });
     }
     const others = force ? [] : await filesOfOthers(absolute);

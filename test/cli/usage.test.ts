@@ -106,7 +106,7 @@ describe('an option that is given twice', () => {
     expect(json).toMatchObject({
       error: {
         code: 'usage',
-        problems: ['--in', '--pin-file'].map((name) => `${name} is given 2 times, with different values; give it once`),
+        problems: ['--in', '--pin-file'].map((name) => `${name} is used 2 times with different values; use it once`),
       },
     });
   });

@@ -35,13 +35,14 @@ async function runRemove(given: Arguments, context: Context): Promise<Outcome> {
   given.check();
   const store = await openExistingStore(given, context);
   const { id, what, details, json, damage } = await findRemovable(store, choice, context);
-  if (damage !== undefined) report.warn('the record cannot say whether the key is registered; if it is, it stays so');
+  if (damage !== undefined)
+    report.warn('the record does not show whether the key is registered; if it is, it stays registered');
   const question = `This removes ${what} (${details}) from ${store.directory} permanently.`;
   if (!isSure && !(await prompter.confirm(question, signal))) return NOT_DONE;
   await store.delete(id, { signal });
   for (const name of damage === undefined ? [] : EXPORTS) {
     const path = join(store.directory, name);
-    if (await exists(path)) report.warn(`${path} stays: the record could not say whether it belongs to the key`);
+    if (await exists(path)) report.warn(`${path} was kept: the record does not show whether it belongs to the key`);
   }
   return { exitCode: EXIT.done, lines: [`removed ${what} from ${store.directory}`], json };
 }
@@ -83,7 +84,7 @@ async function findRemovable(store: KeyStore, choice: KeyChoice, context: Pick<C
 async function refuseDamaged(store: KeyStore): Promise<void> {
   const [cause] = (await store.list()).damaged;
   if (cause === undefined) return;
-  throw new KeyprovError('store-invalid', `${cause.message}; it may be the key that is meant`, {
+  throw new KeyprovError('store-invalid', `${cause.message}; it may belong to the key that you mean`, {
     cause,
     remedy: 'name the key to remove with --key',
   });

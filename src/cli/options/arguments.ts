@@ -133,7 +133,7 @@ export class Arguments {
     for (const option of this.#command.options.filter(isSingle)) {
       const given = this.#command.getOptionValue(option.attributeName());
       if (!Array.isArray(given) || new Set(given).size === 1) continue;
-      this.problems.push(`${option.long} is given ${given.length} times, with different values; give it once`);
+      this.problems.push(`${option.long} is used ${given.length} times with different values; use it once`);
     }
   }
 

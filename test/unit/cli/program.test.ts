@@ -125,7 +125,7 @@ describe.each(LOADED.map(({ name, command }) => [name, command] as const))('keyp
     for (const { long, flags, description } of command.options) {
       if (long == null || !flags.includes('<')) continue;
       const twice = (second: string) => problemsOf([...name.split(' '), `${long}=first`, `${long}=${second}`]);
-      const refusal = `${long} is given 2 times, with different values; give it once`;
+      const refusal = `${long} is used 2 times with different values; use it once`;
       const collects = /repeat/.test(description) || COLLECTING.has(long);
       expect((await twice('second')).includes(refusal)).toBe(!collects);
       expect(await twice('first')).not.toContain(refusal);
