@@ -17,11 +17,11 @@ export const SUBCLASS: unique symbol = Symbol('subclass');
 
 /** Base class of all errors that this library throws, except for wrong arguments (`TypeError`, `RangeError`). */
 export class KeyprovError extends Error {
-  /** Stable and made for `switch`. */
+  /** The error code. Stable; use it in `switch`. */
   readonly code: ErrorCode;
   /** What to do about it, as one sentence. It is not part of the message. */
   readonly remedy: string | undefined;
-  /** Errors met while cleaning up after this one; they never replace it. */
+  /** Errors that occurred while cleaning up after this one. */
   readonly suppressed: unknown[] = [];
 
   constructor(code: PlainErrorCode, message: string, options?: KeyprovErrorOptions);
@@ -36,8 +36,8 @@ export class KeyprovError extends Error {
   }
 
   /**
-   * The error for a log: name, code, message, remedy and the members of its class; of `cause` and `suppressed` what they
-   * say, without their stacks. Contains no secret.
+   * Returns the error for a log: name, code, message, remedy, the members of its class, and the messages of `cause` and
+   * `suppressed`, without stacks. Contains no secret.
    */
   toJSON(): Record<string, unknown> {
     const { name, message, cause, suppressed, ...members } = this;
@@ -73,7 +73,7 @@ export function isKeyprovError<Code extends ErrorCode = ErrorCode>(
   return value instanceof KeyprovError && (code === undefined || value.code === code);
 }
 
-/** Says an error in one line for people: the message, followed by the remedy if it has one. */
+/** Describes an error in one line for people: the message, followed by the remedy if there is one. */
 export function sayError(error: unknown): string {
   if (!(error instanceof Error)) return printable(String(error));
   return error instanceof KeyprovError && error.remedy !== undefined

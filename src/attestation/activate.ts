@@ -20,16 +20,16 @@ import type { EndorsementKey } from './endorsement-key.ts';
 /** Options of {@link activateCredential}. */
 export interface ActivateCredentialOptions extends SignalOptions {
   readonly ek: EndorsementKey;
-  /** The object that the credential was made for, with its authorization unless that is empty. */
+  /** The object that the credential was made for, with its authorization if it has one. */
   readonly ak: HandleArg;
   readonly credential: Credential;
 }
 
 /**
  * Recovers the secret of a credential. TPM2_ActivateCredential, Part 3, 12.5. Uses a session that is salted with the
- * endorsement key: the secret comes back encrypted, and the authorization value of the attestation key is proved, not
- * sent. Nobody between here and the TPM can read either, provided that `ek` was checked against its certificate or a
- * record.
+ * endorsement key: the secret comes back encrypted, and the attestation key's authorization value is proved without
+ * being sent. Nobody between this process and the TPM can read either one, if `ek` was checked against its certificate
+ * or a record.
  *
  * @throws KeyprovError `credential-invalid` for a credential that was made for another endorsement key or another
  * object, or was changed; the TPM keeps working. TpmError if the TPM refuses for another reason.

@@ -9,7 +9,7 @@ import type { Tpm } from '../tpm/tpm.ts';
 import { type ActivateCredentialOptions, activateCredential } from './activate.ts';
 import { type Credential, makeCredential } from './credential.ts';
 
-/** A verifier's challenge: only a TPM that holds both keys can answer it. */
+/** A verifier's challenge that only a TPM with both keys can answer. */
 export interface ActivationChallenge extends Credential {
   readonly version: 1;
 }
@@ -66,7 +66,7 @@ export async function answerActivationChallenge(
 }
 
 /**
- * Whether the response holds the secret of the challenge, compared in constant time.
+ * Tells whether the response has the challenge's secret. Compares in constant time.
  * @throws TypeError for anything but a decoded response and bytes.
  */
 export function isActivated(response: ActivationResponse, expected: Uint8Array): boolean {
@@ -76,7 +76,7 @@ export function isActivated(response: ActivationResponse, expected: Uint8Array):
   return expected.length > 0 && equal(secret, expected);
 }
 
-/** The challenge as JSON. */
+/** Returns the challenge as JSON. */
 export function encodeActivationChallenge({
   credentialBlob,
   encryptedSecret,
@@ -90,7 +90,7 @@ export function decodeActivationChallenge(json: unknown): ActivationChallenge {
   return { version: 1, credentialBlob, encryptedSecret };
 }
 
-/** The response as JSON. It holds the secret: for the verifier only. */
+/** Returns the response as JSON. It contains the secret, so send it only to the verifier. */
 export function encodeActivationResponse({ secret }: ActivationResponse): ActivationResponseJson {
   return { version: 1, secret: toHex(secret) };
 }

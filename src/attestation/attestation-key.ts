@@ -15,14 +15,14 @@ import { akTemplate, type UserKeyAlgorithm } from '../tpm/templates.ts';
 import type { Tpm } from '../tpm/tpm.ts';
 import type { TpmObject } from '../tpm/tpm-object.ts';
 
-/** How the TPM made an object. TPM2_CertifyCreation wants it back. */
+/** How the TPM made an object; the input for TPM2_CertifyCreation. */
 export interface Creation {
   readonly creationData: TpmsCreationData;
   readonly creationHash: Uint8Array;
   readonly creationTicket: TpmtTkCreation;
 }
 
-/** An attestation key under a storage key, wrapped for storage outside the TPM. Only that TPM can use it. */
+/** An attestation key made under a storage key, encrypted for storage outside the TPM. Only that TPM can use it. */
 export interface SavedAttestationKey {
   readonly publicArea: TpmtPublic;
   /** The content of its TPM2B_PRIVATE. */
@@ -35,7 +35,7 @@ export class AttestationKey {
   readonly object: TpmObject;
   readonly publicArea: TpmtPublic;
   readonly creation: Creation;
-  /** Keep this to load the key again; `undefined` for a primary key, which is made again instead. */
+  /** Store this to load the key again; `undefined` for a primary key, which is made again instead. */
   readonly saved: SavedAttestationKey | undefined;
 
   constructor(object: TpmObject, parts: Pick<AttestationKey, 'publicArea' | 'creation' | 'saved'>) {
@@ -63,14 +63,14 @@ export class AttestationKey {
 /** Options of {@link createAttestationKey}. */
 export interface CreateAttestationKeyOptions extends SignalOptions {
   /**
-   * Signs with RSASSA or ECDSA, and SHA-256; with P-384 and RSA 3072, SHA-384. `auto`: RSA 2048, which all services accept; if
-   * the TPM lacks that, the first of RSA 3072, P-256 and P-384.
+   * Signs with RSASSA or ECDSA, and SHA-256; with P-384 and RSA 3072, SHA-384. `auto`: RSA 2048, which all services
+   * accept; if the TPM lacks that, the first of RSA 3072, P-256 and P-384.
    */
   readonly algorithm: UserKeyAlgorithm | 'auto';
   /**
-   * The storage key to make it under, such as the SRK; each call then makes another key. Without a parent it is a primary
-   * key of the endorsement hierarchy: the same TPM makes the same key each time, so there is nothing to keep. Only such a
-   * key certifies the true reset counts and firmware version (TPMS_ATTEST, Part 2, 10.12.12).
+   * The storage key to make it under, such as the SRK; each call then makes another key. Without a parent, it is a
+   * primary key of the endorsement hierarchy: the same TPM makes the same key each time, so you need not store it. Only
+   * a primary key certifies the true reset counts and firmware version (TPMS_ATTEST, Part 2, 10.12.12).
    */
   readonly parent?: HandleArg | undefined;
   /** Authorization of the endorsement hierarchy, for a primary key. Default: that of the `Tpm`. */
@@ -82,8 +82,8 @@ export interface CreateAttestationKeyOptions extends SignalOptions {
 const AK_ALGORITHMS: readonly UserKeyAlgorithm[] = ['rsa-2048', 'rsa-3072', 'p-256', 'p-384'];
 
 /**
- * Makes an attestation key and loads it. Its authorization value is empty. It has noDA, because a TPM in lockout would
- * otherwise refuse to certify with it.
+ * Makes an attestation key and loads it. Its authorization value is empty. It has noDA, so a TPM in lockout does not
+ * refuse to certify with it.
  *
  * @throws TpmError if the TPM refuses; `tpm-auth-failed` if the hierarchy or the parent wants an authorization.
  */

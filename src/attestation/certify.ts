@@ -22,11 +22,11 @@ import type { AttestationStatement, Certification, CreationProof } from './state
 
 /** Options of {@link certifyKey}. */
 export interface CertifyKeyOptions extends SignalOptions {
-  /** The key to certify, with its authorization unless that is empty. */
+  /** The key to certify, with its authorization if it has one. */
   readonly key: HandleArg;
   /**
-   * How the use of the key is authorized. `key`: as `key` says. `windows-hello-policy`: by the branch of
-   * `windowsHelloPolicy` that allows TPM2_Certify to anyone, without the PIN and even in lockout.
+   * How the use of the key is authorized. `key`: with the authorization in `key`. `windows-hello-policy`: with the
+   * branch of `windowsHelloPolicy` that lets anyone run TPM2_Certify, without the PIN and even in lockout.
    */
   readonly authorization?: 'key' | 'windows-hello-policy' | undefined;
   readonly ak: AttestationKey;
@@ -35,7 +35,7 @@ export interface CertifyKeyOptions extends SignalOptions {
 }
 
 /**
- * Has the attestation key certify that `key` is in the TPM. TPM2_Certify, Part 3, 18.2.
+ * Has an attestation key certify that `key` is in the TPM. TPM2_Certify, Part 3, 18.2.
  *
  * @throws RangeError for a challenge of another length.
  * @throws TpmError if the TPM refuses; `tpm-auth-failed` and `tpm-lockout` concern the authorization of the key.
@@ -77,7 +77,7 @@ export interface CertifyCreationOptions extends SignalOptions {
 }
 
 /**
- * Has the attestation key certify where and how the TPM made a key. TPM2_CertifyCreation, Part 3, 18.3.
+ * Has an attestation key certify where and how the TPM made a key. TPM2_CertifyCreation, Part 3, 18.3.
  * @throws RangeError unless the challenge has 1 to 64 bytes; TpmError if the TPM refuses.
  */
 export async function certifyCreation(tpm: Tpm, options: CertifyCreationOptions): Promise<CreationProof> {
@@ -87,7 +87,7 @@ export async function certifyCreation(tpm: Tpm, options: CertifyCreationOptions)
 
 /**
  * Has an attestation key certify its own creation. The extraData is the nonce that it was made with, if any.
- * `verifyAttestationKey`, a KeyAttestationStatement and go-attestation want this proof.
+ * `verifyAttestationKey`, a KeyAttestationStatement and go-attestation require this proof.
  * @throws TpmError if the TPM refuses.
  *
  * @example
@@ -112,7 +112,7 @@ export async function certifyOwnCreation(
 
 /** Options of {@link attestKey}. */
 export interface AttestKeyOptions extends CertifyKeyOptions {
-  /** How the TPM made the key, if that is to be certified as well. */
+  /** How the TPM made the key, to certify that as well. */
   readonly creation?: Creation | undefined;
   /** Certifies the creation of the attestation key too. Default false. */
   readonly akCreation?: boolean | undefined;

@@ -9,7 +9,7 @@ import { shareSecret } from '../tpm/shared-secret.ts';
 import { TPM2B_DIGEST_SECRET } from '../tpm/structures/base.ts';
 import { TPMS_ID_OBJECT, type TpmtPublic } from '../tpm/structures/object.ts';
 
-/** A secret that only the TPM with both the endorsement key and the named object can recover. Part 1, 24. */
+/** An encrypted secret that only the TPM with both the endorsement key and the object can recover. Part 1, 24. */
 export interface Credential {
   /** TPMS_ID_OBJECT: the content of a TPM2B_ID_OBJECT, without its two length bytes. Part 2, 12.4.3. */
   readonly credentialBlob: Uint8Array;

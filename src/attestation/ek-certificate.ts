@@ -5,9 +5,12 @@ import type { DistinguishedName } from '../crypto/distinguished-name.ts';
 import { type Certificate, parseCertificate } from '../crypto/x509.ts';
 import { readOr } from '../errors.ts';
 
-/** An endorsement key certificate, and its statements about the TPM. TCG EK Credential Profile for TPM 2.0, 3.2. */
+/** An endorsement key certificate, and what it says about the TPM. TCG EK Credential Profile for TPM 2.0, 3.2. */
 export interface EkCertificate {
-  /** Who made the TPM: `id:` and eight hexadecimal digits, `id:494E5443`. Absent if the certificate does not say. */
+  /**
+   * The TPM manufacturer: `id:` and eight hexadecimal digits, such as `id:494E5443`. Absent if the certificate has
+   * none.
+   */
   readonly manufacturer: string | undefined;
   readonly model: string | undefined;
   /** The firmware version: `id:` and hexadecimal digits. */
@@ -27,8 +30,8 @@ export interface TpmSpecification {
 const TCG = { manufacturer: '2.23.133.2.1', model: '2.23.133.2.2', version: '2.23.133.2.3', spec: '2.23.133.2.16' };
 
 /**
- * Reads an endorsement key certificate: in DER, in PEM, or as a TPM keeps it in NV, with zeros or 0xff behind it or in a
- * TCG structure. The attributes of the TPM may stand in any directory name of the subjectAltName, in one relative name or
+ * Reads an endorsement key certificate: in DER, in PEM, or as a TPM keeps it in NV, with zeros or 0xff behind it or in
+ * a TCG structure. The TPM's attributes may be in any directory name of the subjectAltName, in one relative name or
  * several, or in the subject.
  *
  * @throws KeyprovError `certificate-invalid` if the bytes are not one certificate.
@@ -47,7 +50,9 @@ export async function parseEkCertificate(bytes: Uint8Array): Promise<EkCertifica
   };
 }
 
-/** TPMSpecification ::= SEQUENCE { family UTF8String, level INTEGER, revision INTEGER }. EK Credential Profile, 3.1.3. */
+/**
+ * TPMSpecification ::= SEQUENCE { family UTF8String, level INTEGER, revision INTEGER }. EK Credential Profile, 3.1.3.
+ */
 function readSpecification(der: Uint8Array | undefined): TpmSpecification | undefined {
   if (der === undefined) return undefined;
   // For display only, and makers write what they like.

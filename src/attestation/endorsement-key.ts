@@ -36,8 +36,8 @@ export interface OpenEndorsementKeyOptions extends SignalOptions {
   /** The Name that the key must have, from a record or a verified certificate. */
   readonly expectedName?: Uint8Array | undefined;
   /**
-   * How its use is authorized. `policy`: by the policy of its template, which needs the endorsement authorization.
-   * `auth-value`, high range only: by its own authorization value, which is empty.
+   * How its use is authorized. `policy`: with its template's policy, which needs the endorsement authorization.
+   * `auth-value`, high range only: with its own authorization value, which is empty.
    */
   readonly authorization?: 'policy' | 'auth-value' | undefined;
 }
@@ -50,8 +50,8 @@ export interface EndorsementKey extends AsyncDisposable {
   readonly name: Uint8Array;
   readonly template: EkTemplateName;
   /**
-   * Starts a session that authorizes one use of the key. The session is salted with the key itself, encrypts the
-   * first parameter of the response, and ends with that use. Close it in `finally`, in case it is never used.
+   * Starts a session that authorizes one use of the key. The session is salted with the key itself, encrypts the first
+   * parameter of the response, and ends after that use. Close it in `finally`, in case it is never used.
    */
   authorize(options?: SignalOptions): Promise<SessionAuthorization>;
   /** Removes the key from the TPM if it was loaded for this use. Idempotent. */
@@ -64,7 +64,7 @@ const isEkHandle = (handle: number): boolean => handle >= 0x81010000 && handle <
 /**
  * Opens an endorsement key. Uses a persistent primary key of the endorsement hierarchy if it matches the template in
  * all but `unique`; else makes the key from the template, which gives the same key each time. Makes nothing persistent.
- * Honours a template and (low range) a nonce in NV: TCG EK Credential Profile for TPM 2.0, 2.2.1.
+ * Uses the template and (low range) the nonce in NV, if there are any: TCG EK Credential Profile for TPM 2.0, 2.2.1.
  *
  * @throws KeyprovError `tpm-identity-changed` if the TPM's key does not have `expectedName`; TpmError if the TPM
  * refuses, `tpm-auth-failed` if the endorsement hierarchy wants an authorization.

@@ -3,9 +3,9 @@ import { digest } from '../crypto/kdf.ts';
 import type { AttestationStatement } from './statement.ts';
 
 /**
- * How strong the proof is that a private key cannot be copied, from weakest to strongest:
+ * How strongly the evidence proves that a private key cannot be copied, from weakest to strongest:
  *
- * - `software`: somebody has the private key now. Nothing shows where it is.
+ * - `software`: the client has the private key now. Nothing shows where it is.
  * - `virtual`: it is in a TPM of an emulator or hypervisor: the operator of the host can copy it.
  * - `tpm-no-ek-certificate`: it is in the TPM of an endorsement key on the verifier's own list.
  * - `ek-certificate`: it is in a TPM of a known maker, as the CA that certified the attestation key says.
@@ -29,10 +29,10 @@ export interface SoftwareKeyEvidence {
   readonly signature: Uint8Array;
 }
 
-/** Evidence from a client that shows where its key is. */
+/** A client's evidence of where its key is. */
 export type Evidence = AttestationStatement | SoftwareKeyEvidence;
 
-/** The message that a software key signs to answer the challenge. */
+/** Returns the message that a software key signs to answer the challenge. */
 export function computeSoftwareKeyMessage(challenge: Uint8Array, spki: Uint8Array): Bytes {
   return concat(utf8('keyprov software key\0'), digest('sha256', spki), challenge);
 }

@@ -38,9 +38,9 @@ export type EvidenceCheck =
   | 'tier';
 
 /**
- * The name of a check, for programs. Without a prefix it concerns the certified key; with `creation/` the creation of
- * that key, with `ak-creation/` the creation of the attestation key, with `ak-chain/` and `ek-chain/` the certificates
- * of the attestation key and the endorsement key.
+ * The id of a check, for programs. Without a prefix, the check is about the certified key; with `creation/`, about that
+ * key's creation; with `ak-creation/`, about the attestation key's creation; with `ak-chain/` and `ek-chain/`, about
+ * the certificates of the attestation key and the endorsement key.
  */
 export type CheckId =
   | CertificationCheck

@@ -1,4 +1,4 @@
-/** Proofs of where a key lives: made with a TPM, sent as plain data, verified without a TPM and without native code. */
+/** Proof that a key is in a TPM: made with a TPM, sent as plain data, verified without a TPM or native code. */
 
 export { type Certificate, parseCertificate } from '../crypto/x509.ts';
 export type { Finding } from '../finding.ts';

@@ -6,12 +6,12 @@ import { publicKeyOf } from '../tpm/public-key.ts';
 import type { TpmaObject } from '../tpm/structures/object.ts';
 import type { Subject } from './verify-certification.ts';
 
-/** Names one object of a TPM and all of its attributes: by its TPMT_PUBLIC, or its Name (Part 1, 16). */
+/** Identifies one TPM object including its attributes: by its TPMT_PUBLIC, or by its Name (Part 1, 16). */
 export type ObjectIdentity = { readonly pubArea: Uint8Array } | { readonly name: Uint8Array };
 
 /**
- * Names one key: as an {@link ObjectIdentity}, or only its public key by the SubjectPublicKeyInfo in DER or the SHA-256
- * of that.
+ * Identifies one key: as an {@link ObjectIdentity}, or by its public key alone: the SubjectPublicKeyInfo in DER, or its
+ * SHA-256.
  */
 export type KeyIdentity = ObjectIdentity | { readonly spki: Uint8Array } | { readonly spkiSha256: Uint8Array };
 

@@ -20,7 +20,7 @@ import { EK_SLOTS } from './ek-slots.ts';
 export interface FoundEkCertificate {
   readonly der: Bytes;
   readonly source: 'nv' | 'given' | 'fetched';
-  /** The NV index that it was read from, and the kind of endorsement key that belongs there. */
+  /** The NV index from which it was read, and the endorsement key template for that index. */
   readonly nv?: { readonly index: number; readonly template: EkTemplateName | 'H-5' };
 }
 
@@ -34,12 +34,12 @@ export interface EkCertificateProblem {
 /** The result of {@link readEkCertificates}. Many TPMs hold no certificate: then the lists are empty. */
 export interface EkCertificates {
   readonly certificates: readonly FoundEkCertificate[];
-  /** Certificates in DER that may lead from these to a root, from NV and from a fetcher. */
+  /** Certificates in DER from NV and from a fetcher that may lead from these to a root. */
   readonly chain: readonly Bytes[];
   readonly problems: readonly EkCertificateProblem[];
 }
 
-/** The endorsement key, for a fetcher: services of TPM makers ask for a digest of the key. */
+/** The endorsement key, for a fetcher: TPM makers' services look it up by a digest of the key. */
 export interface EkInfo {
   readonly publicArea: TpmtPublic;
   /** The public key as SubjectPublicKeyInfo in DER. */
@@ -47,7 +47,9 @@ export interface EkInfo {
   readonly vendor: TpmVendor;
 }
 
-/** Fetches the certificates of an endorsement key: its own first, then those above it; an empty list if there are none. */
+/**
+ * Fetches the certificates of an endorsement key: its own first, then those above it; an empty list if there are none.
+ */
 export type EkCertificateFetcher = (info: EkInfo, options: SignalOptions) => Promise<readonly Uint8Array[]>;
 
 /** Options of {@link readEkCertificates}. */

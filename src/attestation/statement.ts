@@ -25,15 +25,15 @@ export interface PublicPart {
   readonly certificates?: readonly Uint8Array[];
 }
 
-/** Certified proof of where and how a key was made, by TPM2_CertifyCreation. */
+/** A certified proof of where and how a key was made, from TPM2_CertifyCreation. */
 export interface CreationProof extends Certification {
   /** TPMS_CREATION_DATA. Part 2, 15.1. */
   readonly creationData: Uint8Array;
 }
 
 /**
- * The claim that a key lives in a TPM, as plain data. Trust nothing in it before `verifyStatement`.
- * `certInfo` and `signature` come from TPM2_Certify of the key by the attestation key.
+ * The claim that a key is in a TPM, as plain data. Trust nothing in it before `verifyStatement`. `certInfo` and
+ * `signature` come from TPM2_Certify of the key by the attestation key.
  */
 export interface AttestationStatement extends Certification {
   readonly version: 1;
@@ -70,9 +70,9 @@ export interface CreationProofJson extends CertificationJson {
 }
 
 /**
- * A statement as JSON. TPM structures are hexadecimal, as TPM tools print them. `extraData`, `bareSignature` (the bytes
- * of an RSA signature, the DER of an ECDSA signature) and each `publicKey` repeat the structures for tools
- * that cannot read those.
+ * A statement as JSON. TPM structures are in hexadecimal, as TPM tools print them. `extraData`, `bareSignature` (the
+ * bytes of an RSA signature, the DER of an ECDSA signature) and each `publicKey` repeat parts of the structures, for
+ * tools that cannot read those.
  */
 export interface StatementJson extends CertificationJson {
   readonly version: 1;
@@ -109,8 +109,9 @@ export function encodeStatement(statement: AttestationStatement): StatementJson 
 }
 
 /**
- * Reads the JSON of {@link encodeStatement}, parsed or as text, in which no member may appear twice. Checks only the form:
- * all members are known, the structures can be read, and members that repeat them agree. Those may be left out.
+ * Reads the JSON of {@link encodeStatement}, parsed or as text, in which no member may appear twice. Checks only the
+ * form: all members are known, the structures can be read, and the members that repeat parts of them match. These may
+ * be missing.
  *
  * @throws KeyprovError `statement-invalid` for anything else.
  */
@@ -137,7 +138,10 @@ export function decodeStatement(json: unknown): AttestationStatement {
   return statement;
 }
 
-/** Decodes a public area of a statement for `buildActivationChallenge` and `verifyEkCertificate`. @throws CodecError for anything else. */
+/**
+ * Decodes a public area of a statement for `buildActivationChallenge` and `verifyEkCertificate`. @throws CodecError for
+ * anything else.
+ */
 export function decodePublicArea(pubArea: Uint8Array): TpmtPublic {
   return decode(TPMT_PUBLIC, pubArea);
 }

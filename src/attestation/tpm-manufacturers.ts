@@ -38,7 +38,7 @@ const VENDORS = [
 ];
 
 /**
- * The makers of TPMs that the TCG has registered, as their certificates name them: `id:` and the four bytes of the
+ * The TPM manufacturers registered with the TCG, in the form used in certificates: `id:` and the four bytes of the
  * vendor id in upper-case hexadecimal, `id:494E5443` for INTC.
  */
 export const TPM_MANUFACTURERS: readonly string[] = VENDORS.map((vendor) => `id:${toHex(utf8(vendor)).toUpperCase()}`);

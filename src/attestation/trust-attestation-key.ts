@@ -24,28 +24,28 @@ export interface TrustedAttestationKey {
   readonly tier: Exclude<Tier, 'software'>;
 }
 
-/** An activation that the verifier has seen: a TPM with both keys answered its challenge. */
+/** An activation that the verifier has checked: a TPM with both keys answered its challenge. */
 export interface Activation {
   readonly ak: ObjectIdentity;
   readonly ek: ObjectIdentity;
 }
 
-/** The reasons for a verifier to trust an attestation key. */
+/** What makes a verifier trust an attestation key. */
 export interface TrustOptions {
   /** Roots of the CAs that certify attestation keys, in DER, or read once with `parseCertificate`. */
   readonly akRoots?: readonly (Uint8Array | Certificate)[] | undefined;
-  /** Roots of the makers of TPMs, for endorsement key certificates. They count only with an `activation`. */
+  /** TPM makers' roots, for endorsement key certificates. They are used only with an `activation`. */
   readonly ekRoots?: readonly (Uint8Array | Certificate)[] | undefined;
-  /** Certificates between those roots and the evidence, given like the roots. They are not trusted by themselves. */
+  /** Certificates between those roots and the evidence, in the same form. They are not trusted by themselves. */
   readonly intermediates?: readonly (Uint8Array | Certificate)[] | undefined;
   /**
-   * Endorsement keys that are trusted without a certificate. They count only with an `activation`. Each one is
-   * compared, so from a long list give only the one that belongs to the evidence.
+   * Endorsement keys that are trusted without a certificate. They are used only with an `activation`. Each one is
+   * compared, so from a long list pass only the key that belongs to the evidence.
    */
   readonly ekAllowList?: readonly KeyIdentity[] | undefined;
   /** Attestation keys that the verifier knows. */
   readonly trustedAks?: readonly TrustedAttestationKey[] | undefined;
-  /** The verifier's own record of an activation, never a claim of the client. */
+  /** The verifier's own record of an activation, never one from the client. */
   readonly activation?: Activation | undefined;
   /** When certificates must be valid. Default: now. */
   readonly time?: Date | undefined;
@@ -54,12 +54,12 @@ export interface TrustOptions {
   /** Accepts signatures made with SHA-1. Default false. */
   readonly acceptSha1?: boolean | undefined;
   /**
-   * Accepts certificates of attestation keys whose purpose is that of endorsement keys (tcg-kp-EKCertificate), and
-   * those that name no purpose, as Google's CA for the virtual TPMs of Compute Engine issues them. Give `akRoots` of
-   * such an CA only: the purpose is what tells its certificates apart. Default false.
+   * Accepts attestation key certificates with the purpose of endorsement keys (tcg-kp-EKCertificate), or without a
+   * purpose, such as those from Google's CA for Compute Engine's virtual TPMs. Give `akRoots` of such an CA only: the
+   * purpose is what tells its certificates apart. Default false.
    */
   readonly acceptEkPurpose?: boolean | undefined;
-  /** As for `verifyEkCertificate`: keeps the certificates of CAs for the next verification. Default true. */
+  /** As for `verifyEkCertificate`: keeps CA certificates in memory for the next verification. Default true. */
   readonly keepAuthorities?: boolean | undefined;
 }
 

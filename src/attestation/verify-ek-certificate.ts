@@ -29,8 +29,8 @@ export interface VerifyEkCertificateOptions extends Omit<ChainOptions, 'extended
   /** The endorsement key that the certificate must be for. If absent, only the certificate is checked. */
   readonly ek?: TpmtPublic | undefined;
   /**
-   * Accepted makers, as certificates name them (`id:494E5443`, in any case). Default: {@link TPM_MANUFACTURERS},
-   * the registered ones. swtpm's `id:00001014` is not among them: name it to accept it.
+   * Accepted TPM manufacturers, in the form used in certificates (`id:494E5443`, in any case). Default: {@link
+   * TPM_MANUFACTURERS}, the registered ones. swtpm's `id:00001014` is not registered: list it to accept it.
    */
   readonly allowedManufacturers?: readonly string[] | undefined;
 }
@@ -44,9 +44,9 @@ export interface EkCertificateResult {
 }
 
 /**
- * Verifies an endorsement key certificate, in any form that `parseEkCertificate` reads: its chain
- * to one of the roots, the purpose tcg-kp-EKCertificate (2.23.133.8.1), its key, and the maker of the TPM. TCG EK Credential
- * Profile for TPM 2.0, 3.2. Needs no TPM. Makes every check, each with a finding; never throws because of the certificates.
+ * Verifies an endorsement key certificate, in any form that `parseEkCertificate` reads: its chain to one of the roots,
+ * the purpose tcg-kp-EKCertificate (2.23.133.8.1), its key, and the maker of the TPM. TCG EK Credential Profile for TPM
+ * 2.0, 3.2. Needs no TPM. Makes every check, each with a finding; never throws because of the certificates.
  *
  * @throws KeyprovError `certificate-invalid` for a root that cannot be read; TypeError for an unknown option.
  */

@@ -16,13 +16,13 @@ import { type Party, type TrustOptions, trustAttestationKey } from './trust-atte
 import { checkStatement, type VerifyOptions } from './verify.ts';
 import { subjectOf } from './verify-certification.ts';
 
-/** What to trust, and what the evidence must show. */
+/** What to trust, and what the evidence must prove. */
 export interface VerifyEvidenceOptions extends Omit<VerifyOptions, 'attestationKey'>, TrustOptions {
   /** The lowest tier to accept. */
   readonly minTier: Tier;
   /** As in `verifyStatement`; applies to certificates too. */
   readonly acceptSha1?: boolean | undefined;
-  /** Whether the verifier knows that the TPM is an emulator's or a hypervisor's. Default false. */
+  /** Set it if you know that the TPM belongs to an emulator or hypervisor. Default false. */
   readonly virtual?: boolean | undefined;
 }
 
@@ -38,7 +38,7 @@ export function checkTier(minTier: Tier): void {
   if (!TIERS.includes(minTier)) throw new TypeError(`minTier '${minTier}': it must be one of ${TIERS.join(', ')}`);
 }
 
-/** The outcome of {@link verifyEvidence}. The key is there only if the evidence is good and reaches the wanted tier. */
+/** The result of {@link verifyEvidence}. The key is present only if the evidence passes and reaches `minTier`. */
 export type EvidenceResult =
   | {
       readonly ok: true;
@@ -50,19 +50,19 @@ export type EvidenceResult =
     }
   | {
       readonly ok: false;
-      /** The tier that is proved but too low; `undefined` if nothing is proved. */
+      /** The tier that the evidence proves, which is too low; `undefined` if it proves nothing. */
       readonly tier: Tier | undefined;
       readonly findings: readonly Finding<CheckId>[];
     };
 
 /**
- * Verifies a client's evidence of where its key is, and says how well that is proved. Needs no TPM.
+ * Verifies a client's evidence of where its key is, and returns the tier that it proves. Needs no TPM.
  *
  * An attestation key is trusted by its certificate (`akRoots`), by an `activation` with an endorsement key that has a
  * certificate (`ekRoots`) or is on the list (`ekAllowList`), or because it is known (`trustedAks`). The best of these
  * gives the tier; without any, nothing passes. Ignores certificates for which no roots are given, and those of an
- * endorsement key without activation. Everything else must be right, except the certificate of an endorsement key on the
- * list.
+ * endorsement key without activation. Everything else must be right, except the certificate of an endorsement key on
+ * the list.
  *
  * Makes every check, each with a finding, and never throws because of the evidence.
  *

@@ -12,16 +12,16 @@ import { type Attributes, attributeProblem, isKey, type KeyIdentity, strengthPro
 import type { AttestationStatement, CreationProof } from './statement.ts';
 import { type Subject, subjectOf, verifyCertification, verifyCreation } from './verify-certification.ts';
 
-/** What the statement must show. */
+/** What the statement must prove. */
 export interface VerifyOptions {
   /**
-   * The exact extraData: the challenge that was given out for this statement and no other. Empty for statements that
-   * were made without one; they do not show when they were made.
+   * The exact extraData: the challenge that you issued for this statement only. Empty for statements made without a
+   * challenge; these do not show when they were made.
    */
   readonly challenge: Uint8Array;
   /**
    * The attestation key that you trust, because of its certificate or an activated credential. A SubjectPublicKeyInfo
-   * does not show attributes: the party that vouches for it must vouch for those in the statement too.
+   * does not show attributes: whoever vouches for it must also vouch for the attributes in the statement.
    */
   readonly attestationKey: KeyIdentity;
   /** The key that must have been certified, such as the one in a certificate request. */
@@ -36,14 +36,15 @@ export interface VerifyOptions {
   readonly acceptSha1?: boolean | undefined;
 }
 
-/** The outcome of a verification. The key is there only if every check has passed. */
+/** The result of a verification. The key is present only if every check has passed. */
 export type VerificationResult =
   | { readonly ok: true; readonly publicKey: PublicKey; readonly findings: readonly Finding<CheckId>[] }
   | { readonly ok: false; readonly findings: readonly Finding<CheckId>[] };
 
 /**
  * Verifies that the key of `statement` was made in the TPM that holds a trusted attestation key, cannot leave it, and
- * was certified over `challenge`. Needs no TPM and trusts nothing in the statement. See `verifyEvidence` for whom to trust.
+ * was certified over `challenge`. Needs no TPM and trusts nothing in the statement. See `verifyEvidence` for whom to
+ * trust.
  *
  * Makes every check, each with a finding, and never throws because of the statement. Checks a creation only if there is
  * one, and the subject of an option only if the option is set.
@@ -77,7 +78,8 @@ export function verifyStatement(statement: AttestationStatement, options: Verify
 }
 
 /**
- * Makes the checks of {@link verifyStatement}. `trustProblem` returns or throws the reason not to trust the attestation key.
+ * Makes the checks of {@link verifyStatement}. `trustProblem` returns or throws the reason not to trust the attestation
+ * key.
  * @returns the certified key.
  */
 export function checkStatement(
@@ -132,7 +134,7 @@ export function checkStatement(
   return key;
 }
 
-/** What the creation of the attestation key must show. */
+/** What the attestation key's creation proof must show. */
 export interface VerifyAttestationKeyOptions {
   /** The nonce that the creation data must hold. */
   readonly nonce?: Uint8Array | undefined;

@@ -22,7 +22,7 @@ export type ChainCheck =
   | 'extended-key-usage'
   | 'algorithms';
 
-/** What a certificate chain is verified against. */
+/** Options for verifying a certificate chain. */
 export interface ChainOptions {
   /** Certificates that may lead to a root, in any order, given like the roots. They are not trusted by themselves. */
   readonly intermediates?: readonly (Uint8Array | Certificate)[] | undefined;
@@ -30,18 +30,18 @@ export interface ChainOptions {
   readonly roots: readonly (Uint8Array | Certificate)[];
   /** When the certificates must be valid. Default: now. */
   readonly time?: Date | undefined;
-  /** OID of a purpose that the certificate must name, and each CA too if it names any. */
+  /** The OID of a purpose that the certificate must have. A CA certificate with purposes must have it too. */
   readonly extendedKeyUsage?: string | undefined;
   /** Accepts SHA-1 in signatures too, for old chains of TPM makers. Default false. */
   readonly acceptSha1?: boolean | undefined;
   /**
-   * Keeps roots and intermediates, and the outcome of their signatures, for the next verification: up to 256 of at most
-   * 8 KiB, by their SHA-256. The findings are the same. Default true.
+   * Keeps roots and intermediates, and whether their signatures verified, in memory for the next verification: up to
+   * 256 certificates of at most 8 KiB, by their SHA-256. The findings are the same. Default true.
    */
   readonly keepAuthorities?: boolean | undefined;
 }
 
-/** The outcome of {@link verifyChain}. */
+/** The result of {@link verifyChain}. */
 export interface ChainResult {
   readonly ok: boolean;
   readonly findings: readonly Finding<ChainCheck>[];

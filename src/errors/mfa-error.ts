@@ -19,7 +19,7 @@ export interface MfaProblem {
   readonly message: string;
 }
 
-/** Thrown if an authentication did not take place or is not accepted; names every reason. */
+/** Thrown if an authentication did not take place or is not accepted; lists every reason. */
 export class MfaError extends KeyprovError {
   declare readonly code: 'mfa-failed' | 'mfa-timeout' | 'mfa-stale' | 'token-invalid';
   /** Every reason; never empty. */

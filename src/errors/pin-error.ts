@@ -1,11 +1,14 @@
 import { KeyprovError, type KeyprovErrorOptions, SUBCLASS } from '../errors.ts';
 
-/** Thrown for a wrong PIN (`pin-wrong`), or one not tried as too few tries are left (`pin-last-try`, `key-locked`). */
+/**
+ * Thrown if a PIN is wrong (`pin-wrong`), or was not tried because too few tries are left (`pin-last-try`,
+ * `key-locked`).
+ */
 export class PinError extends KeyprovError {
   declare readonly code: 'key-locked' | 'pin-wrong' | 'pin-last-try';
-  /** Wrong PINs left before the lockout; undefined if nothing counts them. */
+  /** How many wrong PINs are left before the lockout; undefined if tries are not counted. */
   readonly triesLeft: number | undefined;
-  /** Seconds until one more try is given back; undefined if unknown. */
+  /** Seconds until one more try is available; undefined if unknown. */
   readonly retryAfterSeconds: number | undefined;
 
   constructor(

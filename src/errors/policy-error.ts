@@ -2,8 +2,9 @@ import { KeyprovError, SUBCLASS } from '../errors.ts';
 import { printable } from '../printable.ts';
 
 /**
- * Who sets a value. `gpo`: Group Policy. `csp`: a device management service, through the PassportForWork CSP. `eas`:
- * Exchange ActiveSync and the DeviceLock CSP. `environment`, `command-line`, `file`, `object`: this library's own.
+ * The source of a value. `gpo`: Group Policy. `csp`: a device management service, through the PassportForWork CSP.
+ * `eas`: Exchange ActiveSync and the DeviceLock CSP. `environment`, `command-line`, `file`, `object`: sources of this
+ * library.
  */
 export type PolicySource = 'gpo' | 'csp' | 'eas' | 'environment' | 'command-line' | 'file' | 'object';
 
@@ -17,7 +18,7 @@ export interface SettingOrigin {
 
 /** One wrong setting of a policy. */
 export interface PolicyProblem {
-  /** The name as it was written; `policy` for the policy as a whole. */
+  /** The setting's name as written; `policy` for the entire policy. */
   readonly setting: string;
   /** What is wrong with it, as printable text. */
   readonly problem: string;
@@ -29,7 +30,7 @@ export interface PolicyProblem {
   readonly from?: readonly SettingOrigin[];
 }
 
-/** Thrown for a policy with invalid settings; names all of them. */
+/** Thrown for a policy with invalid settings; lists all of them. */
 export class PolicyError extends KeyprovError {
   declare readonly code: 'policy-invalid';
   /** Every invalid setting, in the order found; never empty. */

@@ -1,14 +1,14 @@
 import { type ErrorCode, KeyprovError, type KeyprovErrorOptions, SUBCLASS } from '../errors.ts';
 
-/** Why a place for keys was left out: the code of an error, or of a rule that does not stop the caller by itself. */
+/** Why a provider was not used: an error code, or the code of a rule that passes over a provider without an error. */
 export type AttemptCode = ErrorCode | 'virtual-tpm-refused';
 
-/** One way to a key that was tried or left out. */
+/** One way to make the key that was tried or passed over. */
 export interface Attempt {
   readonly backend: 'tpm' | 'software';
   /** `used`: it made the key. `failed`: it was tried and failed. `passed-over`: it was not tried. */
   readonly outcome: 'used' | 'failed' | 'passed-over';
-  /** Why, for machines: the code of its error, or of the rule that left it out. */
+  /** Why, for programs: the code of its error, or of the rule that passed it over. */
   readonly code?: AttemptCode;
   /** Why, for people: one sentence. */
   readonly reason: string;
@@ -19,7 +19,7 @@ export class PassedOver extends Error {
   readonly code = 'virtual-tpm-refused';
 }
 
-/** Thrown if the key that policy and caller want, or its attestation, cannot be made. */
+/** Thrown if the key that the policy and the caller require, or its attestation, cannot be made. */
 export class SelectionError extends KeyprovError {
   declare readonly code:
     | 'hardware-required'
@@ -28,7 +28,7 @@ export class SelectionError extends KeyprovError {
     | 'downgrade-refused'
     | 'algorithm-unsupported'
     | 'attestation-unavailable';
-  /** What was tried, and why it failed or was left out; empty if nothing was tried. */
+  /** What was tried, and why it failed or was passed over; empty if nothing was tried. */
   readonly attempts: readonly Attempt[];
   /** Seconds after which the TPM may be usable again; undefined if unknown. */
   readonly retryAfterSeconds: number | undefined;

@@ -1,6 +1,9 @@
 import { KeyprovError, type KeyprovErrorOptions, SUBCLASS } from '../errors.ts';
 
-/** The body of an error response. Its texts come from the service: for people and logs, cut and made printable. */
+/**
+ * The body of an error response. Its texts come from the service; they are truncated and printable, for people and
+ * logs.
+ */
 export interface ErrorDetails {
   /**
    * The form of the body: `error-details` MS-KPP 2.2.3.1; `nested` all or part of that below `error`;
@@ -45,7 +48,7 @@ export interface ServiceErrorOptions extends KeyprovErrorOptions {
   readonly misplaced?: MisplacedKey | undefined;
 }
 
-/** A key that the service claims to have registered for another user. */
+/** A key that the service says it registered for another user. */
 export interface MisplacedKey {
   readonly kid: string;
   /** User principal name. */
@@ -65,13 +68,13 @@ export class ServiceError extends KeyprovError {
   /** The body of the error response. */
   readonly details: ErrorDetails | undefined;
   readonly retry: RetryClass;
-  /** How long the service asks to be left alone, in milliseconds; undefined if it did not say. */
+  /** How long the service asks you to wait, in milliseconds; undefined if it does not say. */
   readonly retryAfterMs: number | undefined;
-  /** True if the service may have done what was requested: check before requesting it in another way. */
+  /** True if the service may have done what was requested. Check that before you request it in another way. */
   readonly outcomeUnknown: boolean;
-  /** The code that Windows gives in this case, if it says more than `code`. Unsigned 32 bits. */
+  /** The code that Windows reports in this situation, if it says more than `code`. Unsigned 32 bits. */
   readonly windowsCode: number | undefined;
-  /** Set if the service says that it registered the key for another user. Nothing but its word supports this. */
+  /** Set if the service says that it registered the key for another user. This is not verified. */
   readonly misplaced: MisplacedKey | undefined;
 
   constructor(code: ServiceError['code'], message: string, options: ServiceErrorOptions = {}) {

@@ -1,12 +1,12 @@
 import { KeyprovError, type KeyprovErrorOptions, SUBCLASS } from '../errors.ts';
 
 /**
- * Who made a response code: the TPM, the resource manager in front of it (kernel or daemon), the TCTI of tpm2-tss,
- * another part of tpm2-tss, Windows' TPM Base Services, or another part of Windows.
+ * Where a response code comes from: the TPM, the resource manager in front of it (kernel or daemon), the TCTI of
+ * tpm2-tss, another part of tpm2-tss, Windows' TPM Base Services, or another part of Windows.
  */
 export type ResponseCodeLayer = 'tpm' | 'resource-manager' | 'tcti' | 'tss' | 'tbs' | 'windows' | 'unknown';
 
-/** Which handle, session or parameter of the command a code complains about, counted from 1. */
+/** The handle, session or parameter of the command that a code refers to, counted from 1. */
 export interface ResponseCodePosition {
   readonly kind: 'handle' | 'session' | 'parameter';
   readonly number: number;
@@ -17,8 +17,8 @@ export interface ResponseCode {
   /** As received, unsigned 32 bits. */
   readonly value: number;
   /**
-   * The code without layer and position if it is a TPM's, whichever layer passed it on: compare it with `TPM_RC`. For
-   * any other code the same as `value`, which never equals a code of `TPM_RC`.
+   * For a TPM's code, even if another layer passed it on: the code without layer and position, to compare with
+   * `TPM_RC`. For any other code: the same as `value`, which never equals a code in `TPM_RC`.
    */
   readonly base: number;
   /** `TPM_RC_AUTH_FAIL`, `TSS2_TCTI_RC_IO_ERROR`, `TBS_E_SERVICE_NOT_RUNNING`, or `unknown`. */
@@ -37,10 +37,10 @@ export interface ResponseCode {
   readonly retryable: boolean;
 }
 
-/** What has its own password besides users' keys: the hierarchies of a TPM, and the storage root key. */
+/** What can have its own password, besides users' keys: the hierarchies of a TPM, and the storage root key. */
 export type HierarchyName = 'owner' | 'endorsement' | 'lockout' | 'platform' | 'storageParent';
 
-/** Thrown if a TPM, or a layer in front of it, refused a command or would refuse it. */
+/** Thrown if a TPM, or a layer in front of it, refuses a command or would refuse it. */
 export class TpmError extends KeyprovError {
   declare readonly code:
     | 'tpm-response'
@@ -56,7 +56,7 @@ export class TpmError extends KeyprovError {
   readonly command: string | undefined;
   /** The response code, decoded; undefined if no command was sent, or the operating system refused. */
   readonly responseCode: ResponseCode | undefined;
-  /** Seconds until the TPM takes one more try, after `tpm-lockout` or a wrong password; undefined if it was not asked. */
+  /** Seconds until the TPM accepts one more try, after `tpm-lockout` or a wrong password; undefined if unknown. */
   readonly retryAfterSeconds: number | undefined;
   /** Whose password is missing, wrong, or blocked, unless it is that of a user's key; named as in `HierarchyAuth`. */
   readonly hierarchy: HierarchyName | undefined;

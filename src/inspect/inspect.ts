@@ -36,7 +36,7 @@ const BINARY_FORMATS: readonly Format<Uint8Array>[] = [
   ...TPM_FORMATS,
 ];
 
-/** Every format that {@link inspect} recognises: its name, which can be the hint, and its title. */
+/** Every format that {@link inspect} recognises: its name, for use as the hint, and its title. */
 export const FORMATS: readonly { readonly format: string; readonly title: string }[] = [
   ...TEXT_FORMATS,
   ...JSON_FORMATS,
@@ -47,8 +47,8 @@ export const FORMATS: readonly { readonly format: string; readonly title: string
 /** Options of {@link inspect}. */
 export interface InspectOptions {
   /**
-   * The name of the expected format. It is tried first, even if nothing in the bytes points to it. If they are of
-   * another one, the result is about that, and its first problem says so.
+   * The name of the expected format. It is tried first, even if nothing in the bytes suggests it. If the file has
+   * another format, the result describes that one, and its first problem says so.
    */
   readonly hint?: string | undefined;
 }

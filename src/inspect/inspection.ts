@@ -1,7 +1,7 @@
 /**
- * How certain a reading is. `certain`: the bytes name their format, and could be read. `likely`: they do not name it,
- * but could be read to their exact end. `damaged`: they begin like the format, but could not be read. `none`: the
- * format is unknown.
+ * How certain a reading is. `certain`: the bytes identify their format, and could be read. `likely`: they do not
+ * identify it, but could be read, with nothing left over. `damaged`: they begin like the format, but could not be read.
+ * `none`: the format is unknown.
  */
 export type Confidence = 'certain' | 'likely' | 'damaged' | 'none';
 
@@ -14,7 +14,7 @@ export interface Reading {
   readonly confidence: Confidence;
 }
 
-/** A part of the content: a value, parts of its own, or both. Bytes are hexadecimal. Never holds a secret. */
+/** A part of the content: a value, sub-parts, or both. Bytes are in hexadecimal. Never contains a secret. */
 export interface Field {
   readonly name: string;
   readonly value?: string | number | boolean;

@@ -1,4 +1,4 @@
-/** A kind of user key: RSA with a modulus of that many bits and exponent 65537, or the NIST curve of that name. */
+/** A user key algorithm: RSA with a modulus of that many bits and exponent 65537, or the NIST curve with that name. */
 export type KeyAlgorithm = 'rsa-2048' | 'rsa-3072' | 'p-256' | 'p-384';
 
 /** All key algorithms, the default first. */
@@ -9,7 +9,7 @@ export const KEY_ALGORITHMS: readonly KeyAlgorithm[] = Object.freeze<KeyAlgorith
   'p-384',
 ]);
 
-/** Tells whether `value` names a key algorithm. */
+/** Tells whether `value` is a key algorithm. */
 export function isKeyAlgorithm(value: unknown): value is KeyAlgorithm {
   return KEY_ALGORITHMS.some((algorithm) => algorithm === value);
 }

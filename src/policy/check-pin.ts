@@ -21,8 +21,8 @@ const CLASS_OF: readonly (PinClass | undefined)[] = Array.from({ length: 128 }, 
 });
 
 /**
- * Checks the bytes of a PIN against the rules for every PIN: UTF-8, without a byte order mark and without the zeros
- * that UTF-16 has. Empty if nothing is wrong.
+ * Checks a PIN's bytes against the rules for every PIN: UTF-8, without a byte order mark, and without the zero bytes of
+ * UTF-16. Returns the problems; empty if there are none.
  * @throws TypeError if it is not bytes.
  */
 export function checkPinEncoding(pin: Uint8Array): PinProblem[] {
@@ -43,10 +43,10 @@ function hasEveryOtherZero(pin: Uint8Array): boolean {
 }
 
 /**
- * Returns every rule that a PIN, in UTF-8, breaks; empty if it is allowed. Only looks at the bytes and keeps none.
+ * Returns every rule that a PIN in UTF-8 breaks; empty if it is allowed. Keeps no copy of the PIN.
  *
- * A PIN of digits alone is a common pattern if each digit differs from the next by the same amount modulo 10, as in
- * 1111, 1234 and 7036: 100 PINs of each length. Characters outside the four sets are refused.
+ * A PIN that has only digits is a common pattern if each digit differs from the next by the same amount modulo 10, as
+ * in 1111, 1234 and 7036: 100 PINs of each length. Characters outside the four sets are refused.
  * @throws TypeError if it is not bytes, or if rules are missing; PolicyError if one is wrong.
  */
 export function checkPin(pin: Uint8Array, policy: PinPolicy): PinProblem[] {
@@ -107,7 +107,7 @@ export async function checkNewPin(
 }
 
 /**
- * Describes the rules for a PIN for the user, each as a sentence without a full stop.
+ * Describes the PIN rules for the user, each as a sentence without a full stop.
  * @throws TypeError if rules are missing; PolicyError if one is wrong.
  */
 export function describePinRules(policy: PinPolicy): string[] {

@@ -13,7 +13,7 @@ export const VIRTUAL_TPM = ['allow', 'refuse'] as const;
 export const ATTESTATION = ['required', 'preferred', 'none'] as const;
 const SETTINGS = ['hardware', 'virtualTpm', 'algorithm', 'allowedAlgorithms', 'attestation', 'pin'] as const;
 
-/** The rules for making a key. Frozen; made by {@link definePolicy} or {@link parsePolicy}. */
+/** The rules for making a key. Frozen. {@link definePolicy} and {@link parsePolicy} make it. */
 export interface Policy {
   /**
    * Where the key may live. `required`: only in a TPM. `preferred`: in a TPM, or in software if no TPM is usable.
@@ -22,11 +22,14 @@ export interface Policy {
   readonly hardware: (typeof HARDWARE)[number];
   /** Whether an emulator or a hypervisor's TPM counts as a TPM. */
   readonly virtualTpm: (typeof VIRTUAL_TPM)[number];
-  /** The kind of key to make. Always one of `allowedAlgorithms`. */
+  /** The algorithm of a new key. Always one of `allowedAlgorithms`. */
   readonly algorithm: KeyAlgorithm;
-  /** The kinds of key that may be made or used; never empty, each once. */
+  /** The algorithms of keys that may be made or used; never empty, without duplicates. */
   readonly allowedAlgorithms: readonly KeyAlgorithm[];
-  /** Whether the TPM must attest the key, attests it if possible, or does not attest it. */
+  /**
+   * Whether the TPM must attest the key (`required`), attests it if possible (`preferred`), or does not attest it
+   * (`none`).
+   */
   readonly attestation: (typeof ATTESTATION)[number];
   /** The rules for a new PIN. */
   readonly pin: PinPolicy;
@@ -36,9 +39,9 @@ export interface Policy {
 export interface PolicySettings {
   /** Default `preferred`. */
   readonly hardware?: Policy['hardware'] | undefined;
-  /** Default `allow`: an emulator is opened only if the caller names it, and the result says `virtual`. */
+  /** Default `allow`: an emulator is opened only if the caller gives its address, and the result says `virtual`. */
   readonly virtualTpm?: Policy['virtualTpm'] | undefined;
-  /** Default `rsa-2048`, or the first of `allowedAlgorithms` if they do not include that. */
+  /** Default `rsa-2048`, or the first of `allowedAlgorithms` if it does not include that. */
   readonly algorithm?: KeyAlgorithm | undefined;
   /** Default: all. */
   readonly allowedAlgorithms?: readonly KeyAlgorithm[] | undefined;
@@ -49,7 +52,7 @@ export interface PolicySettings {
 }
 
 /**
- * Completes `settings` with the defaults. @throws PolicyError that names every wrong setting at once.
+ * Completes `settings` with the defaults. @throws PolicyError that lists every wrong setting.
  *
  * @example
  * ```ts
@@ -65,7 +68,7 @@ export function definePolicy(settings: PolicySettings = {}): Policy {
 
 /**
  * Reads a policy from the text of a JSON file: one object with the settings of {@link PolicySettings}.
- * @throws PolicyError for text that is not JSON, and for a wrong policy, naming every wrong setting.
+ * @throws PolicyError for text that is not JSON, and for a wrong policy, with every wrong setting.
  */
 export function parsePolicy(json: string): Policy {
   return readPolicy(parseSettings(json));

@@ -1,7 +1,7 @@
 import type { Policy } from './define-policy.ts';
 import type { WindowsSettings } from './windows-settings.ts';
 
-/** The hardware policies of Windows, named as its event 5555 prints them. */
+/** Windows' hardware policies, with the names in its event 5555. */
 export type HardwarePolicy =
   | 'Force Software'
   | 'Any TPM'
@@ -9,15 +9,15 @@ export type HardwarePolicy =
   | 'Hardware Preferred'
   | 'Hardware Required';
 
-/** The TPM of a machine: none, or its version of the specification. */
+/** A machine's TPM: none, or its specification version. */
 export type TpmVersion = 'none' | '1.2' | '2.0';
 
-/** The settings that a hardware policy stands for. */
+/** The settings that correspond to a hardware policy. */
 export type HardwareSettings = Pick<WindowsSettings, 'ExcludeSecurityDevices/TPM12'> & Pick<Policy, 'hardware'>;
 
 /**
- * The settings behind each hardware policy of Windows. The names are public, their meaning is not: this follows the
- * documentation of how `RequireSecurityDevice` and `ExcludeSecurityDevices/TPM12` work together.
+ * The settings that correspond to each of Windows' hardware policies. Microsoft publishes the names, but not their
+ * meaning. This follows the documentation of `RequireSecurityDevice` and `ExcludeSecurityDevices/TPM12`.
  */
 export const HARDWARE_POLICIES: Readonly<Record<HardwarePolicy, HardwareSettings>> = Object.freeze({
   'Force Software': { hardware: 'discouraged', 'ExcludeSecurityDevices/TPM12': false },
@@ -27,7 +27,7 @@ export const HARDWARE_POLICIES: Readonly<Record<HardwarePolicy, HardwareSettings
   'Hardware Required': { hardware: 'required', 'ExcludeSecurityDevices/TPM12': true },
 });
 
-/** Returns the hardware policy of Windows that results from these settings. */
+/** Returns the Windows hardware policy that results from these settings. */
 export function hardwarePolicyOf(hardware: Policy['hardware'], excludeTpm12: boolean): HardwarePolicy {
   if (hardware === 'discouraged') return 'Force Software';
   if (hardware === 'required') return excludeTpm12 ? 'Hardware Required' : 'Any TPM';

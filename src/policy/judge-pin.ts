@@ -37,8 +37,8 @@ const BLANK = 0x20;
 const DELETE = 0x7f;
 
 /**
- * Returns the PIN in the bytes of a file, without one newline at the end. Refuses anything that cannot be a PIN, so
- * that it is not counted as a wrong try. The caller wipes both arrays.
+ * Returns the PIN from a file's bytes, without a trailing newline. Refuses anything that cannot be a PIN, so it does
+ * not cost a try. The caller wipes both arrays.
  * @throws PinRefusedError for an empty file, more than 1024 bytes, anything but UTF-8 without a byte order mark, a
  * second line or a control character, and spaces around the PIN.
  */
@@ -59,7 +59,7 @@ export function withoutNewline(bytes: Uint8Array): Uint8Array {
 }
 
 /**
- * Refuses bytes that cannot be the PIN of a key, so that they are not counted as a wrong try.
+ * Refuses bytes that cannot be a PIN, so they do not cost a try.
  * @throws PinRefusedError if they are not UTF-8, or have a control character, or spaces around them.
  */
 export function checkPossiblePin(pin: Uint8Array, name = 'the PIN'): void {

@@ -24,13 +24,13 @@ export interface MergeOptions {
   /** The Microsoft documents whose defaults apply. Default `current`. */
   readonly documents?: PolicyDocuments | undefined;
   /**
-   * How PIN rules of PassportForWork and those of EAS and DeviceLock combine. `strictest`: the stricter one of each
-   * rule. `passport`: those of PassportForWork. Default `strictest`; `passport` with the documents of 2016.
+   * How to combine the PIN rules of PassportForWork with those of EAS and DeviceLock. `strictest`: the stricter value
+   * of each rule. `passport`: PassportForWork's rules. Default `strictest`; `passport` with the documents of 2016.
    */
   readonly pinConflict?: 'strictest' | 'passport' | undefined;
 }
 
-/** Why a setting of Windows or of this library has its value. */
+/** Why a setting, of Windows or of this library, has its value. */
 export interface SettingExplanation extends SettledValue {
   readonly setting: WindowsSettingName | Exclude<keyof Policy, 'pin'> | 'numericOnlyStrict';
 }
@@ -38,7 +38,7 @@ export interface SettingExplanation extends SettledValue {
 /** The result of merging layers. */
 export interface MergedPolicy {
   readonly policy: Policy;
-  /** True if a source sets a rule for PINs; otherwise the rules in the policy are the defaults. */
+  /** True if a source sets a PIN rule; otherwise the policy has the default rules. */
   readonly setsPinRules: boolean;
   /** Every setting of Windows with its effective value. */
   readonly windows: WindowsSettings;
@@ -47,9 +47,9 @@ export interface MergedPolicy {
 }
 
 /**
- * Merges layers as Windows does: each setting by itself, user GPO before computer GPO before user CSP before device CSP
- * before EAS, and below these the environment, files and objects of this library. Of layers with the same rank the
- * first one wins. `hardware` and `RequireSecurityDevice` are one setting.
+ * Merges layers as Windows does, setting by setting: user GPO before computer GPO before user CSP before device CSP
+ * before EAS, then this library's environment variables, files and objects. If layers have the same rank, the first one
+ * wins. `hardware` and `RequireSecurityDevice` are one setting.
  *
  * @throws PolicyError if effective settings contradict each other; TypeError for a layer with wrong types.
  */

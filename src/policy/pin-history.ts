@@ -3,7 +3,7 @@ import { equal, fromBase64, toBase64, wipe } from '../bytes.ts';
 import { deriveScrypt, scryptProblem } from '../crypto/scrypt.ts';
 import { KeyprovError } from '../errors.ts';
 
-/** One PIN of a history: the salted slow hash of its UTF-8 bytes, with the parameters to compute it again. */
+/** One PIN in a history: the salted slow hash of its UTF-8 bytes, with its parameters. */
 export interface PinHistoryEntry {
   readonly kdf: 'scrypt';
   /** N, r and p of scrypt (RFC 7914, section 2). */
@@ -17,9 +17,9 @@ export interface PinHistoryEntry {
 }
 
 /**
- * The PINs that a user had with a key, the current one first. Plain data to keep with the key, in a place that only its
- * user can read: anyone who has it can try all short PINs offline, whatever the TPM counts. It ends with a reset that
- * makes a new key.
+ * A user's PINs for a key, the current one first. Plain data to keep with the key, in a place that only its user can
+ * read: anyone who has it can try all short PINs offline, despite the TPM's limit on tries. A reset with a new key
+ * starts a new history.
  */
 export interface PinHistory {
   readonly entries: readonly PinHistoryEntry[];
@@ -27,7 +27,10 @@ export interface PinHistory {
 
 /** Options for computing hashes of a history. */
 export interface PinHistoryOptions {
-  /** Bytes kept elsewhere (sealed in the TPM, in a key ring), without which the hashes are useless. */
+  /**
+   * Secret bytes that are kept elsewhere, such as sealed in the TPM or in a key ring. Without them, the hashes are
+   * useless.
+   */
   readonly pepper?: Uint8Array | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -44,7 +47,7 @@ const SALT_SIZE = 16;
 const HASH_SIZE = 32;
 
 /**
- * Returns the history with this PIN as the current one, and at most `keep` PINs. The caller wipes the PIN.
+ * Returns the history with this PIN added as the current one, limited to `keep` PINs. The caller wipes the PIN.
  * @throws RangeError for a `cost` that scrypt does not have, or that demands too much work; the reason of `signal`.
  */
 export async function addToPinHistory(

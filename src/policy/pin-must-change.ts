@@ -2,7 +2,7 @@ import type { PinProblem } from '../errors/pin-refused-error.ts';
 import { checkPin } from './check-pin.ts';
 import { checkPinRules, PIN_CLASSES, type PinCharacterUse, type PinPolicy } from './pin-policy.ts';
 
-/** The record of a PIN. Plain data; reveals nothing about the PIN but which rules it met. */
+/** The record of a PIN. Plain data; reveals nothing about the PIN except which rules it met. */
 export interface PinRecord {
   /** When it was set, in milliseconds since 1970. */
   readonly setAt: number;
@@ -12,7 +12,7 @@ export interface PinRecord {
 
 /** Why a PIN must be changed. */
 export interface PinChangeReason {
-  /** `expired`: its time is over. `policy-tightened`: it may not meet a later rule. */
+  /** `expired`: the PIN is too old. `policy-tightened`: it may not meet a newer rule. */
   readonly code: 'expired' | 'policy-tightened';
   /** The rule that requires the change. */
   readonly setting: keyof PinPolicy;
@@ -24,9 +24,9 @@ const DAY = 24 * 60 * 60 * 1000;
 const TIGHTENED = 'Your organization changed its rules for PINs; set a new PIN.';
 
 /**
- * Says why a PIN must be changed at this time (milliseconds since 1970), without knowing the PIN: it expired, or a rule
- * is now stricter than the one that it met. Empty if it may stay. {@link recheckPin} can tell whether the PIN meets the
- * new rules after all, the next time it is entered.
+ * Returns why a PIN must be changed at this time (milliseconds since 1970), without knowing the PIN: it expired, or a
+ * rule is now stricter than the one that it met. Empty if it may stay. {@link recheckPin} can tell whether the PIN
+ * meets the new rules after all, the next time it is entered.
  * @throws TypeError if rules of `policy` are missing; PolicyError if one is wrong.
  */
 export function pinMustChange(record: PinRecord, policy: PinPolicy, now: number): PinChangeReason[] {
@@ -48,8 +48,8 @@ export function pinMustChange(record: PinRecord, policy: PinPolicy, now: number)
 }
 
 /**
- * Checks an entered PIN, at sign-in for instance, against later rules. Returns the updated record if it meets them, and
- * what is wrong if it does not.
+ * Checks an entered PIN, for example at sign-in, against newer rules. Returns the updated record if the PIN meets them;
+ * otherwise the problems.
  * @throws as {@link checkPin} does.
  */
 export function recheckPin(

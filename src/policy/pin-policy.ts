@@ -10,7 +10,7 @@ import {
 
 import { anyOf, didYouMean, show } from './wording.ts';
 
-/** How a PIN may use a set of characters. */
+/** Whether a PIN may, must or must not use a set of characters. */
 export type PinCharacterUse = 'allowed' | 'required' | 'not-allowed';
 
 /** The uses by their number in the registry and in the CSP. */
@@ -23,7 +23,7 @@ export const PIN_CHARACTER_USES: readonly PinCharacterUse[] = Object.freeze<PinC
 /** The special characters that a PIN may have: all printable ASCII characters except letters, digits and space. */
 export const PIN_SPECIAL_CHARACTERS = '!"#$%&\'()*+,-./:;<=>?@[\\]^_`{|}~';
 
-/** The rules for a PIN. Frozen; made by {@link definePinPolicy}. */
+/** The rules for a PIN. Frozen. {@link definePinPolicy} makes it. */
 export interface PinPolicy {
   /** Minimum length, 4 to 127 characters. */
   readonly minLength: number;
@@ -58,9 +58,8 @@ export interface PinSettings {
   /** Default 0. */
   readonly expirationDays?: number | undefined;
   /**
-   * Whether a PIN is numeric unless a setting says otherwise: unset sets of characters are then `not-allowed`, and
-   * digits `required`; so they are if all four are allowed and none is required. Default false; true with the documents
-   * of 2016.
+   * Whether a PIN is numeric by default: unset sets of characters are then `not-allowed` and digits `required`, also if
+   * all four are allowed and none is required. Default false; true with the documents of 2016.
    */
   readonly numericOnlyStrict?: boolean | undefined;
 }

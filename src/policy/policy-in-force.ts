@@ -11,17 +11,17 @@ import { layerFromEnvironment } from './read-environment.ts';
 import { type ReadPolicyFileOptions, readPolicyFile } from './read-policy-file.ts';
 import { type LayerSettings, layerOf, readLayer } from './read-settings.ts';
 
-/** A file with settings of any kind: its path, or its bytes and its name in messages. */
+/** A file with settings in any supported format: its path, or its bytes and a name for messages. */
 export type PolicyFile = string | { readonly name: string; readonly bytes: Uint8Array };
 
-/** The sources of settings. */
+/** The sources from which to read settings. */
 export interface PolicyInForceOptions
   extends MergeOptions,
     SignalOptions,
     Pick<ReadPolicyFileOptions, 'userSid' | 'tenantId'> {
   /** Registry exports, SyncML and JSON files; with the same rank, an earlier one wins. */
   readonly files?: readonly PolicyFile[] | undefined;
-  /** Settings that were read before. */
+  /** Settings that were read earlier. */
   readonly layers?: readonly PolicyLayer[] | undefined;
   /** The program's own settings; everything else takes precedence. */
   readonly settings?: LayerSettings | undefined;
@@ -60,10 +60,10 @@ export interface PolicyInForce extends MergedPolicy {
 }
 
 /**
- * Finds the policy in force: settings of Windows, environment, command line, files and program, each setting from the
- * first source that sets it.
- * @throws PolicyError that names every wrong setting of every source at once, with its place; a misspelt variable and
- * an unreadable file are among them; TypeError for an unknown option.
+ * Finds the policy in force. Takes each setting from the first source that sets it: Windows, environment, command line,
+ * files, program.
+ * @throws PolicyError that lists every wrong setting of every source, with its place, including misspelt variables and
+ * unreadable files; TypeError for an unknown option.
  *
  * @example
  * ```ts

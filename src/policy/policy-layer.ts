@@ -12,7 +12,7 @@ export interface LayerValues extends Partial<WindowsSettings>, Omit<PolicySettin
   readonly numericOnlyStrict?: boolean;
 }
 
-/** The settings from one place, each of them valid by itself. Plain data. */
+/** The settings from one source, each of them valid. Plain data. */
 export interface PolicyLayer {
   readonly source: PolicySource;
   readonly scope: PolicyScope;
@@ -25,7 +25,7 @@ export interface PolicyLayer {
 export interface PolicyReading {
   /** One layer for each source and scope that sets anything. */
   readonly layers: readonly PolicyLayer[];
-  /** Entries among the settings without effect there: unknown names, machine settings for a user. */
+  /** Entries that have no effect: unknown names, and machine settings for a user. */
   readonly ignored: readonly PolicyProblem[];
 }
 

@@ -35,9 +35,9 @@ const VARIABLES: ReadonlyMap<string, Place> = new Map(PLACES.map((place) => [var
 export const ENVIRONMENT_VARIABLES: readonly string[] = Object.freeze([...VARIABLES.keys()]);
 
 /**
- * Makes a layer from the variables of an environment (such as `process.env`) whose names begin with `KEYPROV_POLICY_`.
- * Empty values count as not set. `undefined` if there are none.
- * @throws PolicyError that names every unknown variable and every wrong value at once.
+ * Makes a layer from the variables in an environment (such as `process.env`) whose names begin with `KEYPROV_POLICY_`.
+ * An empty value counts as not set. Returns `undefined` if there are no variables.
+ * @throws PolicyError that lists every unknown variable and every wrong value.
  */
 export function layerFromEnvironment(
   environment: Readonly<Record<string, string | undefined>>,

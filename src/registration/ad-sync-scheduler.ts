@@ -1,13 +1,13 @@
 import { LIMIT } from '../limits.ts';
 import { peerTime } from './peer-time.ts';
 
-/** Settings of Entra Connect's scheduler. Absent ones were not in the text, or could not be read. */
+/** The settings of Entra Connect's scheduler. Settings that were not in the text, or could not be read, are absent. */
 export interface AdSyncScheduler {
   /** Shortest time between two cycles, in milliseconds. Microsoft's default and minimum is 30 minutes. */
   readonly AllowedSyncCycleInterval?: number;
   /** The interval in effect, in milliseconds. */
   readonly CurrentlyEffectiveSyncCycleInterval?: number;
-  /** The interval that was set, in milliseconds. Has no effect if it is below the allowed one. */
+  /** The configured interval, in milliseconds. Has no effect if it is below the allowed one. */
   readonly CustomizedSyncCycleInterval?: number;
   readonly NextSyncCyclePolicyType?: string;
   readonly NextSyncCycleStartTimeInUTC?: Date;
@@ -22,13 +22,13 @@ export interface AdSyncScheduler {
   readonly fields: ReadonlyMap<string, string>;
 }
 
-/** Schedule of the synchronization that brings a key to the directory. */
+/** The schedule of the synchronization that writes a key to the directory. */
 export interface SyncSchedule {
-  /** From one cycle to the next, in milliseconds. */
+  /** The time from one cycle to the next, in milliseconds. */
   readonly intervalMs: number;
   /** When the next cycle starts. */
   readonly nextCycle?: Date;
-  /** Why no cycle will bring anything, for people; empty if nothing is wrong. */
+  /** Why no cycle will write the key, for people; empty if nothing is wrong. */
   readonly obstacles?: readonly string[];
 }
 
@@ -40,8 +40,8 @@ export const DEFAULT_SYNC_SCHEDULE: SyncSchedule = { intervalMs: 30 * MINUTE_MS 
 /**
  * Reads up to 1 Mi characters of the output of the PowerShell command `Get-ADSyncScheduler`. Never throws.
  *
- * @param now about when the command ran. The order of day and month depends on the system's language: of two possible
- * times, the one nearest to `now` counts.
+ * @param now roughly when the command ran. The order of day and month depends on the system's language, so of two
+ * possible times, the one nearest to `now` is used.
  */
 export function parseAdSyncScheduler(text: string, { now }: { readonly now: Date }): AdSyncScheduler {
   const fields = new Map<string, string>();

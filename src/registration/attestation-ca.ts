@@ -25,14 +25,14 @@ export interface EnrolAttestationKeyOptions extends ServiceOptions {
   /** Base URL of the attestation CA; its `attest` and `secret` are below it. https, or http to a loopback address. */
   readonly url: string | URL;
   readonly ek: EndorsementKey;
-  /** Certificates of the endorsement key in DER, its own first. Absent: the CA must know the key. */
+  /** The endorsement key's certificates in DER, its own first. Absent: the CA must already know the key. */
   readonly ekCertificates?: readonly Uint8Array[] | undefined;
   readonly ak: AttestationKey;
 }
 
 /**
- * Has an attestation CA certify an attestation key, in smallstep's protocol: the CA encrypts a credential to the
- * endorsement key, and returning its secret proves that both keys are in one TPM.
+ * Has an attestation CA certify an attestation key, using smallstep's protocol: the CA encrypts a credential to the
+ * endorsement key. Returning the secret in it proves that both keys are in the same TPM.
  *
  * @returns X.509 certificates in DER, that of the attestation key first. Its chain is not verified: see `verifyChain`.
  * @throws TypeError for a URL without https, except for loopback addresses.
@@ -60,12 +60,13 @@ export async function enrolAttestationKey(tpm: Tpm, options: EnrolAttestationKey
 }
 
 /**
- * Enrols attestation keys with an attestation CA, by the TPM's endorsement key and the certificates that the TPM holds.
- * `provision` takes it as `enrolAk`. It throws as {@link enrolAttestationKey} and `openEndorsementKey` do.
+ * Returns a function that enrols attestation keys with an attestation CA, using the TPM's endorsement key and the
+ * certificates in the TPM. `provision` takes it as `enrolAk`. It throws as {@link enrolAttestationKey} and
+ * `openEndorsementKey` do.
  */
 export function attestationCaEnrolment(
   options: Pick<EnrolAttestationKeyOptions, 'url' | 'fetch' | 'timeoutMs' | 'headers'> & {
-    /** Fetches the certificate of the endorsement key if the TPM holds none: `ekCertificateService()`. */
+    /** Fetches the endorsement key's certificate if the TPM has none, such as `ekCertificateService()`. */
     readonly lookUpEk?: EkCertificateFetcher | undefined;
   },
 ): (tpm: Tpm, ak: AttestationKey, more: SignalOptions) => Promise<Bytes[]> {

@@ -1,10 +1,11 @@
-/** Demands on a sign-in at an endpoint of version 1. Version 2 ignores `amr_values`. */
+/** Requirements for a sign-in at a version 1 endpoint. Version 2 ignores `amr_values`. */
 export interface SignInDemand {
   readonly clientId: string;
-  /** The audience of the token: `resource` of discovery. */
+  /** The token's audience: `resource` from discovery. */
   readonly resource: string;
   /**
-   * `amr_values`: MFA that a key of Windows Hello does not satisfy. Default `ngcmfa`, its only value. MS-OAPX 2.2.3.
+   * `amr_values`: demands MFA that a Windows Hello key does not satisfy. Default `ngcmfa`, the only value. MS-OAPX
+   * 2.2.3.
    */
   readonly amrValues?: 'ngcmfa' | undefined;
   /** Maximum age of the MFA, in seconds. */
@@ -21,7 +22,7 @@ export interface AuthorizeDemand extends SignInDemand {
   readonly endpoint: URL | string;
   readonly redirectUri: string;
   readonly prompt?: 'none' | 'login' | undefined;
-  /** Returned with the response, for the caller to compare. */
+  /** Returned with the response. Compare it. */
   readonly state?: string | undefined;
   /** PKCE: base64url of the SHA-256 of the verifier. RFC 7636, 4.2. */
   readonly codeChallenge?: string | undefined;
@@ -33,10 +34,12 @@ export interface DeviceCodeDemand extends SignInDemand {
   readonly tokenEndpoint: URL | string;
 }
 
-/** Value of `claims` that demands the methods in the access token from Entra ID, including version 2. */
+/**
+ * The value of `claims` that makes Entra ID, including version 2, put the authentication methods into the access token.
+ */
 export const NGC_CLAIMS: string = '{"access_token":{"amr":{"values":["ngcmfa","mfa"]}}}';
 
-/** The URL to open in the browser. The returned code is for the token endpoint. RFC 6749, 4.1.1. */
+/** Returns the URL to open in the browser. Send the code that it yields to the token endpoint. RFC 6749, 4.1.1. */
 export function authorizeUrl({ endpoint, redirectUri, prompt, state, codeChallenge, ...demand }: AuthorizeDemand): URL {
   const url = new URL(endpoint);
   const parameters = {

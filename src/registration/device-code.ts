@@ -10,13 +10,13 @@ import { isSafeUrl } from './service-url.ts';
 import { type Sleep, sleepFor } from './sleep.ts';
 import { type IssuedTokens, issuedTokens, postForm, readMembers, secondsIn } from './token-endpoint.ts';
 
-/** The code and page to show to the user. */
+/** The code and the page to show to the user. */
 export interface DeviceCodePrompt {
-  /** The code to type in, in printable ASCII. All texts here are printable. */
+  /** The code to type in, in printable ASCII. */
   readonly userCode: string;
   /** The page: https, or http at a loopback address. */
   readonly verificationUrl: string;
-  /** The service's sentence with both; empty if it sends none. */
+  /** The service's message with both, in printable text; empty if it sends none. */
   readonly message: string;
   /** When the code expires, by our clock. */
   readonly expires: Date;
@@ -27,8 +27,9 @@ export interface DeviceCodeOptions extends ServiceOptions {
   /** Shows the code to the user. An error ends the sign-in. */
   readonly onCode: (prompt: DeviceCodePrompt) => void | Promise<void>;
   /**
-   * Further hosts allowed for the page, besides the host of the token endpoint and, for Entra ID, any host that it
-   * names. Otherwise a service could show the user a code that it got from another service. RFC 8628, 5.4.
+   * Further hosts allowed for the page, besides the token endpoint's host and, for Entra ID, any host that it gives.
+   * Other hosts are refused: a service could otherwise show the user a code that it got from another service. RFC 8628,
+   * 5.4.
    */
   readonly trustedHosts?: readonly string[] | undefined;
   readonly sleep?: Sleep | undefined;
@@ -44,8 +45,8 @@ const MAX_TYPED = 300;
 const GRANT = 'urn:ietf:params:oauth:grant-type:device_code';
 
 /**
- * Has the user sign in with MFA on another page or device, and waits for it: RFC 8628. If the token must name this
- * device, `fetch` needs the device certificate as client certificate.
+ * Has the user sign in with MFA on another page or device, and waits for that. RFC 8628. If the token must contain this
+ * device's ID, `fetch` needs the device certificate as its client certificate.
  *
  * @throws TypeError for a token endpoint without https, or whose path does not end with `/token`.
  * @throws ServiceError `mfa-failed` if the user refuses, or the service demands more; `mfa-timeout` if nobody signs in

@@ -2,7 +2,7 @@ import { isJsonObject, JsonMembers } from '../json.ts';
 import { parseXml, type XmlElement, XmlError } from '../policy/xml.ts';
 import { isSafeUrl } from './service-url.ts';
 
-/** A service that discovery names. */
+/** A service that discovery found. */
 export interface DiscoveredService {
   readonly endpoint: URL;
   /** The `aud` of the token. From `discoverServices`, only a resource whose token may be sent to the endpoint. */
@@ -11,7 +11,7 @@ export interface DiscoveredService {
   readonly version: string;
 }
 
-/** Addresses of the services of a tenant or an AD FS. Services that the response does not name are absent. */
+/** The addresses of a tenant's or an AD FS's services. Services that the response does not list are absent. */
 export interface DiscoveredServices {
   /** Registers keys. MS-DVRD 2.2.4.11. */
   readonly keyProvisioning?: DiscoveredService;

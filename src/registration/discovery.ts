@@ -19,13 +19,13 @@ import { isOwnResource } from './token-resource.ts';
 
 /** Options of {@link discoverServices}. */
 export interface DiscoverServicesOptions extends ServiceOptions {
-  /** Id or domain of a tenant of Entra ID. Absent: the service is an AD FS. */
+  /** The id or domain of an Entra ID tenant. Absent: the service is an AD FS. */
   readonly tenant?: string | undefined;
-  /** Further hosts that the response may name, besides the one asked. Default {@link TRUSTED_HOSTS}. */
+  /** Further hosts that the response may refer to, besides the host of `url`. Default {@link TRUSTED_HOSTS}. */
   readonly trustedHosts?: readonly string[] | undefined;
   /**
-   * Further resources for which tokens may be asked. Always allowed: a resource that names the host that gets the
-   * token, and the GUID of an AD FS that issues its own tokens. Default: none.
+   * Further resources for which tokens may be requested. Always allowed: a resource with the host that gets the token,
+   * and the GUID of an AD FS that issues its own tokens. Default: none.
    */
   readonly trustedResources?: readonly string[] | undefined;
   /** Format to ask an AD FS for. Default `json`. A response in the other format is read too. */
@@ -38,8 +38,8 @@ const FAILED = 0x801c000c;
 const BAD_FORM = 0x801c0012;
 
 /**
- * Asks a server for the addresses of its services: an AD FS by MS-DVRD version 1.2, Entra ID by version 1.9. Follows
- * redirects to the same host and to trusted ones. Sends `headers` only to the server asked.
+ * Asks a server for the addresses of its services. Uses MS-DVRD version 1.2 for an AD FS, and 1.9 for Entra ID. Follows
+ * redirects to the same host and to trusted hosts. Sends `headers` only to the host of `url`.
  *
  * @param url of the server, such as `https://enterpriseregistration.windows.net`. https, or http to a loopback address.
  * @throws TypeError for another URL. @throws ServiceError `service-untrusted` if an address or a redirect has an

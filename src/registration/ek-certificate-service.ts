@@ -14,7 +14,7 @@ import { baseUrl } from './service-url.ts';
 
 /** Options of {@link ekCertificateService}. */
 export interface EkCertificateServiceOptions extends Omit<ServiceOptions, 'signal'> {
-  /** Base URLs of a mirror, in place of the makers' own. */
+  /** Base URLs of a mirror, instead of the makers' services. */
   readonly urls?: { readonly intel?: string | URL; readonly amd?: string | URL } | undefined;
 }
 
@@ -62,11 +62,12 @@ const SERVICES = {
 const MAKERS: Readonly<Record<string, keyof typeof SERVICES | undefined>> = { INTC: 'intel', AMD: 'amd' };
 
 /**
- * Asks the makers whose TPMs may lack the certificate of their endorsement key: Intel (EKOP, firmware TPMs before the
- * 11th generation) and AMD (fTPM). Sends only a digest of the public key, which identifies the TPM. Follows no
- * redirection. Finds nothing for TPMs of other makers, or if the service has no such certificate (status 404).
+ * Returns a fetcher that asks the makers whose TPMs may lack their endorsement key certificate: Intel (EKOP, firmware
+ * TPMs before the 11th generation) and AMD (fTPM). It sends only a digest of the public key, which identifies the TPM.
+ * It follows no redirects. It finds nothing for TPMs of other makers, or if the service has no certificate (status
+ * 404).
  *
- * @returns a fetcher for `readEkCertificates` and `attestationCaEnrolment`. It throws ServiceError `service-…`, with
+ * @returns the fetcher, for `readEkCertificates` and `attestationCaEnrolment`. It throws ServiceError `service-…`, with
  * `service-answer` also for a certificate of another key. The certificate is not verified: see `verifyEkCertificate`.
  *
  * @example

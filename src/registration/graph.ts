@@ -18,9 +18,9 @@ const MAX_PAGES = 100;
 
 /** Options of all calls to Microsoft Graph. */
 export interface GraphOptions extends Omit<ServiceOptions, 'headers'> {
-  /** Returns an access token for Microsoft Graph that may read users, or their authentication methods. */
+  /** Returns an access token for Microsoft Graph with permission to read users, or their authentication methods. */
   readonly token: () => Promise<string>;
-  /** Default `https://graph.microsoft.com/`; national clouds have others. */
+  /** Default `https://graph.microsoft.com/`; national clouds have other URLs. */
   readonly graphUrl?: string | URL | undefined;
 }
 
@@ -30,7 +30,7 @@ export interface GraphReaderOptions extends GraphOptions {
   readonly onIgnored?: ((reason: string) => void) | undefined;
 }
 
-/** A key of Windows Hello for Business in the words of Microsoft Graph 1.0. */
+/** A Windows Hello for Business key, with the member names of Microsoft Graph 1.0. */
 export interface HelloMethod {
   /** Identifies the registration; not the Key ID of the directory. */
   readonly id: string;
@@ -42,8 +42,8 @@ export interface HelloMethod {
 }
 
 /**
- * Reads the user's `deviceKeys` from Entra ID, by the beta of Microsoft Graph. They show that the key is registered
- * there, not that it is on premises. Leaves out malformed items.
+ * Returns a reader of the user's `deviceKeys` in Entra ID, which uses the Microsoft Graph beta. They show that the key
+ * is registered there, not that it is on premises. It leaves out malformed items.
  */
 export function graphReader(options: GraphReaderOptions): DirectoryReader {
   const { onIgnored = () => {} } = options;
@@ -66,7 +66,7 @@ export function graphReader(options: GraphReaderOptions): DirectoryReader {
 }
 
 /**
- * Lists the user's keys of Windows Hello for Business in Entra ID.
+ * Lists the user's Windows Hello for Business keys in Entra ID.
  * @throws TypeError for a user name of dots only. @throws KeyprovError a `service-…` code, also for more than 100
  * pages.
  */
@@ -83,10 +83,10 @@ export async function listHelloMethods(user: string, options: GraphOptions): Pro
 }
 
 /**
- * Removes a registered key of the user from Entra ID. Synchronization then removes it from the directory on premises.
+ * Removes a user's registered key from Entra ID. Synchronization then removes it from the on-premises directory.
  *
  * @param id the `id` from {@link listHelloMethods}; not the Key ID of the directory.
- * @returns `absent` if there is no such key, for example after a removal whose answer was lost.
+ * @returns `absent` if there is no such key, for example after a removal whose response was lost.
  * @throws TypeError for a user or an id that is empty or of dots only. @throws ServiceError a `service-…` code.
  */
 export async function deleteHelloMethod(

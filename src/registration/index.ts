@@ -1,4 +1,7 @@
-/** Identity services and directories: sign-in, key registration, Microsoft Graph, LDAP, sync; roots of TPM makers. */
+/**
+ * Identity services and directories: sign-in, key registration, Microsoft Graph, LDAP, synchronization; TPM makers'
+ * roots.
+ */
 
 export type { ErrorDetails } from '../errors/service-error.ts';
 export { type MisplacedKey, type RetryClass, ServiceError, type ServiceErrorOptions } from '../errors/service-error.ts';

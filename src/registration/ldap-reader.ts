@@ -8,15 +8,16 @@ import type { DirectoryReader } from './sync-status.ts';
 
 /** Options of {@link ldapReader}. */
 export interface LdapReaderOptions {
-  /** Name below which to search for users, such as `DC=contoso,DC=test`. */
+  /** The base DN of the search for users, such as `DC=contoso,DC=test`. */
   readonly base: string;
-  /** Called with every value left out, and the reason. */
+  /** Called with each value that is left out, and the reason. */
   readonly onIgnored?: ((value: string, reason: string) => void) | undefined;
 }
 
 /**
- * Reads `msDS-KeyCredentialLink` of the user in Active Directory. Directories hardly check its values: this leaves out
- * malformed values, and those with a wrong Key ID, a wrong or missing KeyHash, or another owner than the entry.
+ * Returns a reader of the user's `msDS-KeyCredentialLink` in Active Directory. Directories hardly check its values, so
+ * the reader leaves out malformed values, and values with a wrong Key ID, a wrong or missing KeyHash, or an owner other
+ * than the entry.
  */
 export function ldapReader(client: LdapSearcher, { base, onIgnored = () => {} }: LdapReaderOptions): DirectoryReader {
   return {

@@ -4,7 +4,7 @@ import { checkTextSize, LIMIT } from '../limits.ts';
 import { unlessAborted } from '../signal.ts';
 import { peerLine } from './peer-text.ts';
 
-/** An LDAP client that is bound to the directory, such as the `Client` of the package ldapts. */
+/** An LDAP client bound to the directory, such as the `Client` of the package ldapts. */
 export interface LdapSearcher {
   /** Finds the entries below `base` that match `filter`. */
   search(

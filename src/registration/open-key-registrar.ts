@@ -23,7 +23,10 @@ export interface OpenKeyRegistrarOptions
     Pick<RegisterKeyOptions, 'apiVersionIn' | 'maxAttempts' | 'maxDelayMs' | 'lookup' | 'sleep'> {
   /** The server, such as `https://enterpriseregistration.windows.net` or an AD FS. */
   readonly url: string | URL;
-  /** Microsoft Graph, which unregisters keys that it has shown to be ours. Absent: no key can be unregistered. */
+  /**
+   * Access to Microsoft Graph, through which keys are unregistered, after it has shown that they are ours. Absent: no
+   * key can be unregistered.
+   */
   readonly graph?: Pick<GraphOptions, 'token' | 'graphUrl'> | undefined;
 }
 
@@ -35,13 +38,13 @@ const ENTRA: DiscoveredService = {
 };
 
 /**
- * Finds the key registration of a server by {@link discoverServices}, and returns a registrar for it.
+ * Finds a server's key registration service with {@link discoverServices}, and returns a registrar for it.
  *
- * The challenge comes from the server's nonce service: the decoded base64 if that has 1 to 64 bytes, else the SHA-256
- * of the text. Without a nonce service it is 32 random bytes, which only we can check.
+ * The challenge comes from the server's nonce service: the decoded base64 if that has 1 to 64 bytes, otherwise the
+ * SHA-256 of the text. Without a nonce service, it is 32 random bytes, which the server cannot check.
  *
- * @throws as {@link discoverServices}; ServiceError `service-answer` if the server names no key registration, such as
- * an AD FS before 2016; TypeError for an unknown option.
+ * @throws as {@link discoverServices}; ServiceError `service-answer` if the server has no key registration service,
+ * such as an AD FS before 2016; TypeError for an unknown option.
  *
  * @example
  * ```ts

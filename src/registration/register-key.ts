@@ -12,7 +12,7 @@ import { registrationRefusal } from './registration-refusal.ts';
 import type { ServiceAnswer, ServiceOptions, ServiceRequest } from './service-message.ts';
 import { type Sleep, sleepFor } from './sleep.ts';
 
-/** The service that registers the key: `keyProvisioning` of discovery. */
+/** The service that registers the key: `keyProvisioning` from discovery. */
 export interface RegistrationService {
   readonly endpoint: URL | string;
   /** Default `1.0`, the only version of MS-KPP. */
@@ -25,9 +25,9 @@ export interface RegistrationRequest {
   readonly token: string;
   /** The JSON from `buildKeyRegistration`. */
   readonly body: string;
-  /** User principal name; the service must name the same. */
+  /** User principal name; the service must return the same. */
   readonly user: string;
-  /** A GUID for the logs of the service, the same for every attempt. */
+  /** A GUID for the service's logs, the same for every attempt. */
   readonly clientRequestId: string;
 }
 
@@ -35,11 +35,11 @@ export interface RegistrationRequest {
 export interface RegistrationAnswer {
   /** The Key ID of the registration, a GUID; not the Key ID of the directory. */
   readonly kid: string;
-  /** User principal name of the object that has the key. */
+  /** The user principal name of the object that has the key. */
   readonly upn: string;
-  /** Opaque printable text; names the domain controller that has the key first. */
+  /** Opaque printable text that identifies the domain controller that gets the key first. */
   readonly pctx?: string;
-  /** Id of the request in the logs of the service. */
+  /** The request's id in the service's logs. */
   readonly requestId?: string;
   readonly clientRequestId: string;
   /** Unknown members of the response. */
@@ -63,12 +63,12 @@ export interface RegisterKeyOptions extends ServiceOptions {
   readonly apiVersionIn?: 'query' | 'header' | undefined;
   /** Maximum number of attempts. Default 4. */
   readonly maxAttempts?: number | undefined;
-  /** Longest wait in milliseconds. Gives up if the service asks for a longer one. Default 300,000. */
+  /** Maximum wait between attempts, in milliseconds. Gives up if the service asks for a longer one. Default 300,000. */
   readonly maxDelayMs?: number | undefined;
   /**
    * Looks up whether the key is already registered. Called before an attempt if an earlier one may have taken effect.
-   * Its find is the result; else the request is sent again. If it throws `service-unreachable` or `service-timeout`,
-   * that counts as `unknown`.
+   * If it finds the key, that is the result; otherwise the request is sent again. `service-unreachable` and
+   * `service-timeout` count as `unknown`.
    */
   readonly lookup?: ((options: SignalOptions) => Promise<RegistrationAnswer | 'absent' | 'unknown'>) | undefined;
   /** Called before each wait. */
@@ -76,7 +76,7 @@ export interface RegisterKeyOptions extends ServiceOptions {
   readonly sleep?: Sleep | undefined;
   /** The clock, for a Retry-After that is a date. */
   readonly now?: (() => Date) | undefined;
-  /** From 0 to below 1: spreads the waits. Default `Math.random`. */
+  /** Returns a number from 0 to below 1, to spread the waits. Default `Math.random`. */
   readonly random?: (() => number) | undefined;
 }
 
@@ -88,13 +88,14 @@ const MAX_NAME = 256;
 
 /**
  * Registers a key. MS-KPP 3.1.5.1. Tries again after temporary failures (no connection, no response, status 429 and
- * 5xx, throttling), always with the same body and client-request-id: a service that has stored the key recognizes it.
+ * 5xx, throttling), always with the same body and client-request-id, so a service that has already stored the key
+ * recognizes it.
  *
  * @throws TypeError for a URL without https (except for loopback addresses), a client-request-id that is not a GUID, or
  * an impossible token; RangeError for a number of attempts below 1.
- * @throws ServiceError with a `service-…` code. `outcomeUnknown`: the key may be registered all the same. `retry`:
- * whether to ask the user for a new token. `misplaced`: the other user for whom the service registered the key. The
- * reason of `signal` when it aborts.
+ * @throws ServiceError with a `service-…` code. `outcomeUnknown`: the key may be registered anyway. `retry`: whether to
+ * ask the user for a new token. `misplaced`: the other user for whom the service registered the key. The reason of
+ * `signal` when it aborts.
  */
 export async function registerKey(
   service: RegistrationService,

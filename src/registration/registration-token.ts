@@ -5,9 +5,9 @@ import { encodeGuid } from '../formats/windows/guid.ts';
 import { JsonMembers } from '../json.ts';
 import { checkTextSize, LIMIT } from '../limits.ts';
 
-/** The claims of an access token, unverified. */
+/** The claims of an access token, not verified. */
 export interface TokenClaims {
-  /** `aud`: the services that it is for. */
+  /** `aud`: the services that the token is for. */
   readonly audience: readonly string[];
   /** `exp` */
   readonly expires?: Date;
@@ -15,7 +15,7 @@ export interface TokenClaims {
   readonly issuedAt?: Date;
   /** `nbf` */
   readonly notBefore?: Date;
-  /** `auth_time`: when the user authenticated, if the service says. */
+  /** `auth_time`: when the user authenticated, if the service says so. */
   readonly authenticatedAt?: Date;
   /** `deviceid`: the device that it was issued to. */
   readonly deviceId?: string;
@@ -38,9 +38,9 @@ export interface TokenProblem {
   readonly windowsCode: number;
 }
 
-/** What a token must say, for {@link tokenProblems}. */
+/** The expected claims of a token, for {@link tokenProblems}. */
 export interface TokenExpectations {
-  /** The resource of the service by discovery; of several, any one. Absent: any audience is accepted. */
+  /** The service's resource from discovery; if several are given, one must match. Absent: any audience is accepted. */
   readonly audience?: string | readonly string[] | undefined;
   /** GUID of this device. */
   readonly deviceId: string;
@@ -64,8 +64,8 @@ const NO_USER = 0x801c03f1;
 const REFUSED = 0x801c03ea;
 
 /**
- * Reads the claims of a JWT. Does not check the signature: only the service has the key for that, and only the service
- * must not be deceived.
+ * Reads the claims of a JWT. Does not check the signature: only the service can check it, and only the service relies
+ * on it.
  * @throws KeyprovError `token-invalid` if it is not a JWT, or a claim has a wrong type. The error does not quote the
  * token.
  */
@@ -109,8 +109,8 @@ export function readTokenClaims(jwt: string): TokenClaims {
 }
 
 /**
- * Why the service would refuse this token for the registration of a key: MS-KPP 3.1.5.1.1.3 and 5.1, without the
- * signature. Empty for a good token. Does not check the age of the MFA, which the token does not tell.
+ * Returns why the service would refuse this token for a key registration (MS-KPP 3.1.5.1.1.3 and 5.1), except for the
+ * signature; empty for a good token. Does not check the age of the MFA, which the token does not contain.
  * @throws TypeError if `deviceId` is not a GUID.
  */
 export function tokenProblems(jwt: string, expected: TokenExpectations): TokenProblem[] {

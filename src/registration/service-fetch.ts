@@ -6,8 +6,9 @@ import { type TlsTrust, type VerifiedTls, verifiedTls } from './verified-tls.ts'
 /** Options of {@link createServiceFetch}. None of them turns off the verification of the service's certificate. */
 export interface ServiceFetchOptions extends TlsTrust {
   /**
-   * URL of a proxy, http or https, with name and password if it needs them; `environment`: the one in HTTPS_PROXY,
-   * unless NO_PROXY names the host. Default: none. Loopback addresses never go through the proxy.
+   * The URL of an http or https proxy, with user name and password if it needs them; `environment`: the proxy in
+   * HTTPS_PROXY, except for hosts in NO_PROXY. Default: none. Requests to loopback addresses never go through the
+   * proxy.
    */
   readonly proxy?: 'environment' | (string & {}) | undefined;
 }
@@ -15,13 +16,13 @@ export interface ServiceFetchOptions extends TlsTrust {
 /** A fetch with its own connections. */
 export type ServiceFetch = typeof fetch &
   AsyncDisposable & {
-    /** Ends its connections, including those in use. Later calls fail. */
+    /** Closes its connections, including those in use. Later calls fail. */
     close(): Promise<void>;
   };
 
 /**
  * Makes a fetch for `ServiceOptions.fetch`. It speaks TLS 1.2 or newer and always verifies the service's certificate,
- * even behind a proxy and regardless of NODE_TLS_REJECT_UNAUTHORIZED. http is for loopback addresses only.
+ * even behind a proxy and regardless of NODE_TLS_REJECT_UNAUTHORIZED. http is allowed only for loopback addresses.
  *
  * @throws TypeError for an unknown option, if certificates or key cannot be read or do not belong together, if
  * `onlyTheseRoots` is set without `ca`, or if the proxy is not an http or https URL.

@@ -2,12 +2,12 @@ import type { Bytes } from '../bytes.ts';
 
 /** Options of all calls to a service. */
 export interface ServiceOptions {
-  /** Limit for one exchange, from its start to the last byte of the response, in milliseconds. Default 10,000. */
+  /** Time limit for one request, until the last byte of the response, in milliseconds. Default 10,000. */
   readonly timeoutMs?: number | undefined;
   /**
    * Sends the requests. `createServiceFetch` makes one with a proxy, further TLS roots, or a client certificate.
-   * Default: one without options, which always verifies the service's certificate (further roots: the environment
-   * variable NODE_EXTRA_CA_CERTS). Node's global fetch does not verify it if NODE_TLS_REJECT_UNAUTHORIZED is 0.
+   * Default: `createServiceFetch` without options, which always verifies the service's certificate; NODE_EXTRA_CA_CERTS
+   * adds roots. Node's global fetch does not verify it if NODE_TLS_REJECT_UNAUTHORIZED is 0.
    */
   readonly fetch?: typeof fetch | undefined;
   /** Further headers, such as one with a token. */

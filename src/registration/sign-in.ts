@@ -5,15 +5,15 @@ import { isEntraHost } from './entra-hosts.ts';
 import type { ServiceOptions } from './service-message.ts';
 import { postForm, readMembers, secondsIn } from './token-endpoint.ts';
 
-/** The user who signs in, with which key and device. */
+/** The user who signs in, and the key and device to use. */
 export interface SignInRequest {
   /** `tokenEndpoint` of discovery. */
   readonly tokenEndpoint: URL | string;
   /** User principal name. */
   readonly user: string;
   /**
-   * `aud` of the assertion: `common` or the tenant; for AD FS the identifier of the issuer. Default `common`, but only
-   * at hosts of Entra ID: another host could otherwise use the sign-in at Entra ID.
+   * The assertion's `aud`: `common` or the tenant; for AD FS, the issuer's identifier. Default `common`, but only for
+   * Entra ID hosts: another host could otherwise use the assertion to sign in to Entra ID.
    */
   readonly audience?: string | undefined;
   /** The registered key of the user, RSA. */
@@ -51,8 +51,8 @@ const SCOPE = 'openid aza ugs';
 const GRANT = 'urn:ietf:params:oauth:grant-type:jwt-bearer';
 
 /**
- * Signs in with a registered key. This proves that the key is registered: the service looks it up and verifies its
- * signature over a fresh nonce. MS-OAPXBC 3.2.5.1.1 and 3.2.5.1.2.
+ * Signs in with a registered key. Success proves that the key is registered, because the service looks it up and
+ * verifies its signature over a fresh nonce. MS-OAPXBC 3.2.5.1.1 and 3.2.5.1.2.
  *
  * @throws TypeError for a token endpoint without https, a missing `audience` if the endpoint is not at Entra ID, a user
  * key that is not RSA, or a device without a certificate.

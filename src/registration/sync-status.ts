@@ -10,11 +10,12 @@ import { type Sleep, sleepFor } from './sleep.ts';
 /** Reads a user's keys from a directory. */
 export interface DirectoryReader {
   /**
-   * `active-directory`: read by domain controllers. `entra`: written by registration; tells nothing about the former.
+   * `active-directory`: the directory that domain controllers read. `entra`: the one that registration writes, which
+   * says nothing about Active Directory.
    */
   readonly place: 'active-directory' | 'entra';
   /**
-   * Reads the well-formed keys of the user, and leaves out everything else.
+   * Reads the user's well-formed keys, and leaves out everything else.
    * @param user the user principal name.
    * @throws KeyprovError `service-unreachable` or `service-timeout` if it may work later; else `service-refused` or
    * `service-answer`.
@@ -22,7 +23,7 @@ export interface DirectoryReader {
   read(user: string, options?: SignalOptions): Promise<KeyCredential[]>;
 }
 
-/** A key that directories should have, such as a `RegistrationRecord`. */
+/** A key that the directories should have, such as a `RegistrationRecord`. */
 export interface ExpectedKey {
   /** User principal name. */
   readonly user: string;
@@ -34,15 +35,15 @@ export interface ExpectedKey {
   readonly registered: Date;
 }
 
-/** When to expect a key. The times are forecasts; only a reader sees facts. */
+/** When to expect a key in the directory. The times are estimates; only a reader shows facts. */
 export interface SyncForecast {
   /** Earliest time: the start of the next cycle, or one interval if that is unknown. */
   readonly earliest: Date;
-  /** When a cycle probably brings it. */
+  /** When a cycle will probably write it. */
   readonly estimate: Date;
-  /** When it becomes late. */
+  /** When it counts as late. */
   readonly overdueAfter: Date;
-  /** Why no cycle will bring it, for people; usually empty. */
+  /** Why no cycle will write it, for people; usually empty. */
   readonly obstacles: readonly string[];
 }
 
@@ -77,15 +78,16 @@ export interface SyncStatusOptions extends SignalOptions {
 /** Options of {@link waitForSync}. */
 export interface WaitForSyncOptions extends SyncStatusOptions {
   readonly reader: DirectoryReader;
-  /** Interval between two looks, in milliseconds. Default 60,000. */
+  /** Interval between two checks, in milliseconds. Default 60,000. */
   readonly pollMs?: number | undefined;
-  /** Called after each look. */
+  /** Called after each check. */
   readonly onProgress?: ((status: SyncStatus) => void) | undefined;
   readonly sleep?: Sleep | undefined;
 }
 
 /**
- * Forecasts when a key registered at `registered` arrives. One cycle may fail before it counts as late.
+ * Estimates when a key that was registered at `registered` arrives. The key counts as late only after one cycle may
+ * have failed.
  * @throws RangeError unless `intervalMs` is above 0.
  */
 export function forecastSync(registered: Date, schedule: SyncSchedule = DEFAULT_SYNC_SCHEDULE): SyncForecast {
@@ -105,8 +107,8 @@ export function forecastSync(registered: Date, schedule: SyncSchedule = DEFAULT_
 }
 
 /**
- * Looks once at the directory for the state of a key. A key counts as ours only with usage NGC, our Key ID, key
- * material of that Key ID, and our device.
+ * Checks once whether the directory has a key. A value counts only if it has usage NGC, the expected Key ID, key
+ * material with that Key ID, and the expected device.
  *
  * @throws RangeError for a Key ID that does not have 32 bytes; TypeError for a device id that is not a GUID.
  * @throws KeyprovError of the reader, unless it may work later.
@@ -160,7 +162,7 @@ function isOurKey({ usage, keyId, keyMaterial }: KeyCredential, ours: ExpectedKe
 }
 
 /**
- * Looks until the key is `synced` or `overdue`.
+ * Checks repeatedly until the key is `synced` or `overdue`.
  *
  * @throws KeyprovError of the reader; if it may work later, only once the key is late.
  * @throws the reason of `signal` when it aborts.

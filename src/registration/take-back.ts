@@ -6,7 +6,7 @@ import { isRegistrationId, peerLine } from './peer-text.ts';
 
 /** A key to unregister. Only the registration number (`kid`) comes from the service. */
 export interface RegisteredKeyId {
-  /** User principal name of the user who signed in for the registration. */
+  /** The user principal name of the user who signed in to register the key. */
   readonly user: string;
   /** The Key ID from the registration service. */
   readonly kid: string;
@@ -17,9 +17,9 @@ export interface RegisteredKeyId {
 }
 
 /**
- * Removes a registered key of the user from Entra ID, after Microsoft Graph has shown that it is this key. The
- * registration service chose `kid`, and could have named another key of the user. So the key with that `kid` must
- * belong to the same device, and the user's only key on that device must have the same `keyId`.
+ * Removes a user's registered key from Entra ID, after Microsoft Graph has shown that it is this key. The registration
+ * service chose `kid`, which could belong to another of the user's keys. So the key with that `kid` must belong to the
+ * same device, and the user's only key on that device must have the same `keyId`.
  *
  * @returns `absent` if there is no key with that `kid`.
  * @throws ServiceError `service-untrusted` for another key, which stays; `service-answer` for an impossible `kid`; else

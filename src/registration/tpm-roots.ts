@@ -13,7 +13,7 @@ export interface TpmAuthority {
   readonly certificate: Certificate;
   /** Whether it is self-signed, a root. */
   readonly isRoot: boolean;
-  /** The TPM maker that the names in the certificate suggest; absent if they suggest no known one. */
+  /** The TPM maker, judging by the names in the certificate; absent if they match no known maker. */
   readonly maker: string | undefined;
   /** The file that contains it. */
   readonly file: string;
@@ -27,7 +27,7 @@ export interface TpmRoots {
   readonly intermediates: readonly Certificate[];
   /** All CAs, with their makers and files. */
   readonly authorities: readonly TpmAuthority[];
-  /** Unusable contents of those files, with reasons. */
+  /** Contents of those files that cannot be used, with reasons. */
   readonly problems: readonly { readonly file: string; readonly detail: string }[];
 }
 
@@ -35,9 +35,9 @@ export interface TpmRoots {
 const MOST_FILES = 10_000;
 
 /**
- * Reads the CAs of TPM makers: from a directory and its subdirectories, such as Microsoft's extracted package
- * TrustedTpm.cab, or from one file in PEM or DER. A self-signed certificate is a root: loading it means trusting it.
- * Reports and leaves out anything but certificates of CAs.
+ * Reads TPM makers' CA certificates from a directory and its subdirectories, such as Microsoft's extracted package
+ * TrustedTpm.cab, or from one file in PEM or DER. A self-signed certificate is a root: by loading it, you trust it.
+ * Reports and leaves out everything that is not a CA certificate.
  *
  * @throws KeyprovError `certificate-invalid` if there is no CA certificate, the package is not extracted, or there are
  * more than 10,000 files; the reason of `signal`.

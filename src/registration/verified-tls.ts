@@ -10,7 +10,7 @@ import { describeFileError } from '../storage/file-error.ts';
 const tls = (): typeof import('node:tls') => process.getBuiltinModule('node:tls');
 
 /**
- * Roots that a client trusts, and its certificate. Nothing here turns off the verification of the peer's certificate.
+ * The roots that a client trusts, and its certificate. No option turns off the verification of the peer's certificate.
  */
 export interface TlsTrust {
   /** Further roots that are trusted, in PEM. */

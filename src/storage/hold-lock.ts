@@ -8,9 +8,9 @@ import { takeLease } from './lease.ts';
 import { passingFailure } from './load-failure.ts';
 import type { Holder } from './lock-holder.ts';
 
-/** How long to wait for the lock of a store. */
+/** How long to wait for a store's lock. */
 export interface StoreLockOptions extends SignalOptions {
-  /** Milliseconds to wait for one holder; default 10,000. 0 asks once. */
+  /** Milliseconds to wait for one holder; default 10,000. 0 tries once. */
   readonly timeout?: number | undefined;
 }
 

@@ -28,8 +28,8 @@ const MAX_LINKS = 40;
 const MAX_SIZE = 1024 * 1024;
 
 /**
- * Makes a directory (mode 0700) for files that others must neither read nor change, or checks the existing one. Returns
- * its absolute path. On Windows nothing is checked: Node.js shows neither owners nor modes there.
+ * Creates a directory (mode 0700) for files that others must neither read nor change, or checks an existing one.
+ * Returns its absolute path. Checks nothing on Windows, where Node.js shows neither owners nor modes.
  * @throws KeyprovError `not-private` if it belongs to a user other than this one or root, if others may write in it, or
  * if others can choose which directory it is; the error of Node.
  */
@@ -106,7 +106,7 @@ export function openPrivateFile(path: string, flags: number, forbidden: number =
 
 /**
  * Follows a path as the system does, up to the first part that does not exist. Links must belong to this user or root,
- * and a directory that all may write needs the sticky bit.
+ * and a world-writable directory needs the sticky bit.
  */
 function checkWayTo(path: string): void {
   if (process.geteuid === undefined) return; // Windows

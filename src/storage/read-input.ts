@@ -8,7 +8,7 @@ import { type SignalOptions, unlessAborted } from '../signal.ts';
 import { fileError, ignoring } from './file-error.ts';
 
 /**
- * Reads at most 16 MiB of a file that others may have written and that, being a pipe, may never end or never begin.
+ * Reads at most 16 MiB of an untrusted file, which may be a pipe that never begins or ends.
  * @throws KeyprovError `store-io`, also for a longer file; the reason of `signal`.
  */
 export async function readInput(path: string, { signal }: SignalOptions = {}): Promise<Bytes> {
@@ -31,7 +31,9 @@ export async function readEnd(path: string, most: number): Promise<Bytes> {
   return await readRange(path, { start, end: start + most - 1 });
 }
 
-/** Both ends included. Without `start` from the beginning, also of a pipe, in which there are no places to read from. */
+/**
+ * Both ends included. Without `start` from the beginning, also of a pipe, in which there are no places to read from.
+ */
 async function readRange(path: string, range: { readonly start?: number; readonly end: number }): Promise<Bytes> {
   const chunks: Uint8Array[] = [];
   for await (const chunk of createReadStream(path, range)) chunks.push(chunk);
@@ -39,9 +41,9 @@ async function readRange(path: string, range: { readonly start?: number; readonl
 }
 
 /**
- * Returns the path of the file at `path`, or the sorted paths of all files in and below that directory. Includes links to
- * files, but does not follow links to directories. Tells `skipped` of each directory below that cannot be read, and of names
- * that are not UTF-8.
+ * Returns the path of the file at `path`, or the sorted paths of all files in and below that directory. Includes links
+ * to files, but does not follow links to directories. Tells `skipped` of each directory below that cannot be read, and
+ * of names that are not UTF-8.
  * @throws KeyprovError `store-io` for more than `most` files, or if `path` itself cannot be read.
  */
 export async function listFiles(

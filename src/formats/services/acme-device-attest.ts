@@ -18,7 +18,7 @@ import { inRequest, requestInvalid } from '../x509/in-request.ts';
 const WHAT = 'device-attest-01 payload';
 
 /**
- * The key authorization of a challenge, RFC 8555, 8.1: its token, and the thumbprint of the account's key.
+ * Returns the key authorization for a challenge, RFC 8555, 8.1: the token and the thumbprint of the account key.
  * @throws KeyprovError `key-invalid` for an invalid key.
  */
 export function computeAcmeKeyAuthorization(token: string, accountKey: PublicKey): string {
@@ -26,7 +26,7 @@ export function computeAcmeKeyAuthorization(token: string, accountKey: PublicKey
 }
 
 /**
- * The challenge (extraData) to certify the key with: SHA-256 of the key authorization.
+ * Returns the challenge (extraData) with which to certify the key: the SHA-256 of the key authorization.
  * draft-ietf-acme-device-attest, Device Attestation Challenge.
  * @throws KeyprovError `key-invalid` for an invalid key.
  *
@@ -74,7 +74,7 @@ export function buildAcmeDeviceAttest({ pubArea, certInfo, signature, ak }: Atte
 }
 
 /**
- * Writes the payload that holds this object.
+ * Encodes the payload with this object.
  * @throws RangeError for an algorithm that is not an integer of at most 53 bits.
  *
  * @example
@@ -111,7 +111,7 @@ export function parseAcmeDeviceAttest(payload: string): TpmAttestationObject {
 }
 
 /**
- * The statement that a response makes, for `verifyStatement`; `akPubArea` is the TPMT_PUBLIC of the attestation key.
+ * Returns the statement in a response, for `verifyStatement`; `akPubArea` is the TPMT_PUBLIC of the attestation key.
  */
 export function statementFromAcmeDeviceAttest(
   { pubArea, certInfo, signature, certificates }: TpmAttestationObject,

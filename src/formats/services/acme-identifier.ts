@@ -18,13 +18,14 @@ export interface AcmeIdentifier {
 /** An OID as draft-ietf-acme-device-attest writes it. */
 const OID = /^(?:[01]\.[1-3]?\d|2\.(?:0|[1-9]\d*))(?:\.(?:0|[1-9]\d*))*$/;
 
-/** The device name from the EK certificate (DER) of a TPM: its SHA-256 in hexadecimal. */
+/** Returns the device name for a TPM's EK certificate (DER): its SHA-256 in hexadecimal. */
 export function computeEkDeviceName(ekCertificate: Uint8Array): DeviceName {
   return { kind: 'permanent-identifier', value: toHex(digest('sha256', ekCertificate)), assigner: EK_IDENTIFIER };
 }
 
 /**
- * Writes the name as identifier of an ACME order. draft-ietf-acme-device-attest, Representation in Order resources.
+ * Encodes the name as the identifier of an ACME order. draft-ietf-acme-device-attest, Representation in Order
+ * resources.
  * @throws TypeError for a name without value or with a slash, a serial number that is not UTF-8, or a wrong OID.
  *
  * @example

@@ -33,7 +33,7 @@ export interface Jws {
 export interface JwsOptions {
   readonly key: SigningKey;
   readonly algorithm: JwsAlgorithm;
-  /** The members of the header besides `alg`. If they include `alg`, it keeps that place. */
+  /** The members of the header besides `alg`. If they include `alg`, its place is kept and its value replaced. */
   readonly header?: Readonly<Record<string, unknown>> | undefined;
   readonly payload: Uint8Array;
   readonly signal?: AbortSignal | undefined;
@@ -55,8 +55,8 @@ const ALGORITHMS: Readonly<Record<JwsAlgorithm, Algorithm>> = {
 };
 
 /**
- * Signs a JWS in compact serialization (RFC 7515, 7.1), and verifies it, so that a faulty signer is noticed here and
- * not by the recipient.
+ * Signs a JWS in compact serialization (RFC 7515, 7.1), and verifies it, so a faulty signer is noticed here, not by the
+ * recipient.
  *
  * @throws TypeError if the algorithm is not for the key. @throws KeyprovError `tpm-unsupported` if the signature does
  * not verify: for PS256 a TPM whose salts are longer than the digest, which RFC 7518, 3.5 forbids.
@@ -107,7 +107,8 @@ export function parseJws(compact: string): Jws {
 }
 
 /**
- * Whether the JWS names this algorithm, and was signed with it by the private key of `publicKey`.
+ * Tells whether the JWS's header has this algorithm, and whether the private key of `publicKey` signed it with that
+ * algorithm.
  * @throws KeyprovError `key-invalid` for an invalid key.
  */
 export function verifyJws(jws: Jws, publicKey: PublicKey, algorithm: JwsAlgorithm): boolean {

@@ -87,7 +87,7 @@ export function buildSmallstepAttest({ vendor, ek, ak, akCreation }: SmallstepAt
   };
 }
 
-/** The content of the body of `POST attest`, unverified. */
+/** The content of the body of `POST attest`, not verified. */
 export interface ParsedSmallstepAttest {
   readonly tpmInfo: SmallstepAttestRequest['tpmInfo'];
   /** The endorsement key, for `buildEkPublicArea`. */
@@ -100,8 +100,8 @@ export interface ParsedSmallstepAttest {
 }
 
 /**
- * Reads the body of `POST attest`, as text or parsed JSON. Verify it with `verifyAttestationKey`, and have the TPM
- * prove that it holds both keys with `makeCredential` and `encodeSmallstepCredential`.
+ * Reads the body of `POST attest`, as text or parsed JSON. Verify it with `verifyAttestationKey`. Then use
+ * `makeCredential` and `encodeSmallstepCredential` to have the TPM prove that it has both keys.
  *
  * @throws KeyprovError `request-invalid` for anything else.
  */

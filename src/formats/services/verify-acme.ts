@@ -18,13 +18,13 @@ import { readTbs } from '../x509/issue-certificate.ts';
 import { computeAcmeExtraData, parseAcmeDeviceAttest, statementFromAcmeDeviceAttest } from './acme-device-attest.ts';
 import type { DeviceName } from './acme-identifier.ts';
 
-/** Trust and expectations of {@link verifyAcmeDeviceAttest}. */
+/** What {@link verifyAcmeDeviceAttest} trusts and expects. */
 export interface VerifyAcmeOptions extends Omit<VerifyEvidenceOptions, 'challenge'> {
   /** The token of the challenge, issued for this response only. */
   readonly token: string;
-  /** The account key, which signs the requests of the answering account. */
+  /** The account key, which signs the requests of the account that answers. */
   readonly accountKey: PublicKey;
-  /** The name in the order. The attestation key's certificate must have it. Absent: the name is not checked. */
+  /** The device name in the order, which the attestation key's certificate must have. Absent: not checked. */
   readonly device?: DeviceName | undefined;
   /** TPMT_PUBLIC of the attestation key, if known. Absent: its certificate describes it, see `akRoots`. */
   readonly akPubArea?: Uint8Array | undefined;
@@ -47,7 +47,7 @@ export type AcmeResult =
 /**
  * Verifies the response to a `device-attest-01` challenge: WebAuthn's rules for the attestation key's certificate
  * (Level 3, 8.3.1), the name of the device, and, by `verifyEvidence`, that the key is in a TPM and was certified for
- * this token and account. Runs all checks, each with a finding. No answer makes it throw.
+ * this token and account. Runs all checks, each with a finding. Never throws because of the response.
  *
  * @throws TypeError for arguments of another kind or an unknown `minTier`; KeyprovError `certificate-invalid` for an
  * unreadable root.

@@ -15,14 +15,14 @@ export const AAGUID_EXTENSION = '1.3.6.1.4.1.45724.1.1.4';
 /** Content of an attestation key certificate. */
 export interface AkCertificateOptions {
   readonly publicKey: PublicKey;
-  /** Names the TPM. WebAuthn verifiers only know the makers registered with the TCG. */
+  /** Describes the TPM. WebAuthn verifiers accept only manufacturers registered with the TCG. */
   readonly tpm: TpmDescription;
   readonly notBefore: Date;
   readonly notAfter: Date;
   /** 16 bytes, for WebAuthn only: the same as in the authenticator data. */
   readonly aaguid?: Uint8Array | undefined;
   /**
-   * Further names after that of the TPM, such as the PermanentIdentifier for step-ca, or smallstep's `urn:ek:sha256:…`.
+   * Further names after the TPM's, such as the PermanentIdentifier for step-ca, or smallstep's `urn:ek:sha256:…`.
    * fido2-lib 3.5.9 refuses certificates with further names.
    */
   readonly alternativeNames?: readonly AlternativeName[] | undefined;

@@ -21,9 +21,9 @@ const HASH_ALGS = {
 const CURVE_IDS = { 'P-256': TPM_ECC.NIST_P256, 'P-384': TPM_ECC.NIST_P384, 'P-521': TPM_ECC.NIST_P521 } as const;
 
 /**
- * Builds the public area (TPMT_PUBLIC) of an attestation key from the public key in a certificate, by `akTemplate`. It
- * says what an attestation key must be: restricted, made in the TPM and fixed to it. So use it only if the issuer of
- * the certificate vouches for these properties. Its Name is not the Name of the key.
+ * Builds the public area (TPMT_PUBLIC) of an attestation key from the public key in a certificate, by `akTemplate`. The
+ * result claims what an attestation key must be: restricted, made in the TPM and fixed to it. So use it only if the
+ * certificate's issuer vouches for these properties. Its Name is not the key's Name.
  *
  * @example
  * ```ts
@@ -95,9 +95,8 @@ const MAX_CERTIFICATES = 20;
 /**
  * Finds the attestation key that made the signature of a certification (TPMT_SIGNATURE or bare) among certificates in
  * DER. Its public area comes from {@link buildAkPublicArea}, and its certificate is the first one. `undefined` if none
- * of them is for such a key. Establishes no trust: verify the chain of the certificate. Also finds a key that signs
- * with SHA-1, which the verifier refuses unless `acceptSha1` is set.
- * Never throws because of what it is given.
+ * of them is for such a key. This establishes no trust: verify the certificate's chain. Also finds a key that signs
+ * with SHA-1, which the verifier refuses unless `acceptSha1` is set. Never throws because of what it is given.
  *
  * @example
  * ```ts

@@ -23,8 +23,7 @@ export interface EkCertificateOptions {
 }
 
 /**
- * Builds an endorsement key certificate in DER, as the maker of a TPM issues it. TCG EK Credential Profile for TPM 2.0,
- * 3.2.
+ * Builds an endorsement key certificate in DER, as a TPM maker issues it. TCG EK Credential Profile for TPM 2.0, 3.2.
  * @throws TypeError for a model that cannot be written.
  *
  * @example

@@ -115,9 +115,9 @@ export function parseTcgCsrIdevid(bytes: Uint8Array): TcgCsrIdevid {
 }
 
 /**
- * Whether the IDevID in the content has signed it. Use `verifyStatement` with {@link statementFromIdevid}, and a
+ * Tells whether the IDevID in the content signed it. Use `verifyStatement` with {@link statementFromIdevid}, and a
  * challenge to the endorsement key, to verify that the IDevID is in the TPM and that the IAK belongs to a trusted TPM.
- * Never throws because of what the request says.
+ * Never throws because of the request's content.
  * @throws TypeError for anything but a parsed request.
  */
 export function verifyTcgCsrIdevid(csr: TcgCsrIdevid): boolean {

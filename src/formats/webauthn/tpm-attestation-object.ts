@@ -66,8 +66,8 @@ export function encodeTpmAttestationObject(object: TpmAttestationObject): Bytes 
 }
 
 /**
- * Reads an attestation object of the format `tpm`. Reads every structure to its exact end, and refuses unknown members.
- * Nothing is verified.
+ * Reads an attestation object of the format `tpm`. Refuses unknown members, and bytes left over in any structure.
+ * Verifies nothing.
  *
  * @throws KeyprovError `request-invalid` for anything else.
  */

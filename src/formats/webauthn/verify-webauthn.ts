@@ -29,20 +29,20 @@ import {
   type WebauthnTpm,
 } from './webauthn-tpm.ts';
 
-/** Trust and expectations of {@link verifyWebauthnTpm}. */
+/** What {@link verifyWebauthnTpm} trusts and expects. */
 export interface VerifyWebauthnOptions extends Omit<VerifyEvidenceOptions, 'expectedKey'> {
-  /** The challenge of the relying party, issued for this registration only. */
+  /** The relying party's challenge, issued for this registration only. */
   readonly challenge: Uint8Array;
   readonly rpId: string;
   /** The relying party's origins that may register keys: `https://login.example`. */
   readonly origins: readonly string[];
   /** Whether the user must have been verified, with a PIN or otherwise. Default true. */
   readonly requireUserVerification?: boolean | undefined;
-  /** Whether the page may have been in a frame of another origin. Default false. */
+  /** Whether the page may have been in a frame from another origin. Default false. */
   readonly acceptCrossOrigin?: boolean | undefined;
   /**
-   * TPMT_PUBLIC of the attestation key, if known from its enrolment. Absent: the issuer of its certificate vouches that
-   * it is an attestation key, see `akRoots`.
+   * TPMT_PUBLIC of the attestation key, if known from its enrolment. Absent: the certificate's issuer vouches that it
+   * is an attestation key, see `akRoots`.
    */
   readonly akPubArea?: Uint8Array | undefined;
 }
@@ -75,7 +75,7 @@ export type WebauthnResult =
 /**
  * Verifies a registration with an attestation object of the format `tpm`: the client data and authenticator data
  * (WebAuthn Level 3, 7.1), the rules for the attestation key's certificate (8.3, 8.3.1), and, by `verifyEvidence`, that
- * the key is in a TPM. Runs all checks, each with a finding. No input of a client makes it throw.
+ * the key is in a TPM. Runs all checks, each with a finding. Never throws because of the client's input.
  *
  * @throws TypeError for arguments of another kind or an unknown `minTier`; KeyprovError `certificate-invalid` for an
  * unreadable root.

@@ -9,8 +9,9 @@ export interface WebauthnRegistration {
 }
 
 /**
- * Reads a `RegistrationResponseJSON`, which `PublicKeyCredential.toJSON` gives (WebAuthn Level 3, 5.1.8), parsed or as
- * text. Verifies nothing; members that only repeat what is in the attestation object, such as `publicKey`, are ignored.
+ * Reads a `RegistrationResponseJSON`, the result of `PublicKeyCredential.toJSON` (WebAuthn Level 3, 5.1.8), parsed or
+ * as text. Verifies nothing; members that only repeat what is in the attestation object, such as `publicKey`, are
+ * ignored.
  * @throws KeyprovError `request-invalid` for anything else.
  */
 export function parseWebauthnRegistration(json: unknown): WebauthnRegistration & { readonly credentialId: Bytes } {

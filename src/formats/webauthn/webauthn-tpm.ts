@@ -30,8 +30,8 @@ export interface WebauthnContext {
 }
 
 /**
- * The challenge (extraData) to certify the key with, WebAuthn Level 3, 8.3: the digest of the authenticator data and
- * the SHA-256 of the client data. `hash` is the hash of the attestation key's signatures.
+ * Returns the challenge (extraData) with which to certify the key, WebAuthn Level 3, 8.3: the digest of the
+ * authenticator data and the SHA-256 of the client data. `hash` is the hash of the attestation key's signatures.
  */
 export function computeWebauthnExtraData(
   { authData, clientDataJson }: WebauthnContext,
@@ -41,8 +41,8 @@ export function computeWebauthnExtraData(
 }
 
 /**
- * Builds the attestation object of a statement. The statement must have the certificates of the attestation key,
- * without the root, since some verifiers refuse it (SimpleWebAuthn 14.0.3).
+ * Builds the attestation object of a statement. The statement must have the attestation key's certificates, but not the
+ * root, which some verifiers refuse (SimpleWebAuthn 14.0.3).
  *
  * @throws KeyprovError `request-invalid` without certificates, if that of the attestation key breaks WebAuthn's rules
  * (see `findAkCertificateProblem` and `findAaguidProblem`), if the credential of the authenticator data is not the

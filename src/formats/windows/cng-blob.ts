@@ -28,7 +28,7 @@ export interface EcPrivateKey extends EcPublicKey {
 
 /**
  * A key as Windows CNG writes it. RSA1 is public, RSA2 adds the primes, RSA3 is the full private key. ECS… and ECD… are
- * for ECDSA, ECK… for ECDH. ECDP, ECDV, ECKP and ECKV do not name the curve: it is the NIST curve of that size.
+ * for ECDSA, ECK… for ECDH. ECDP, ECDV, ECKP and ECKV do not say which curve: it is the NIST curve of that size.
  */
 export type CngBlob =
   | { readonly magic: 'RSA1'; readonly key: RsaPublicKey }
@@ -120,12 +120,14 @@ export function decodeCngBlob(bytes: Uint8Array): CngBlob {
   return blob;
 }
 
-/** The Key ID of a key in directories and sign-ins: SHA-256 of its public blob (MS-ADTS 2.2.20), 32 bytes. */
+/** Returns a key's Key ID in directories and sign-ins: the SHA-256 of its public blob (MS-ADTS 2.2.20), 32 bytes. */
 export function computeKeyId(publicBlob: Uint8Array): Bytes {
   return digest('sha256', publicBlob);
 }
 
-/** The Key ID as `kid` of a sign-in assertion and `keyIdentifier` of a directory: padded base64, 44 characters. */
+/**
+ * Returns the Key ID as in a sign-in assertion's `kid` and a directory's `keyIdentifier`: padded base64, 44 characters.
+ */
 export function computeKeyIdText(publicBlob: Uint8Array): string {
   return toBase64(computeKeyId(publicBlob));
 }

@@ -8,7 +8,7 @@ import { decodePcpKeyBlob, encodePcpKeyBlob, type PcpKeyBlob } from './pcp-key-b
 export interface Kads {
   /** TPMS_ATTEST of TPM2_Certify, without a length. */
   readonly certInfo: Uint8Array;
-  /** The bare RSASSA signature over `certInfo`. It does not name its hash. */
+  /** The bare RSASSA signature over `certInfo`. It does not say which hash it uses. */
   readonly signature: Uint8Array;
   readonly keyBlob: PcpKeyBlob;
 }

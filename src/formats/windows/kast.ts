@@ -94,8 +94,8 @@ export interface BuildKastOptions {
 }
 
 /**
- * Builds the KAST of a statement. The key must have the Windows Hello policy or none, the attestation key must sign
- * with RSASSA, and a claim with the CA needs the statement's `akCreation`.
+ * Builds the KAST of a statement. The key must have the Windows Hello policy or none, and the attestation key must sign
+ * with RSASSA. The claim `authority-and-subject` needs the statement's `akCreation`.
  *
  * @throws KeyprovError `request-invalid` for a statement that a KAST cannot hold.
  *
@@ -131,8 +131,8 @@ export function buildKast(statement: AttestationStatement, options: BuildKastOpt
 }
 
 /**
- * The statement in a KAST, for `verifyStatement`. The public area of the attestation key tells what the KAST leaves
- * out: its own public area, or for a claim of the subject only the TPMT_PUBLIC in `akPubArea`.
+ * Returns the statement in a KAST, for `verifyStatement`. What the KAST leaves out comes from the attestation key's
+ * public area: the one in the KAST, or, for a claim of the subject only, the TPMT_PUBLIC in `akPubArea`.
  *
  * @throws KeyprovError `request-invalid` without a key attestation, without attestation key, with two different ones,
  * or with policies that do not match the key's authPolicy.

@@ -43,9 +43,9 @@ export interface KeyCredentialEntry {
   readonly value: Uint8Array;
 }
 
-/** A key in a value of msDS-KeyCredentialLink. */
+/** A key from a value of msDS-KeyCredentialLink. */
 export interface KeyCredential {
-  /** SHA-256 of the key material; for a FIDO key the id of its credential. */
+  /** SHA-256 of the key material; for a FIDO key, its credential id. */
   readonly keyId: Uint8Array;
   /** See `decodeKeyMaterial`. */
   readonly keyMaterial: Uint8Array;
@@ -140,7 +140,7 @@ export function encodeKeyCredentialLink(entries: readonly KeyCredentialEntry[]):
 }
 
 /**
- * Reads a KEYCREDENTIALLINK_BLOB of version 0x200. Like other readers, accepts what directories hold: any order,
+ * Reads a KEYCREDENTIALLINK_BLOB of version 0x200. Like other readers, accepts what occurs in directories: any order,
  * unknown entries, a wrong or missing KeyHash; see `findKeyCredentialProblems`.
  *
  * @throws KeyprovError `request-invalid` if bytes are cut off, Key ID, key material or usage is missing, a known entry

@@ -99,8 +99,8 @@ export function parseKeyRegistration(body: string, profile: KeyRegistration['pro
 
 /**
  * The statement in a registration, with the certificate of the attestation key if it has one, for `verifyStatement` and
- * `verifyEvidence`; `undefined` for a registration without attestation. Give `verifyEvidence` the registered key as
- * `expectedKey`, since a KAST may be about another key.
+ * `verifyEvidence`; `undefined` for a registration without attestation. Pass the registered key to `verifyEvidence` as
+ * `expectedKey`, because a KAST may be about another key.
  *
  * @throws KeyprovError `request-invalid` for a KAST that does not attest a key, or lacks its attestation key.
  */

@@ -105,8 +105,7 @@ export interface WcceRequestOptions extends EnvelopeOptions {
   /** A KeyAttestationStatement ("KAST"): a claim of authority and subject with `ek`, of the subject only with `aik`. */
   readonly kast: Uint8Array;
   /**
-   * How the CA recognizes the TPM: by the endorsement key, which it challenges, or the certified attestation
-   * key.
+   * How the CA recognizes the TPM: by the endorsement key, which it challenges, or by the certified attestation key.
    */
   readonly keyInfo: { readonly ek: EndorsementKeyInfo } | { readonly aik: AttestationKeyInfo };
   /**
@@ -147,7 +146,7 @@ export function buildWcceAttributes(options: WcceRequestOptions): Attribute[] {
   ];
 }
 
-/** A CA's answer to a request with an endorsement key. MS-WCCE 2.2.2.8.1. */
+/** A CA's response to a request with an endorsement key. MS-WCCE 2.2.2.8.1. */
 export interface WcceChallenge {
   /** The SHA-1 of its exchange certificate. */
   readonly exchangeCertificateHash: Uint8Array;

@@ -44,8 +44,8 @@ const YEARS = 30;
 
 /**
  * Builds the self-signed certificate for PKINIT with a registered key (key trust), as Windows does. The domain
- * controller finds the user by the key, not by an issuer. The common name of about 156 characters is longer than X.520
- * allows. It has no key usage and no other name.
+ * controller identifies the user by the key, not by an issuer. The common name of about 156 characters is longer than
+ * X.520 allows. It has no key usage and no other name.
  *
  * @throws TypeError for a malformed identity; KeyprovError `key-invalid` if `key` does not sign with its public key;
  * errors of signing.

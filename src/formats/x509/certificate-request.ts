@@ -139,8 +139,8 @@ export function parseCertificateRequest(der: Uint8Array): CertificateRequest {
 }
 
 /**
- * Whether a request was signed with the private key of its public key, which proves that the sender has it. Accepts
- * only RSASSA-PKCS1-v1_5 and ECDSA, with SHA-256 or longer.
+ * Tells whether a request was signed with the private key of its public key, which proves that the sender has that key.
+ * Accepts only RSASSA-PKCS1-v1_5 and ECDSA, with SHA-256 or longer.
  * @throws KeyprovError `key-invalid` for an invalid key, which {@link parseCertificateRequest} never returns.
  */
 export function verifyCertificateRequest(request: CertificateRequest): boolean {

@@ -18,8 +18,8 @@ const COMMON_NAME = '2.5.4.3';
 const MAX_COMMON_NAME = 64;
 
 /**
- * Finds the quirks of a request or a certificate in DER, in the order of the bytes, including those in extensions.
- * Windows makes each of these: MS-DVRJ, 4.1, and the certificates of Windows Hello keys.
+ * Finds the quirks of a request or a certificate in DER, in byte order, including those in extensions. Windows produces
+ * each of them: MS-DVRJ, 4.1, and the certificates of Windows Hello keys.
  *
  * @throws KeyprovError `request-invalid` for unreadable input.
  *

@@ -20,7 +20,7 @@ import {
   TPM_CERTIFY_STATEMENT,
 } from './lamps-attestation.ts';
 
-/** Trust and expectations of {@link verifyAttestedRequest}. */
+/** What {@link verifyAttestedRequest} trusts and expects. */
 export interface VerifyAttestedRequestOptions extends Omit<VerifyEvidenceOptions, 'expectedKey'> {
   /** TPMT_PUBLIC of the attestation key, if known. Absent: its certificate describes it, see `akRoots`. */
   readonly akPubArea?: Uint8Array | undefined;
@@ -43,7 +43,7 @@ export type AttestedRequestResult =
 /**
  * Verifies a PKCS#10 request (DER) that attests its key by the IETF LAMPS draft: it is signed with its key, and it
  * holds one statement of TPM2_Certify, which is about this key, by `verifyEvidence`. Runs all checks, each with a
- * finding. No request makes it throw. The caller decides whether the names in it may be certified.
+ * finding. Never throws because of the request. The caller decides whether to certify the names in it.
  *
  * @throws TypeError for arguments of another kind or an unknown `minTier`; KeyprovError `certificate-invalid` for an
  * unreadable root.
