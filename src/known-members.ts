@@ -3,7 +3,7 @@ import { nearest } from './nearest.ts';
 /** Each names a key alone. */
 const IDENTIFIERS = ['pubArea', 'name', 'spki', 'spkiSha256'] as const;
 
-const isBytes = (value: unknown): boolean =>
+const isBytes = (value: unknown): value is Uint8Array =>
   ArrayBuffer.isView(value) && 'BYTES_PER_ELEMENT' in value && value.BYTES_PER_ELEMENT === 1;
 
 /** What the members of options can be, if that is checked: in words, and the test. */
@@ -14,7 +14,7 @@ const KINDS = {
   texts: { what: 'an array of strings', is: (value: unknown) => isListOf(value, KINDS.text.is) },
   certificates: {
     what: 'an array of certificates, each in DER (a Uint8Array) or from parseCertificate',
-    is: (value: unknown) => isListOf(value, isObject),
+    is: (value: unknown) => isListOf(value, (one) => isBytes(one) || (isObject(one) && 'isSignedBy' in one)),
   },
   objects: { what: 'an array of objects', is: (value: unknown) => isListOf(value, isObject) },
   list: { what: 'an array', is: Array.isArray },
@@ -64,7 +64,8 @@ type IfComplete<Options, Known> = [MarkedMembers<Options>, Known] extends [Known
 
 /**
  * Refuses wrong options, for callers without types: a forgotten object, a misspelt member, which would do nothing, and a
- * member of another kind, such as a text in place of a list, in which each part of it would be found. `known` are the names
+ * member of another kind, such as a text in place of a list, in which each part of it would be found. The result has the
+ * members as its own, also those that `options` inherits, which a copy with `...` would lose, each read only once. `known` are the names
  * of all members with their kinds, such as `origins:texts challenge:bytes akNonce:bytes? time`, with spaces in between; the
  * compiler checks that `function` gets them all.
  * @param name of the function that has the options.
@@ -74,7 +75,7 @@ export function checkMembers<Options extends object, Known extends string>(
   name: IfComplete<Options, Words<Known>>,
   options: Options,
   ...known: readonly Known[]
-): void {
+): Options {
   if (!isObject(options)) throw new TypeError(`${name} needs an options object, not ${sayKind(options)}`);
   const kinds = new Map(
     known
@@ -89,18 +90,27 @@ export function checkMembers<Options extends object, Known extends string>(
     const meant = nearest(member, [...kinds.keys()]);
     throw new TypeError(`${name} has no option '${member}'${meant === undefined ? '' : `, did you mean '${meant}'?`}`);
   }
+  const own: Record<string, unknown> = {};
   for (const [member, mark] of kinds) {
     const value: unknown = Reflect.get(options, member);
     const kind = mark.replace('?', '') as Kind | '';
-    if (kind === '' || (value === undefined && mark.endsWith('?')) || KINDS[kind].is(value)) continue;
-    throw new TypeError(`${name}: ${member} must be ${KINDS[kind].what}, not ${sayKind(value)}`);
+    const isRight = kind === '' || (value === undefined && mark.endsWith('?')) || KINDS[kind].is(value);
+    if (!isRight) throw new TypeError(`${name}: ${member} must be ${KINDS[kind].what}, not ${sayKind(value)}`);
+    if (value !== undefined) own[member] = kind === 'bytes' && isBytes(value) ? plainBytes(value) : value;
   }
+  return own as Options;
+}
+
+/** The same bytes as a Uint8Array of this realm, also those of `node:vm`: the code that gets them knows no other. */
+function plainBytes(bytes: Uint8Array): Uint8Array {
+  const { buffer, byteOffset, byteLength } = bytes;
+  return bytes instanceof Uint8Array ? bytes : new Uint8Array(buffer, byteOffset, byteLength);
 }
 
 const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;
 
 const isListOf = (value: unknown, isOne: (one: unknown) => boolean): boolean =>
-  Array.isArray(value) && value.every(isOne);
+  Array.isArray(value) && [...value].every(isOne); // holes count
 
 /** The kind of a value, for messages that must not show it. */
 function sayKind(value: unknown): string {

@@ -138,7 +138,7 @@ export interface AttestKeyOptions extends CertifyKeyOptions {
  * ```
  */
 export async function attestKey(tpm: Tpm, options: AttestKeyOptions): Promise<AttestationStatement> {
-  checkMembers(
+  options = checkMembers(
     'attestKey',
     options,
     'key ak challenge:bytes authorization creation akCreation:boolean? akCertificates:certificates? signal',

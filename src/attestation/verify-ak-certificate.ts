@@ -43,7 +43,7 @@ export async function verifyAkCertificate(
   der: Uint8Array,
   given: VerifyAkCertificateOptions,
 ): Promise<AkCertificateResult> {
-  checkMembers(
+  given = checkMembers(
     'verifyAkCertificate',
     given,
     'ak ek roots:certificates intermediates:certificates? time allowedManufacturers:texts? acceptEkPurpose:boolean?',

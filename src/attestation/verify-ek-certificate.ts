@@ -54,7 +54,7 @@ export async function verifyEkCertificate(
   der: Uint8Array,
   options: VerifyEkCertificateOptions,
 ): Promise<EkCertificateResult> {
-  checkMembers(
+  options = checkMembers(
     'verifyEkCertificate',
     options,
     'ek roots:certificates intermediates:certificates? time allowedManufacturers:texts? acceptSha1:boolean?',

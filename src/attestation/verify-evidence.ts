@@ -88,7 +88,7 @@ export type EvidenceResult =
  * ```
  */
 export async function verifyEvidence(evidence: Evidence, options: VerifyEvidenceOptions): Promise<EvidenceResult> {
-  checkMembers('verifyEvidence', options, 'challenge:bytes expectedKey:identity?', ...TRUST_MEMBERS);
+  options = checkMembers('verifyEvidence', options, 'challenge:bytes expectedKey:identity?', ...TRUST_MEMBERS);
   const { minTier, virtual = false } = options;
   checkTier(minTier);
   const readRoots = (roots: readonly (Uint8Array | Certificate)[] = []): Promise<Certificate[]> =>

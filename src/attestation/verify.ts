@@ -65,7 +65,7 @@ export type VerificationResult =
  */
 export function verifyStatement(statement: AttestationStatement, options: VerifyOptions): VerificationResult {
   const findings = new Findings();
-  checkMembers(
+  options = checkMembers(
     'verifyStatement',
     options,
     'challenge:bytes attestationKey:identity expectedKey:identity? akNonce:bytes? akParent:bytes? keyParent:bytes?',
@@ -154,7 +154,7 @@ export function verifyAttestationKey(
   akCreation: CreationProof,
   options: VerifyAttestationKeyOptions = {},
 ): VerificationResult {
-  checkMembers('verifyAttestationKey', options, 'nonce:bytes? acceptSha1:boolean?');
+  options = checkMembers('verifyAttestationKey', options, 'nonce:bytes? acceptSha1:boolean?');
   checkBytes(pubArea, 'the public area of an attestation key');
   const findings = new Findings();
   const ak = subjectOf(() => pubArea);

@@ -17,7 +17,7 @@ const ours = new WeakSet<Certificate>();
  * `certificate-invalid`
  */
 export async function authorityOf(given: Uint8Array | Certificate, keep = true): Promise<Certificate> {
-  if (!(given instanceof Uint8Array)) return given;
+  if ('isSignedBy' in given) return given;
   return await (keep ? readAuthority(given) : parseCertificate(given));
 }
 

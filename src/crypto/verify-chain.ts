@@ -62,11 +62,11 @@ export async function verifyChain(leaf: Uint8Array | Certificate, options: Chain
   if (options.roots.length === 0) return failed('roots', 'the caller gave no roots, so nothing is trusted');
   let certificate: Certificate;
   try {
-    certificate = leaf instanceof Uint8Array ? await parseCertificate(leaf) : leaf;
+    certificate = 'isSignedBy' in leaf ? leaf : await parseCertificate(leaf);
   } catch (error) {
     return failed('certificate', messageOf(error));
   }
-  const unread = intermediates.filter((one) => one instanceof Uint8Array).length;
+  const unread = intermediates.filter((one) => !('isSignedBy' in one)).length;
   if (unread > MAX_INTERMEDIATES) return failed('path', `${unread} intermediates; the limit is ${MAX_INTERMEDIATES}`);
   const read = (given: Uint8Array | Certificate) => authorityOf(given, keepAuthorities);
   const roots = await Promise.all(options.roots.map(read));

@@ -54,7 +54,7 @@ export interface KeySourcesOptions {
  * ```
  */
 export function keySources(options: KeySourcesOptions = {}): KeySources {
-  checkMembers('keySources', options, 'tpm store hierarchyAuth');
+  options = checkMembers('keySources', options, 'tpm store hierarchyAuth');
   const { tpm = 'auto', store, hierarchyAuth } = options;
   if (store !== undefined && !(store instanceof KeyStore))
     throw new TypeError('store must be a KeyStore from openKeyStore');

@@ -41,7 +41,7 @@ export interface OpenKeyStoreOptions {
  * ```
  */
 export async function openKeyStore(directory: string, options: OpenKeyStoreOptions = {}): Promise<KeyStore> {
-  checkMembers('openKeyStore', options, 'create:boolean?');
+  options = checkMembers('openKeyStore', options, 'create:boolean?');
   const { create = true } = options;
   if (!create && !(await storeIo(directory, async () => isThere(absolutePath(directory))))) {
     throw new KeyprovError('key-not-found', `there is no key store at ${absolutePath(directory)}`, {

@@ -74,7 +74,7 @@ export interface PolicyInForce extends MergedPolicy {
  * ```
  */
 export async function policyInForce(options: PolicyInForceOptions = {}): Promise<PolicyInForce> {
-  checkMembers(
+  options = checkMembers(
     'policyInForce',
     options,
     'files:list? layers:objects? settings commandLine environment userSid:text? tenantId:text? documents',

@@ -67,7 +67,7 @@ interface Stock {
  * ```
  */
 export function createKeyPool(options: KeyPoolOptions): KeyPool {
-  checkMembers('createKeyPool', options, 'policy sources size tpmOptions');
+  options = checkMembers('createKeyPool', options, 'policy sources size tpmOptions');
   const { size = 1 } = options;
   if (!Number.isInteger(size) || size < 1 || size > 100)
     throw new RangeError(`the size of a pool must be 1 to 100 keys, not ${size}`);

@@ -28,7 +28,7 @@ export interface MfaPromptOptions
  * @throws TypeError for an unknown option.
  */
 export function createMfaPrompt(options: MfaPromptOptions): MfaPrompt {
-  checkMembers(
+  options = checkMembers(
     'createMfaPrompt',
     options,
     'url tenant:text? fetch onCode clientId:text? trustedHosts:texts? trustedResources:texts?',

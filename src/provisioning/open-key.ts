@@ -96,7 +96,11 @@ export interface UserKeyCryptoOptions extends LoadKeyOptions, Pick<CreateCryptoO
  * ```
  */
 export async function openKey(options: OpenKeyOptions): Promise<UserKey> {
-  checkMembers('openKey', options, 'id:text? user:text? deviceId:text? record store sources tpmOptions signal');
+  options = checkMembers(
+    'openKey',
+    options,
+    'id:text? user:text? deviceId:text? record store sources tpmOptions signal',
+  );
   const { record, store } = options;
   if (record !== undefined) {
     checkRecord(record, options);

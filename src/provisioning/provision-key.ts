@@ -115,7 +115,7 @@ export async function makeKey(options: MakeKeyOptions): Promise<MadeKey> {
  * ```
  */
 export async function provisionKey(options: ProvisionKeyOptions): Promise<ProvisionedKey> {
-  checkMembers(
+  options = checkMembers(
     'provisionKey',
     options,
     'policy sources challenge:bytes pin:bytes? user:text? deviceId:text? profile enrolAk pinRecovery',

@@ -46,7 +46,7 @@ import { RunSteps } from './run-steps.ts';
  * ```
  */
 export async function provision(options: ProvisionOptions): Promise<ProvisionOutcome> {
-  checkMembers(
+  options = checkMembers(
     'provision',
     options,
     'user:text deviceId:text store policy sources prerequisites mfa mfaOptions pin pinRecovery pinPepper:bytes?',

@@ -25,7 +25,7 @@ export async function unregisterKey(
   id: string,
   options: UnregisterOptions,
 ): Promise<'deleted' | 'absent'> {
-  checkMembers('unregisterKey', options, 'registrar signal');
+  options = checkMembers('unregisterKey', options, 'registrar signal');
   const { registrar, signal } = options;
   const record = await store.load(id);
   const registration = readRegistration(record);

@@ -56,7 +56,7 @@ const ENTRA: DiscoveredService = {
  * ```
  */
 export async function openKeyRegistrar(given: OpenKeyRegistrarOptions): Promise<KeyRegistrar> {
-  checkMembers(
+  given = checkMembers(
     'openKeyRegistrar',
     given,
     'url tenant:text? fetch graph format headers apiVersionIn maxAttempts maxDelayMs timeoutMs trustedHosts:texts?',

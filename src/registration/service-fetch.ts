@@ -40,7 +40,7 @@ export type ServiceFetch = typeof fetch &
  * ```
  */
 export function createServiceFetch(options: ServiceFetchOptions = {}): ServiceFetch {
-  checkMembers('createServiceFetch', options, 'ca onlyTheseRoots:boolean? clientCertificate proxy:text?');
+  options = checkMembers('createServiceFetch', options, 'ca onlyTheseRoots:boolean? clientCertificate proxy:text?');
   const { proxy } = options;
   const tls = verifiedTls(options);
   if (proxy !== undefined && proxy !== 'environment' && !isProxyUrl(proxy)) {

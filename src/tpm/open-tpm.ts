@@ -31,7 +31,7 @@ export interface OpenTpmOptions extends TpmOptions {
  * ```
  */
 export async function openTpm(address: string | TpmAddress = 'auto', options: OpenTpmOptions = {}): Promise<Tpm> {
-  checkMembers(
+  options = checkMembers(
     'openTpm',
     options,
     'signal lifetime commandTimeouts marksDirectory:text? hierarchyAuth wrap create:boolean?',

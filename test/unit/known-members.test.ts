@@ -1,7 +1,14 @@
+import { generateKeyPairSync } from 'node:crypto';
+import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
+import { verifyEkCertificate } from '../../src/attestation/endorsement.ts';
 import { verifyEvidence, verifyStatement } from '../../src/attestation/index.ts';
+import { fromBase64Url } from '../../src/bytes.ts';
 import * as keyprov from '../../src/index.ts';
-import { joinDevice, startIdentityService } from '../../src/testing/index.ts';
+import { checkMembers } from '../../src/known-members.ts';
+import { createTestAuthority, joinDevice, startIdentityService, type TestAuthority } from '../../src/testing/index.ts';
+import { TPM_ALG } from '../../src/tpm/constants.ts';
+import { ekTemplate } from '../../src/tpm/templates.ts';
 import { asyncRefusal } from '../refusal.ts';
 
 /** Entry points, called with options. */
@@ -35,5 +42,70 @@ describe('an option that does not exist', () => {
     expect(await said({ colour: 'red' })).toBe("foreign: TypeError: keySources has no option 'colour'");
     expect(await said({ hierarchyauth: {} })).toMatch(/did you mean 'hierarchyAuth'\?$/);
     expect(keyprov.keySources({ tpm: 'none', store: undefined })).toEqual({ tpm: undefined, software: undefined });
+  });
+});
+
+/** The certificate of a new key. */
+async function ekCertificate(maker: TestAuthority): Promise<Uint8Array> {
+  const { x = '', y = '' } = generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ format: 'jwk' });
+  const template = ekTemplate('L-2');
+  if (template.type !== TPM_ALG.ECC) throw new Error('no template of an ECC key');
+  return await maker.issueEkCertificate({ ...template, unique: { x: fromBase64Url(x), y: fromBase64Url(y) } });
+}
+
+describe('an option that the object of the caller inherits', () => {
+  interface Given {
+    readonly challenge: Uint8Array;
+    readonly time?: Date;
+  }
+  const check = (given: Given) => checkMembers('check', given, 'challenge:bytes time');
+
+  it('counts as its own, and is read once', () => {
+    let reads = 0;
+    class Later {
+      readonly #time = new Date(0);
+      get challenge() {
+        reads += 1;
+        return Uint8Array.of(1);
+      }
+      get time() {
+        return this.#time;
+      }
+    }
+    expect({ ...check(new Later()) }).toEqual({ challenge: Uint8Array.of(1), time: new Date(0) });
+    expect(reads).toBe(1);
+    expect(Object.keys(check({ challenge: Uint8Array.of(1) }))).toEqual(['challenge']);
+  });
+
+  it('is not lost on the way to the checks: a certificate is not accepted that was not valid then', async () => {
+    const maker = await createTestAuthority();
+    const der = await ekCertificate(maker);
+    const roots = { roots: [maker.root] };
+    expect((await verifyEkCertificate(der, roots)).ok).toBe(true);
+    const inherited = Object.assign(Object.create({ time: new Date(0) }), roots);
+    expect((await verifyEkCertificate(der, inherited)).findings).toContainEqual(
+      expect.objectContaining({ id: 'chain/validity', status: 'fail' }),
+    );
+  });
+});
+
+describe('bytes of another realm', () => {
+  it('are taken as bytes, and not as something that was read before', async () => {
+    const foreign: Uint8Array = runInNewContext('new Uint8Array([1, 2, 3])');
+    expect(foreign).not.toBeInstanceOf(Uint8Array);
+    const { challenge } = checkMembers('check', { challenge: foreign }, 'challenge:bytes');
+    expect(challenge).toEqual(Uint8Array.of(1, 2, 3));
+    expect(challenge.buffer).toBe(foreign.buffer);
+    const der = await ekCertificate(await createTestAuthority());
+    expect(await asyncRefusal(() => verifyEkCertificate(der, { roots: [foreign] }))).toMatch(/^certificate-invalid: /);
+  });
+
+  it('are the only objects besides certificates that are roots, and holes are none', async () => {
+    for (const roots of [[{}], new Array(1), [Object.create(null)]]) {
+      const call = () => verifyEkCertificate(Uint8Array.of(1), Object({ roots }));
+      expect(await asyncRefusal(call)).toMatch(
+        /^foreign: TypeError: verifyEkCertificate: roots must be an array of cert/,
+      );
+    }
   });
 });

@@ -64,7 +64,7 @@ export type AcmeResult =
  */
 export async function verifyAcmeDeviceAttest(payload: string, options: VerifyAcmeOptions): Promise<AcmeResult> {
   const members = 'token:text accountKey device akPubArea:bytes? expectedKey:identity?';
-  checkMembers('verifyAcmeDeviceAttest', options, members, ...TRUST_MEMBERS);
+  options = checkMembers('verifyAcmeDeviceAttest', options, members, ...TRUST_MEMBERS);
   checkTier(options.minTier);
   checkObject(options.accountKey, 'accountKey', 'kty');
   const { token, accountKey, device, akPubArea, ...trust } = options;

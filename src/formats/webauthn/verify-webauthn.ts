@@ -96,7 +96,7 @@ export async function verifyWebauthnTpm(
   registration: WebauthnRegistration,
   options: VerifyWebauthnOptions,
 ): Promise<WebauthnResult> {
-  checkMembers(
+  options = checkMembers(
     'verifyWebauthnTpm',
     options,
     'challenge:bytes rpId:text origins:texts akPubArea:bytes? requireUserVerification:boolean?',

@@ -62,7 +62,7 @@ export async function verifyAttestedRequest(
   der: Uint8Array,
   options: VerifyAttestedRequestOptions,
 ): Promise<AttestedRequestResult> {
-  checkMembers('verifyAttestedRequest', options, 'challenge:bytes akPubArea:bytes?', ...TRUST_MEMBERS);
+  options = checkMembers('verifyAttestedRequest', options, 'challenge:bytes akPubArea:bytes?', ...TRUST_MEMBERS);
   checkTier(options.minTier);
   checkBytes(der, 'a certificate request');
   const findings = new Findings<AttestedRequestCheck>();

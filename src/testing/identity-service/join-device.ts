@@ -52,7 +52,7 @@ const CLIENT_ID = '29d9ed98-a469-4536-ade2-f981bc1d605e';
  * option.
  */
 export async function joinDevice(url: string | URL, options: JoinDeviceOptions): Promise<JoinedDevice> {
-  checkMembers('joinDevice', options, 'ca:text tenant:text user displayName:text? signal');
+  options = checkMembers('joinDevice', options, 'ca:text tenant:text user displayName:text? signal');
   const { ca, tenant, user, displayName = 'test device', signal } = options;
   const fetch = createServiceFetch({ ca });
   return await withCleanup(

@@ -90,7 +90,7 @@ export interface SyncTimerOptions {
  * ```
  */
 export async function startIdentityService(options: IdentityServiceOptions): Promise<IdentityService> {
-  checkMembers(
+  options = checkMembers(
     'startIdentityService',
     options,
     'users:objects directory:text? port tenantId:text? attestation akRoots:certificates? ekRoots:certificates?',
