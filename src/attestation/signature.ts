@@ -1,12 +1,12 @@
-import { type Bytes, checkBytes, checkObject, concat } from '../bytes.ts';
+import { checkBytes, checkObject } from '../bytes.ts';
 import { CURVES } from '../crypto/curve.ts';
 import { ecdsaDerToRaw } from '../crypto/ecdsa-signature.ts';
 import { verifySignature } from '../crypto/verify-signature.ts';
 import { KeyprovError } from '../errors.ts';
 import { HASHES, TPM_ALG } from '../tpm/constants.ts';
 import { isHashAlg } from '../tpm/names.ts';
-import { padLeft, publicKeyOf } from '../tpm/public-key.ts';
-import { encodeBareSignature } from '../tpm/signature.ts';
+import { publicKeyOf } from '../tpm/public-key.ts';
+import { encodeBareSignature, rawSignature } from '../tpm/signature.ts';
 import type { TpmtSignature } from '../tpm/structures/algorithm.ts';
 import type { TpmiAlgHash } from '../tpm/structures/base.ts';
 import type { TpmtPublic } from '../tpm/structures/object.ts';
@@ -62,20 +62,12 @@ export function findSignatureProblem(
     HASHES[hash].name,
     data,
     signature.sigAlg === TPM_ALG.ECDSA && key.kty === 'EC'
-      ? rawSignature(signature.signature, CURVES[key.crv].size)
+      ? rawSignature(signature, CURVES[key.crv].size)
       : encodeBareSignature(signature),
     sigAlg === TPM_ALG.RSASSA ? 'pkcs1' : sigAlg === TPM_ALG.RSAPSS ? 'pss' : 'raw',
   );
   return isGood ? undefined : 'it does not verify';
 }
-
-interface RAndS {
-  readonly signatureR: Uint8Array;
-  readonly signatureS: Uint8Array;
-}
-
-const rawSignature = ({ signatureR, signatureS }: RAndS, size: number): Bytes =>
-  concat(padLeft(signatureR, size), padLeft(signatureS, size));
 
 interface Scheme {
   readonly sigAlg: typeof TPM_ALG.RSASSA | typeof TPM_ALG.RSAPSS | typeof TPM_ALG.ECDSA;

@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { type Bytes, view, withSecret } from '../bytes.ts';
 import { deriveScrypt, scryptProblem } from '../crypto/scrypt.ts';
 import { KeyprovError } from '../errors.ts';
-import type { PinDerivation } from './provider.ts';
+import type { PinDerivation, ProvidedKey } from './provider.ts';
 
 /** Length of the derived authorization values, in bytes: the maximum for a key with a SHA-256 Name. */
 const AUTH_VALUE_SIZE = 32;
@@ -36,6 +36,15 @@ export async function deriveAuthValue(pin: Uint8Array, derivation: PinDerivation
           .digest(),
       ),
   );
+}
+
+/** @throws RangeError if the new PIN is empty; KeyprovError `key-invalid` for a key that was made without a PIN. */
+export function checkPinChange({ hasPin }: ProvidedKey, newPin: Uint8Array): void {
+  if (newPin.length === 0) throw new RangeError('the PIN is empty');
+  if (hasPin) return;
+  throw new KeyprovError('key-invalid', 'the key was made without a PIN, so there is no PIN to change', {
+    remedy: 'make a new key with a PIN',
+  });
 }
 
 /** The characters of base64url, made without a string, since strings cannot be wiped. */

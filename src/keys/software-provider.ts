@@ -7,6 +7,7 @@ import { PinError } from '../errors/pin-error.ts';
 import { KeyprovError } from '../errors.ts';
 import { KEY_ALGORITHMS, type KeyAlgorithm } from '../policy/index.ts';
 import { decryptPkcs8, encryptPkcs8 } from './encrypted-pkcs8.ts';
+import { checkPinChange } from './pin-derivation.ts';
 import type { PinTryLog } from './pin-try-log.ts';
 import type { ChangePinOptions, CreateKeyOptions, KeyProvider, ProvidedKey, SignOptions } from './provider.ts';
 
@@ -99,12 +100,7 @@ async function changePin(
   opened: SoftwareKeyProviderOptions,
 ): Promise<ProvidedKey> {
   signal?.throwIfAborted();
-  if (newPin.length === 0) throw new RangeError('the PIN is empty');
-  if (!key.hasPin) {
-    throw new KeyprovError('key-invalid', 'the key was made without a PIN, so there is no PIN to change', {
-      remedy: 'make a new key with a PIN',
-    });
-  }
+  checkPinChange(key, newPin);
   return await withSecret(await decryptKey(key, { pin, signal }, opened), async (pkcs8) => {
     signal?.throwIfAborted();
     return { ...key, privateKey: await encryptPkcs8(pkcs8, newPin, PIN_COST) };

@@ -22,7 +22,7 @@ import { readNature, type TpmNature } from '../tpm/virtual.ts';
 import { encodeKeyFile } from './key-file.ts';
 import { changeAuth, type LoadedKey, withLoadedKey } from './loaded-key.ts';
 import { withNewTpmKey } from './new-tpm-key.ts';
-import { deriveAuthValue, newPinDerivation } from './pin-derivation.ts';
+import { checkPinChange, deriveAuthValue, newPinDerivation } from './pin-derivation.ts';
 import { type PreparedTpmKey, prepareTpmKey } from './prepared-key.ts';
 import type {
   Assurance,
@@ -194,12 +194,7 @@ export class TpmKeyProvider implements KeyProvider {
     key: ProvidedKey,
     { pin, newPin, ...options }: ChangePinOptions & PinTryOptions,
   ): Promise<ProvidedKey> {
-    if (newPin.length === 0) throw new RangeError('the PIN is empty');
-    if (!key.hasPin) {
-      throw new KeyprovError('key-invalid', 'the key was made without a PIN, so there is no PIN to change', {
-        remedy: 'make a new key with a PIN',
-      });
-    }
+    checkPinChange(key, newPin);
     const pinDerivation = this.#newDerivation();
     return await withSecret(await deriveAuthValue(newPin, pinDerivation), async (newAuth) => {
       return await this.use(key, { pin, ...options }, async (loaded) => {

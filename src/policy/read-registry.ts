@@ -12,11 +12,11 @@ import {
 } from './policy-layer.ts';
 import { parseRegistryExport } from './registry-export.ts';
 import {
-  isGpoKey,
+  GPO_KEYS,
   plainId,
+  SETTING_BY_NODE,
+  SETTING_BY_VALUE,
   settingHint,
-  settingOfNode,
-  settingOfValue,
   splitNode,
   valueHint,
 } from './setting-lookup.ts';
@@ -121,7 +121,7 @@ function sectionOf(key: string): Section | undefined {
 }
 
 function gpoSection(path: string, scope: PolicyScope, user?: string): Section | undefined {
-  if (!isBelowRoot(path) && (scope === 'user' || !isGpoKey(path))) return undefined;
+  if (!isBelowRoot(path) && (scope === 'user' || !GPO_KEYS.has(path))) return undefined;
   return { source: 'gpo', scope, path, ...(user !== undefined && { user }) };
 }
 
@@ -131,7 +131,7 @@ function isBelowRoot(path: string): boolean {
 }
 
 function nameOf({ source, path }: SettingSection, valueName: string): WindowsSettingName | undefined {
-  return source === 'gpo' ? settingOfValue(`${path}\\${valueName}`) : settingOfNode(`${path}/${valueName}`);
+  return source === 'gpo' ? SETTING_BY_VALUE.get(`${path}\\${valueName}`) : SETTING_BY_NODE.get(`${path}/${valueName}`);
 }
 
 function isForOthers(section: SettingSection, { userSid, tenantId }: ReadRegistryOptions): boolean {

@@ -1,7 +1,7 @@
 import { PolicyError, type PolicyProblem } from '../errors/policy-error.ts';
 import { type DeviceLockValue, fromDeviceLock } from './device-lock.ts';
 import { countsFor, type FoundSetting, MAX_NOTES, type PolicyReading, settingValue, toLayers } from './policy-layer.ts';
-import { plainId, settingHint, settingOfNode, splitNode } from './setting-lookup.ts';
+import { plainId, SETTING_BY_NODE, settingHint, splitNode } from './setting-lookup.ts';
 import { WINDOWS_SETTINGS, type WindowsSettingName } from './windows-settings.ts';
 import { show } from './wording.ts';
 import { parseXml, type XmlElement, XmlError } from './xml.ts';
@@ -61,7 +61,7 @@ export function readSyncMl(xml: string, options: ReadSyncMlOptions = {}): Policy
       for (const other of found.keys()) if (`${other}/`.startsWith(gone)) found.delete(other);
       continue;
     }
-    const name = settingOfNode(node);
+    const name = SETTING_BY_NODE.get(node);
     const place = name && WINDOWS_SETTINGS[name].csp;
     if (name === undefined || place === undefined) {
       if (data === undefined || ignored.length >= MAX_NOTES) continue;

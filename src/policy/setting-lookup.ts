@@ -2,43 +2,30 @@ import { WINDOWS_SETTING_NAMES, WINDOWS_SETTINGS, type WindowsSettingName } from
 import { didYouMean } from './wording.ts';
 
 /** The settings by the path of their Group Policy registry value, below the hive and in lower case. */
-const BY_VALUE: ReadonlyMap<string, WindowsSettingName> = new Map(
+export const SETTING_BY_VALUE: ReadonlyMap<string, WindowsSettingName> = new Map(
   WINDOWS_SETTING_NAMES.flatMap((name) => {
     const { gpo } = WINDOWS_SETTINGS[name];
     return gpo === undefined ? [] : [[`${gpo.key}\\${gpo.value}`.toLowerCase(), name] as const];
   }),
 );
 
-/** The settings by their CSP node below the tenant or the root, in lower case. */
-const BY_NODE: ReadonlyMap<string, WindowsSettingName> = new Map(
+/** The settings by their CSP node in lower case: `policies/enablepinrecovery`, `biometrics/usebiometrics`. */
+export const SETTING_BY_NODE: ReadonlyMap<string, WindowsSettingName> = new Map(
   WINDOWS_SETTING_NAMES.flatMap((name) => {
     const { csp } = WINDOWS_SETTINGS[name];
     return csp === undefined ? [] : [[`${csp.tenant ? 'policies/' : ''}${name}`.toLowerCase(), name] as const];
   }),
 );
 
-/** The keys of Group Policy with settings, in lower case. */
-const KEYS: ReadonlySet<string> = new Set([...BY_VALUE.keys()].map((path) => path.slice(0, path.lastIndexOf('\\'))));
+/** The keys of Group Policy with settings, below the hive and in lower case. */
+export const GPO_KEYS: ReadonlySet<string> = new Set(
+  [...SETTING_BY_VALUE.keys()].map((path) => path.slice(0, path.lastIndexOf('\\'))),
+);
 
 /** The nodes below the root that are not tenants, in lower case. */
 const NODES: ReadonlySet<string> = new Set(
-  [...BY_NODE.keys()].map((node) => node.slice(0, node.indexOf('/'))).filter((first) => first !== 'policies'),
+  [...SETTING_BY_NODE.keys()].map((node) => node.slice(0, node.indexOf('/'))).filter((first) => first !== 'policies'),
 );
-
-/** Tells whether Group Policy has a setting in this key, given below the hive and in lower case. */
-export function isGpoKey(key: string): boolean {
-  return KEYS.has(key);
-}
-
-/** The setting of a Group Policy registry value, given below the hive and in lower case. */
-export function settingOfValue(path: string): WindowsSettingName | undefined {
-  return BY_VALUE.get(path);
-}
-
-/** The setting of a CSP node in lower case: `policies/enablepinrecovery`, `biometrics/usebiometrics`. */
-export function settingOfNode(path: string): WindowsSettingName | undefined {
-  return BY_NODE.get(path);
-}
 
 /** Splits the path below `PassportForWork`, in lower case, into the tenant, if any, and the node. */
 export function splitNode(path: string): { readonly tenant?: string; readonly node: string } {
