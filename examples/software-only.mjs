@@ -5,7 +5,7 @@ import { joinDevice, startIdentityService } from 'keyprov/testing';
 
 const [directory = 'example-software-only'] = process.argv.slice(2);
 const ada = { upn: 'ada@contoso.test', password: 'correct horse' };
-const service = await startIdentityService({ users: [ada], pollIntervalS: 1 });
+const service = await startIdentityService({ users: [ada], pollIntervalS: 1, attestation: 'ignore' });
 const { url, ca, tenantId: tenant } = service;
 const device = await joinDevice(url, { ca, tenant, user: ada });
 const fetch = keyprov.createServiceFetch({ ca, clientCertificate: device });
