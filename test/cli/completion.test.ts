@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { environment, keyprov, keyprovJson, MAIN, temporaryDirectory } from './support/keyprov.ts';
 
-/** Why a program cannot judge; undefined if it is there. */
+/** The reason why a checking program cannot run; undefined if it is installed. */
 function lacks(program: string): string | undefined {
   if (spawnSync(program, ['--version']).error === undefined) return undefined;
   const reason = `${program} is not installed`;
@@ -78,7 +78,7 @@ describe.skipIf(lacks('bash'))('completion in bash', () => {
   });
   afterAll(() => directory[Symbol.dispose]());
 
-  /** What bash offers at the end of a line, whose last word it sees in these pieces. */
+  /** Bash's completions at the end of a line, whose last word bash splits into these pieces. */
   function complete(line: string, ...pieces: readonly string[]): string[] {
     const words = line.split(' ');
     const all = [...words.slice(0, -1), ...(pieces.length > 0 ? pieces : words.slice(-1))];
@@ -88,7 +88,7 @@ describe.skipIf(lacks('bash'))('completion in bash', () => {
       COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
       _keyprov 2>/dev/null
       ((\${#COMPREPLY[@]})) && printf '%s\\n' "\${COMPREPLY[@]}"; :`;
-    // No TPM can be opened where it says, and nothing can be read from standard input.
+    // The TPM address cannot be opened, and nothing can be read from standard input.
     const env = environment({ PATH: `${path('bin')}:${process.env.PATH}`, KEYPROV_TPM: 'device:/nowhere' });
     const { stdout, stderr, status } = spawnSync('bash', ['-c', program, 'bash', path('script'), line, ...all], {
       ...{ cwd: directory.path, env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] },

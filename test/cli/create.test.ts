@@ -17,7 +17,7 @@ import { terminalsMissing } from './support/terminal.ts';
 
 const commands = commandLines({ cheapScrypt: true });
 const missing = await libtpmsMissing();
-/** What is in a store with one key and its exports; the key itself as `key`. */
+/** The contents of a store with one key and its exports; the key itself as `key`. */
 const FILES = ['attestation.json', 'key', 'key.pem', 'public.pem', 'request.json'];
 const PIN = 'x-S3cret-941027';
 
@@ -39,7 +39,7 @@ function pinFile(directory: string, content = `${PIN}\n`): string {
   return path;
 }
 
-/** Every file below a directory, with its content as it is. */
+/** Every file below a directory, with its content. */
 function contents(directory: string): string[] {
   return readdirSync(directory, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
@@ -341,7 +341,7 @@ describe.skipIf(missing)('keyprov create with a TPM', () => {
     const tpm = join(directory.path, 'tpm');
     const args = ['create', '--tpm', `libtpms:${tpm}`, '--algorithm', 'rsa-3072', '--out', `${directory.path}/out`];
     const { child, ended } = startKeyprov([...args, '--json']);
-    // The state is there when the TPM starts, and the key takes some time from then on.
+    // The state exists once the TPM starts; making the key takes some time after that.
     while (!existsSync(join(tpm, 'tpm2.state'))) await new Promise((resolve) => setTimeout(resolve, 2));
     child.kill('SIGTERM');
     const { status, stdout, stderr } = await ended;

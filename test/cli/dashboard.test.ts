@@ -24,7 +24,7 @@ const sectionsOf = (state: Record<string, unknown>): Record<string, Entry[]> =>
 
 const rowsOf = (entry: Entry | undefined): Record<string, string> => Object.fromEntries(entry?.rows ?? []);
 
-/** All files below a directory, with what is in them and when that was written. */
+/** All files below a directory, with their contents and modification times. */
 const filesOf = (directory: string): unknown[] =>
   readdirSync(directory, { recursive: true, encoding: 'utf8' })
     .sort()

@@ -99,7 +99,7 @@ describe.skipIf(missing)('keyprov provision --demo', () => {
     }
     expect(keyprov(['status', '--store', join(out, 'store'), '--tpm', `libtpms:${out}/tpm`]).status).toBe(0);
 
-    // What it advises is typed as it stands there.
+    // The advice is typed exactly as printed.
     const advised = stdout.split('\n').filter((line) => line.startsWith('  keyprov '));
     expect(advised).toHaveLength(2);
     for (const line of advised) {

@@ -80,7 +80,7 @@ describe('keyprov doctor', () => {
     expect(of('swtpm')).toMatchObject({ status: 'missing', remedy: expect.stringContaining('apt-get install swtpm') });
     expect(of('tpm2-tss')).toMatchObject({ status: 'missing', remedy: expect.stringContaining('libtss2-tctildr0') });
     for (const name of ['KEYPROV_LIBTPMS', 'KEYPROV_TCTILDR']) expect(of(name)).toMatchObject({ status: 'problem' });
-    // A machine with a TPM of its own has one still.
+    // A machine with its own TPM still has one.
     const found = Object(of('this machine')).status === 'ok';
     expect({ status, ok, count: tpms.length }).toEqual({ status: found ? 0 : 1, ok: found, count: found ? 1 : 0 });
     const { stdout, stderr } = keyprov(['doctor'], { env });

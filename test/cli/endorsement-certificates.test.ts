@@ -47,7 +47,7 @@ describe.skipIf(missing)('a TPM that contains its endorsement key certificate', 
   let certificate: Uint8Array;
   beforeAll(async () => (await openTpm(address)).close());
 
-  /** Writes it where the profile wants that of a P-256 key. */
+  /** Writes it to the NV index for a P-256 key's certificate. */
   async function store(content: Uint8Array, nvIndex: number): Promise<void> {
     await using opened = await openTpm(address);
     const owner = TPM_RH.OWNER;

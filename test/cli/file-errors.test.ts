@@ -18,7 +18,7 @@ const service = ['--service', 'https://localhost:1', '--token-command', 'true'];
 const owner = ['--user', 'ada@contoso.test', '--device-id', '11111111-2222-3333-4444-555555555555'];
 const ldap = ['--ldap', 'ldaps://localhost:1', '--ldap-base', 'dc=x', '--ldap-bind-dn', 'cn=x'];
 
-/** What each command needs to reach its files; undefined for one that opens a window. */
+/** The arguments with which each command reaches its files; undefined for one that opens a window. */
 const NEEDS: Readonly<Record<string, readonly string[] | undefined>> = {
   provision: [...service, ...stored, ...owner, '--skip-prerequisites'],
   create: ['--tpm', 'none', '--store', path('another store')],
@@ -43,7 +43,7 @@ const NEEDS: Readonly<Record<string, readonly string[] | undefined>> = {
 /** A command with these options, and the others that it needs. */
 const callWith = (name: string, ...options: readonly string[]): string[] =>
   override([...name.split(' '), ...(NEEDS[name] ?? [])], ...options);
-/** The commands that make what is missing. */
+/** The commands that create missing files. */
 const MAKERS = ['provision', 'create', 'sim'];
 
 beforeAll(async () => {

@@ -8,7 +8,7 @@ import { environment, MAIN, temporaryDirectory } from './support/keyprov.ts';
 
 const CONTAINER = ['--pid', '--fork', '--kill-child', '--mount-proc'];
 
-/** Why no process can be the first of a container; undefined where one can. */
+/** The reason why no process can be the first of a container; undefined if one can. */
 function containersMissing(): string | undefined {
   const { status, error, stderr } = spawnSync('unshare', [...CONTAINER, 'true'], { encoding: 'utf8' });
   if (status === 0) return undefined;
@@ -19,7 +19,7 @@ function containersMissing(): string | undefined {
 
 const childOf = (pid: number) => Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1'));
 
-// The limit of the test runner is what shows a wait without an end.
+// The test runner's time limit reveals an endless wait.
 describe.skipIf(containersMissing())('the first process of a container', () => {
   it.each([
     ['SIGTERM', 143],

@@ -65,7 +65,7 @@ describe.skipIf(missingPrograms('swtpm', 'tpm2_changeauth') !== undefined)('pass
     const half = await commands.run([...create(), option, file, '--attestation', 'required']);
     expect(half).toMatchObject({ status: 3, stderr: expect.stringContaining('the endorsement hierarchy has') });
     expect(half.stderr).toContain("provide the endorsement hierarchy's password (--tpm-auth endorsement=FILE)");
-    // Where policy only prefers an attestation, the key is made, and its maker told why there is none.
+    // If policy only prefers an attestation, the key is made, and the output says why there is none.
     const { json: made } = await commands.onlyJson([...create(), option, file]);
     expect(made).toMatchObject({
       ...{ backend: 'tpm', fellBack: false },

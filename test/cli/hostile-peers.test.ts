@@ -9,7 +9,7 @@ import { ADA, type ServiceWorld, startServiceWorld } from './support/service-wor
 
 /** Clears the screen, sets the clipboard, turns the direction of text, adds a line, in C0, C1 and beyond. */
 const EVIL = 'a\u001b[2J\u001b]52;c;eA==\u0007\u009b1m\u202eb\r\nkeyprov: forged\u2028\u2029\u{e0041}';
-/** What a terminal could do something with, besides the end of a line. */
+/** Characters with an effect on a terminal, other than line ends. */
 const HARMFUL = /[^\P{C}\n]|[\p{Zl}\p{Zp}]/u;
 const SOFTWARE = [
   '--algorithm',
@@ -44,7 +44,7 @@ function expectHarmless(ended: Ended): void {
     expect(HARMFUL.exec(text)).toBeNull();
     expect(text.match(/^keyprov: forged/m)).toBeNull();
   }
-  // Not 1, which is for what nobody has thought of.
+  // Not 1, which is for unexpected errors.
   expect([ended.status === 1, ended.stderr]).toEqual([false, ended.stderr]);
 }
 
@@ -66,7 +66,7 @@ const endpoint = (host: string) => ({
   ServiceVersion: EVIL,
 });
 
-/** What a hostile service answers. */
+/** A hostile service's answer. */
 const ANSWERS: readonly (readonly [string, object])[] = [
   ['text', { status: 200, body: EVIL }],
   ['a page', { status: 500, headers: { 'content-type': 'text/html' }, body: `<h1>${EVIL}</h1>` }],

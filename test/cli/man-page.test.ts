@@ -5,7 +5,7 @@ import { keyprovJson } from './support/keyprov.ts';
 
 const PAGE = 'man/keyprov.1';
 
-/** What judges manual pages, each with the arguments that make it say everything. */
+/** Programs that check manual pages, each with the arguments for all warnings. */
 const JUDGES: readonly (readonly [program: string, ...args: readonly string[]])[] = [
   ['man', '--warnings', '-E', 'UTF-8', '-l', '-Tutf8', '-Z', PAGE],
   ['groff', '-ww', '-man', '-Tutf8', '-z', PAGE],

@@ -23,7 +23,7 @@ const [PIN, NEXT, OTHER] = ['730519', '905173', '481516'];
 const GRAPH = 'https://graph.microsoft.com';
 const LOCAL = { SSH_CONNECTION: '' };
 
-/** A way to keep keys, as it is named on the command line. */
+/** A kind of key storage, as given on the command line. */
 interface Place extends AsyncDisposable {
   readonly args: readonly string[];
 }

@@ -57,13 +57,13 @@ describe.skipIf(withoutSwtpm)('a key that keyprov create has written', () => {
     directory[Symbol.dispose]();
   });
 
-  /** tpm2-pytss leaves in the TPM what it has loaded. */
+  /** tpm2-pytss leaves the objects that it loaded in the TPM. */
   afterEach(async () => {
     await using tpm = await openTpm(swtpm.address);
     for (const flushHandle of await listHandles(tpm, TPM_HT.TRANSIENT)) await tpm.run(FlushContext, { flushHandle });
   });
 
-  /** What the record of the key makes of a PIN. */
+  /** The value that the key's record derives from a PIN. */
   async function authValueOf(key: string, pin: string): Promise<Uint8Array> {
     const [record] = (await (await openKeyStore(path(key))).list()).records;
     if (record?.pinDerivation === undefined) throw new Error(`no PIN derivation of ${key}`);
@@ -102,7 +102,7 @@ describe.skipIf(withoutSwtpm)('a key that keyprov create has written', () => {
     },
   );
 
-  /** Loads the key with tpm2-pytss and signs: what that made of it. */
+  /** Loads the key with tpm2-pytss and signs. Returns the result. */
   function pytssSigns(key: string, password?: Uint8Array): unknown {
     const args = ['test/cli/support/tsskey_sign.py', path(key, 'key.pem'), env.TPM2OPENSSL_TCTI ?? ''];
     args.push(readFileSync(path('digest')).toString('hex'));

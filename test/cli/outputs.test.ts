@@ -42,12 +42,12 @@ const SINKS = { ...ERROR_SINKS, ...RESULT_SINKS };
 
 const PIN = '730519-Xq';
 const NEXT = '905173-Yr';
-/** Has many keys of one device, none of which is taken back. */
+/** A user with many keys on one device, none of which is removed. */
 const EVE = { upn: 'eve@contoso.test', password: 'wrong horse charger' };
 const LOCAL = { SSH_CONNECTION: '' };
 const IN_SOFTWARE = ['--algorithm', 'p-256', '--tpm', 'none', '--hardware', 'discouraged'];
 
-/** What commands work on. What changes a key or a directory has one of its own. */
+/** The files that commands use. Commands that change a key or a directory have their own. */
 interface World extends ServiceWorld {
   /** With a registered key in software. */
   readonly kept: string;
@@ -59,11 +59,11 @@ interface World extends ServiceWorld {
   readonly pin: readonly string[];
 }
 
-/** One command line, and what it has done, whether its words got through or not. */
+/** One command line and its effect, whether its output was written or not. */
 interface Line {
   readonly args: readonly string[];
   readonly done?: () => Promise<unknown>;
-  /** Set where nothing of its own is written. */
+  /** Set if the command itself prints nothing. */
   readonly silent?: true;
 }
 
@@ -178,7 +178,7 @@ async function startWorld(commands: CommandLines): Promise<World> {
 }
 
 /**
- * Every command with one sink of each output, in turn, or with KEYPROV_EVERY_SINK=1 with every sink, which takes four times
+ * Every command with one sink of each output, in turn; with KEYPROV_EVERY_SINK=1, with every sink, which takes four times
  * as long.
  */
 // The dashboard ends only when its window is closed.
@@ -222,7 +222,7 @@ describe.skipIf(missing)('an output that is lost', () => {
     const { status, stdout, stderr } = await run(line.args, chosen.shell);
     const [code, said] = line.silent ? [0, /^$/] : [chosen.code, chosen.said];
     expect({ status, stderr }).toEqual({ status: code, stderr: expect.stringMatching(said) });
-    // What is read late is whole.
+    // Output that is read late is complete.
     if (sink in ERROR_SINKS || sink.endsWith('late')) expect(stdout === '').toBe(line.silent === true);
     await line.done?.();
   });

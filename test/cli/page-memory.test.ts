@@ -29,11 +29,11 @@ afterAll(async () => {
 const count = (text: string): number => countInMemory(command.child.pid ?? 0, disguised(utf8(text)));
 
 interface Way {
-  /** Instead of the length of the PIN. */
+  /** A Content-Length other than the PIN's. */
   readonly length?: string;
   readonly path?: string;
   readonly headers?: Readonly<Record<string, string>>;
-  /** What comes before the PIN and after it, in writes of their own. */
+  /** Data before and after the PIN, in separate writes. */
   readonly before?: readonly string[];
   readonly after?: readonly string[];
   /** The connection is reset instead. */

@@ -23,7 +23,7 @@ import { libtpmsMissing } from './support/keyprov.ts';
 import { ADA, type ServiceWorld, startServiceWorld } from './support/service-world.ts';
 
 const missing = await libtpmsMissing();
-/** Has many keys of one device, none of which is taken back. */
+/** A user with many keys on one device, none of which is removed. */
 const EVE = { upn: 'eve@contoso.test', password: 'wrong horse charger' };
 const USER = 'bob@contoso.test';
 const DEVICE = '47f577e3-d2d0-4a0a-8aca-e0501098bde4';
@@ -31,16 +31,16 @@ const LOCAL = { SSH_CONNECTION: '' };
 /** Meets the default rules. */
 const OLD = 'Abc-73519';
 
-/** One setting, with what shows that it is kept: a PIN that breaks it, or what it makes of a key. P-256 is made quickly. */
+/** One setting, with evidence that it applies: a PIN that breaks it, or its effect on a key. P-256 keys are made quickly. */
 interface Case {
   readonly settings: PolicySettings;
   /** The new PIN. Default one that meets the rules. */
   readonly pin?: string;
   /** Whether there is a TPM. */
   readonly tpm?: true;
-  /** What every door that makes a key comes to. */
+  /** The result of every command that makes a key. */
   readonly making: string;
-  /** The same of `reset`, where that looks before it gives the old key up. */
+  /** The result of `reset`, which checks before it gives up the old key. */
   readonly resetting?: string;
   /** The same of those that change a PIN, and of `status`. */
   readonly changing: string;
@@ -85,7 +85,7 @@ const CASES: Readonly<Record<string, Case>> = {
   },
 };
 
-/** What shows in a record that a setting was kept. What is recorded as policy is what was applied. */
+/** The part of a record that shows that a setting was applied. The recorded policy is the applied one. */
 function effectOf(name: string, record: KeyRecord, policy: Policy): string {
   expect(record.policy).toEqual(policy);
   return describeRecord(name, record);
@@ -167,7 +167,7 @@ describe.skipIf(missing)('every setting at every door', () => {
   }
   const LONG_AGO = new Date(Date.now() - 60 * 24 * 60 * 60 * 1000);
 
-  /** What a command says: a refusal, or what the one key in the store shows. */
+  /** A command's result: a refusal, or the properties of the only key in the store. */
   async function command(name: string, one: Case, args: readonly string[], store: string): Promise<string> {
     const { status, json } = await commands.json([...args, ...policyArgs(one)], { env: LOCAL });
     if (status === 11) return blocked(json);
@@ -185,7 +185,7 @@ describe.skipIf(missing)('every setting at every door', () => {
     return `refused: ${typeof first === 'string' ? first : message}`;
   }
 
-  /** A reset gives the old key up only where a new one can take its place. */
+  /** A reset gives up the old key only if a new one can replace it. */
   function blocked(json: Record<string, unknown>): string {
     const { findings } = Object(json.prerequisites);
     const failed = findings.find(({ status }: { status: string }) => status === 'fail');
@@ -264,7 +264,7 @@ describe.skipIf(missing)('every setting at every door', () => {
         const args = ['reset', ...base, ...graph, '--yes', '--pin-file', file(one.pin ?? OLD), ...tpmArgs(one)];
         const before = (await (await openKeyStore(store)).list()).records;
         const cell = await command(name, one, args, store);
-        // Refused or blocked, it leaves the old key where it is.
+        // If it is refused or blocked, it keeps the old key.
         const after = (await (await openKeyStore(store)).list()).records;
         expect([cell, after[0]?.id === before[0]?.id]).toEqual([cell, /^(refused|blocked)/.test(cell)]);
         return cell;

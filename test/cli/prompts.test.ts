@@ -24,7 +24,7 @@ const missing = terminalsMissing();
 const plain = (shown: string): string => shown.replaceAll('\x1b[31m', '').replaceAll('\x1b[39m', '');
 
 /**
- * A terminal with all abilities, and one with none: what is asked is the same. The latter has all tests only with
+ * A terminal with all abilities, and one with none. The questions are the same. The latter runs all tests only with
  * KEYPROV_EVERY_TERMINAL=1; else the rules, and one end.
  */
 describe.skipIf(missing).each(['xterm-256color', 'dumb'])('questions in a terminal of the kind %s', (TERM) => {
@@ -100,7 +100,7 @@ describe.skipIf(missing).each(['xterm-256color', 'dumb'])('questions in a termin
     },
   );
 
-  // What follows says nothing more of the terminal.
+  // The rest does not depend on the terminal.
   if (!isWhole) return;
 
   it('lead to a PIN that then opens the key, and to another one', async () => {

@@ -141,7 +141,7 @@ describe.skipIf(missing)('keyprov provision --service', () => {
     });
     const closed = new Promise((resolve) => child.once('exit', (_, signal) => resolve(signal)));
     expect(await closed).toBe('SIGTERM');
-    // It has our pipes too, so that only now they end.
+    // It has inherited our pipes, so they end only now.
     process.kill(Number(readFileSync(join(world.path, 'pid'), 'utf8')));
     await ended;
     expect(storeFiles(world.store)).toEqual([]);
@@ -248,7 +248,7 @@ describe.skipIf(missing)('keyprov provision --service', () => {
         `${value}.reg`,
         `Windows Registry Editor Version 5.00\r\n\r\n[${key}]\r\n"Enabled"=dword:0000000${value}\r\n`,
       );
-    // A remote session, so that nothing is done.
+    // A remote session, in which nothing is done.
     const findingsWith = async (...args: readonly string[]) => {
       const { status, json } = await run([...SOFTWARE, '--pin-file', pinFile, ...args], {
         env: { SSH_CONNECTION: 'x' },
@@ -333,7 +333,7 @@ describe.skipIf(missing)('keyprov provision --service', () => {
   });
 
   it('says that a service cannot be trusted, or is not there', async () => {
-    const other = await startServiceWorld({ tenantId: randomUUID() }); // with an authority of its own
+    const other = await startServiceWorld({ tenantId: randomUUID() }); // with a different CA
     await using _ = other;
     const untrusted = [...SOFTWARE, '--pin-file', pinFile, '--service-ca', join(other.path, 'ca.pem')];
     expect(await run(untrusted)).toMatchObject({ status: 13, json: { error: { code: 'service-unreachable' } } });

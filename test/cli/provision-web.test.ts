@@ -77,7 +77,7 @@ describe.skipIf(missing)('keyprov provision --web', () => {
     expect(syncAt).toBe(json.sync.estimate);
     expect(world.service.keys()).toHaveLength(1);
     expect(storeFiles(world.store)).toEqual(['key']);
-    // Neither PIN nor token is in what was sent to the window, shown or kept.
+    // Nothing that was sent to the window, shown or stored contains the PIN or a token.
     for (const text of [told, stdout, stderr]) {
       expect(text).not.toContain(PIN);
       expect(text).not.toMatch(TOKEN);
@@ -147,7 +147,7 @@ describe.skipIf(missing)('keyprov provision --web', () => {
       const { page, ended } = await open();
       await page.post('begin');
       await view(page, name);
-      const { status, stdout } = await ended; // nobody asks for the state any more
+      const { status, stdout } = await ended; // nobody requests the state any more
       expect([status, JSON.parse(stdout).error.message]).toEqual([5, 'no PIN: the window was closed, or never opened']);
       expect(storeFiles(world.store)).toEqual([]);
     },

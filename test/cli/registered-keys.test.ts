@@ -116,7 +116,7 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
   });
 
   it('has no PIN changed to one that the rules forbid; both PINs may come from standard input', async () => {
-    // The rules that it was made under hold on where no others are named.
+    // The key's original rules still apply if no others are given.
     const { status, json } = await commands.json(['change-pin', ...ofTpm], { input: `${NEXT}\n135-abcd\n` });
     expect({ status, json }).toMatchObject({
       status: 5,

@@ -35,7 +35,7 @@ describe.skipIf(missing)('a key in a TPM', () => {
   const out = path('out');
   let publicKey: PublicKey;
 
-  /** Runs `request` or `attest` into a file, with the PIN where it is needed. */
+  /** Runs `request` or `attest` with a file as output, and with the PIN if it is needed. */
   async function make(
     command: 'request' | 'attest',
     format: string,

@@ -40,7 +40,7 @@ describe('scripts/setup.sh', () => {
     expect(status).toBe(1);
     expect(stderr).toMatch(/^setup: system packages are missing, and .*: libtpms0 slapd$/m);
     expect(stderr).toMatch(/^setup: install them with: sudo apt-get install libtpms0 slapd$/m);
-    // The advice works as it stands, here with another file.
+    // The advice works as printed, here with another file.
     const policy = join(bin, 'policy-rc.d');
     standIn('sudo', 'exec "$@"');
     const run = (said: RegExp): void => {
@@ -72,7 +72,7 @@ describe('scripts/setup.sh', () => {
   });
 
   it('needs no system package to build', () => {
-    // In a directory of its own: the npm packages of this checkout stay.
+    // In a separate directory, so that this checkout keeps its npm packages.
     const script = join(bin, 'scripts/setup.sh');
     mkdirSync(join(bin, 'scripts'));
     writeFileSync(script, readFileSync('scripts/setup.sh'));
@@ -92,7 +92,7 @@ describe('scripts/setup.sh', () => {
       log = join(bin, 'log');
       script = join(bin, 'scripts/setup.sh');
       mkdirSync(join(bin, 'scripts'));
-      // Where the policy of the machine is, a test must not write.
+      // A test must not write to the machine's policy.
       writeFileSync(script, readFileSync('scripts/setup.sh', 'utf8').replaceAll('/usr/sbin/policy-rc.d', policy));
       standIn('sudo', 'shift; exec "$@"');
       standIn('dpkg-query', '[ "$1" = -L ] && echo "/etc/init.d/$2" || echo not-installed');

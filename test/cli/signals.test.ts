@@ -17,14 +17,14 @@ import { type HoldingRelay, startHoldingRelay } from './support/holding-relay.ts
 import { keyprovBeside, override, startKeyprov } from './support/keyprov.ts';
 import { type ServiceWorld, startServiceWorld, storeFiles } from './support/service-world.ts';
 
-/** Everything that a command waits for, for one signal: none of it needs to answer. */
+/** Everything that a command can wait for, for one signal. None of it needs to answer. */
 interface World extends AsyncDisposable {
   readonly world: ServiceWorld;
   readonly swtpm: SwtpmProcess;
   readonly relay: HoldingRelay;
-  /** Takes connections, at its port and the next one, and says nothing. */
+  /** Accepts connections on two consecutive ports, and sends nothing. */
   readonly silent: FakeServer & { connected(): Promise<void> };
-  /** Where nobody writes. */
+  /** A pipe without a writer. */
   readonly fifo: string;
   readonly tpm: string;
   readonly pin: string;
@@ -78,10 +78,10 @@ async function startWorld(): Promise<World> {
 
 type Started = ReturnType<typeof startKeyprov>['child'];
 
-/** A command, and what it waits for when the signal comes. */
+/** A command, and what it waits for when the signal arrives. */
 interface Case {
   readonly args: (at: World) => readonly string[] | Promise<readonly string[]>;
-  /** Begins before the command does; resolves when the command waits, to what ends the peer afterwards. */
+  /** Starts before the command. Resolves when the command waits, to a function that ends the peer. */
   readonly hangs: (at: World, started: Promise<Started>) => Promise<(() => Promise<void>) | undefined>;
   readonly input?: 'open';
   readonly env?: (at: World) => Readonly<Record<string, string>>;
@@ -96,7 +96,7 @@ const silentService = ({ world, silent }: World, scheme = 'https') => [
   ...['--service', `${scheme}://localhost:${silent.port}`, '--service-ca', join(world.path, 'ca.pem')],
 ];
 
-/** At a command that the TPM takes and never answers. */
+/** During a command that the TPM accepts and never answers. */
 const held = (code: number): Case['hangs'] => {
   return async ({ relay }) => {
     await relay.hold(code);
@@ -107,15 +107,15 @@ const connected: Case['hangs'] = async ({ silent }) => {
   await silent.connected();
   return undefined;
 };
-/** At a pipe that nobody writes to. */
+/** While reading a pipe that nobody writes to. */
 const atFifo: Case['hangs'] = async ({ fifo }) => {
   const writer = await open(fifo, 'w');
   return () => writer.close();
 };
 
-/** Until the process listens to signals, and waits for what is not seen from outside. */
+/** Waits until the process handles signals, for cases in which its waiting is not visible from outside. */
 async function settled(pid = 0): Promise<void> {
-  const SIGHUP_BIT = 1n; // Node.js catches SIGTERM by itself from the start
+  const SIGHUP_BIT = 1n; // Node.js catches SIGTERM from the start
   const caught = () => BigInt(`0x${/^SigCgt:\s*(\w+)/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1]}`);
   while ((caught() & SIGHUP_BIT) === 0n) await new Promise((resolve) => setTimeout(resolve, 5));
   await new Promise((resolve) => setTimeout(resolve, 500));
@@ -315,7 +315,7 @@ const CASES: Readonly<Record<string, Case>> = {
 };
 
 const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
-/** One of them per case, in turn, or with KEYPROV_EVERY_SIGNAL=1 every one in every case, which takes three times as long. */
+/** One signal per case, in turn. With KEYPROV_EVERY_SIGNAL=1, every signal in every case, which takes three times as long. */
 const ROWS = Object.entries(CASES).flatMap(([name, entry], row) =>
   SIGNALS.filter((_, index) => process.env.KEYPROV_EVERY_SIGNAL === '1' || index === row % SIGNALS.length).map(
     (signal) => ({ name, entry, signal }),
@@ -329,7 +329,7 @@ describe.skipIf(missingPrograms('swtpm'))('one signal ends', () => {
   });
   afterAll(async () => await at?.[Symbol.asyncDispose]());
 
-  // The limit of the test runner is what shows a wait without an end.
+  // The test runner's time limit reveals an endless wait.
   it.each(ROWS)('$name: $signal', async ({ entry: { args, hangs, input, env }, signal }) => {
     // One that was not ended in time fails alone.
     rmSync(join(at.world.path, 'out'), { recursive: true, force: true });
@@ -351,7 +351,7 @@ describe.skipIf(missingPrograms('swtpm'))('one signal ends', () => {
     expect((await ended).stderr).toMatch(new RegExp(`^keyprov: ended by ${signal}$`, 'm'));
     expect(existsSync(join(at.world.path, 'out'))).toBe(false);
     expect(storeFiles(at.world.store)).toEqual(['key']);
-    // What the TPM could not be told to forget.
+    // The objects that the TPM could not be told to flush.
     await using tpm = await openTpm(at.swtpm.address);
     for (const flushHandle of await leftovers(tpm)) await tpm.run(FlushContext, { flushHandle });
   });

@@ -11,12 +11,12 @@ const missing = missingPrograms('swtpm');
 const withoutTools = missing ?? missingPrograms('tpm2_getrandom');
 const withoutLibtpms = await libtpmsMissing();
 
-/** Resolves when `condition` holds; the time limit is that of the test. */
+/** Resolves when `condition` is true. The test's time limit applies. */
 async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
-/** A command that says its process id and the TPM that it got, and then goes on until it is ended. */
+/** A command that prints its process id and its TPM, then runs until it is ended. */
 const WAITER = ['sh', '-c', 'echo "$$ $KEYPROV_TPM"; while :; do sleep 0.05; done'];
 
 /** Starts WAITER under `keyprov sim` and waits until it runs. */
@@ -52,7 +52,7 @@ describe.skipIf(missing)('keyprov sim', () => {
     const sim = (...args: string[]) =>
       keyprov(['sim', '--state', state, '--', process.execPath, MAIN, ...args], { input: '135790' });
     expect(sim('create', '--algorithm', 'p-256', '--pin-file', '-', '--out', out).status).toBe(0);
-    // Whoever uses a key with a PIN and then loses the power three times is locked out, where nothing is shut down.
+    // Without a shutdown, using a PIN key and losing power three times locks the TPM.
     for (let time = 0; time < 4; time++) {
       expect(sim('sign', '--pin-file', '-', '--store', out, '--in', join(out, 'public.pem')).status).toBe(0);
     }

@@ -49,7 +49,7 @@ describe.skipIf(missing)('in Chromium', () => {
     problems.push(errors);
     return page;
   };
-  /** Where nothing was refused on purpose. */
+  /** For tests in which nothing is refused on purpose. */
   const expectNoErrors = (): void => expect(problems.flat()).toEqual([]);
   const heading = (page: Page, name: string) => page.getByRole('heading', { level: 1, name, exact: true }).waitFor();
 

@@ -8,12 +8,12 @@ import { newTpm, tpmMissing } from '../integration/support/new-tpm.ts';
 
 // Here because of the flags of this project: a collection on request, and none on its own meanwhile.
 
-/** What a command may take of the heap, in bytes: a quarter more than it takes today. */
+/** Limit for a command's heap allocations in bytes: a quarter more than today. */
 const MOST = { plain: 22_000, salted: 35_000 };
 const COMMANDS = 400;
 const EMPTY = new Uint8Array(0);
 
-/** What one of many takes: the least of some measurements, of which the first ones are of code that is not compiled yet. */
+/** Allocations per command: the least of several measurements, because the first ones include uncompiled code. */
 async function bytesOf(command: () => Promise<unknown>): Promise<number> {
   let least = Number.POSITIVE_INFINITY;
   for (let run = 0; run < 10; run++) {

@@ -18,7 +18,7 @@ const SAYS_OTHERWISE: Readonly<Record<string, RegExp>> = {
   'verifyEkCertificate.intermediates': /^\{"ok":true/, // those that cannot be read lead nowhere
 };
 
-/** What an entrance says of an input, whether it throws it or returns it. */
+/** An entrance's verdict on an input, thrown or returned. */
 async function said(entrance: Entrance, input: string): Promise<string> {
   try {
     const found = await (entrance.kind === 'text' ? entrance.read(input) : entrance.read(utf8(input)));

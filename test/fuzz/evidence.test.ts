@@ -50,7 +50,7 @@ const PARTS: readonly Part[] = [
 
 /** After so long a run its cost is looked at. */
 const SUSPECT_MS = 20;
-/** What evidence may cost, as a multiple of the reference of {@link cpuCost}: the dearest costs 4. */
+/** Cost limit for evidence, as a multiple of {@link cpuCost}'s reference. The most expensive evidence costs 4. */
 const LIMIT = 16;
 
 let authorities: Authorities;
@@ -63,7 +63,7 @@ beforeAll(async () => {
   for (let i = 0; i < 100; i++) expect((await verifyEvidence(full, options)).tier).toBe('activated');
 });
 
-/** Verifies, and looks at the cost of what took long. */
+/** Verifies, and measures the cost if it took long. */
 async function verifyCheaply(evidence: Evidence): Promise<EvidenceResult> {
   const start = performance.now();
   const result = await verifyEvidence(evidence, options);

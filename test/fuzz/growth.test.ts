@@ -5,11 +5,11 @@ import { counted, type Entrance, text } from '../entrances/entrance.ts';
 import { entrances } from '../entrances.ts';
 import { inspectSamples } from '../inspect-samples.ts';
 
-/** What takes no more CPU time than this cannot be measured well, and need not be: sizes are limited. */
+/** Shorter CPU times cannot be measured well, and need not be, because sizes are limited. */
 const MEASURABLE_US = 3000;
 /**
- * What four times the input may cost, measured against four readings of the input, so that as much memory is used: about
- * once as much where that is linear, four times where it is quadratic.
+ * Limit for the cost of an input, relative to four readings of an input of a quarter of its size, which use as much memory. A
+ * linear reader costs about the same, a quadratic one four times as much.
  */
 const MOST_GROWTH = 2.25;
 /** Less than this is linear, even if only two measurements say so. */
@@ -26,7 +26,7 @@ async function read(entrance: Entrance, input: Uint8Array): Promise<void> {
   }
 }
 
-/** CPU time of the whole process for one reading, in microseconds. */
+/** CPU time of the process for one reading, in microseconds. */
 async function cost(entrance: Entrance, input: Uint8Array): Promise<number> {
   const start = process.cpuUsage();
   await read(entrance, input);
@@ -56,7 +56,7 @@ async function least(entrance: Entrance, input: Uint8Array, readings: number, ru
 /** An input of about that size. */
 type Hostile = (size: number) => Uint8Array;
 
-/** How much more an input of that size costs than four of a quarter of it; 0 where that cannot be measured. */
+/** Cost of an input of that size relative to four inputs of a quarter of it; 0 if that cannot be measured. */
 async function growthAt(entrance: Entrance, make: Hostile, size: number): Promise<number> {
   const [large, small] = [make(size), make(size / 4)];
   const measure = async (runs: number): Promise<number> => {
@@ -169,7 +169,7 @@ const DER: Readonly<Record<string, Hostile>> = {
 };
 
 const samples = await inspectSamples();
-/** Samples of what no file is. */
+/** Samples of input that is never a file. */
 const TEXTS: Readonly<Record<string, string>> = {
   decodeGuid: '0123456789abcdef',
   decodeAaguid: '0123456789abcdef',
@@ -194,7 +194,7 @@ const TEXTS: Readonly<Record<string, string>> = {
   '[ldapReader].value': 'B:2:00:CN=a\\,b,DC=a',
 };
 
-/** A sample that the entrance takes; empty where there is none. */
+/** A sample that the entrance accepts; empty if there is none. */
 async function sampleFor(name: string, entrance: Entrance): Promise<Uint8Array> {
   // The doors take whatever comes, and find something in all of it.
   const own = name.startsWith('verify') ? '' : TEXTS[name];
@@ -223,7 +223,7 @@ describe('four times the input', () => {
       return sum;
     };
     const quadratic = text(slow, '', counted('it is slow'));
-    // What is compiled while it is measured costs less the second time.
+    // Code that is compiled during the measurement costs less the second time.
     for (let warm = 0; warm < 200; warm++) slow(' '.repeat(1024));
     expect(await growthAt(quadratic, (size) => utf8(' '.repeat(size)), SMALL)).toBeGreaterThan(MOST_GROWTH);
   });

@@ -10,15 +10,15 @@ import { Dice, mutated } from '../mutations.ts';
 const SECONDS = 20;
 /** After so long a run its cost is looked at. */
 const SUSPECT_MS = 100;
-/** What one input may cost, as a multiple of the reference of {@link cpuCost}: the dearest costs 20, quadratic work hundreds. */
+/** Cost limit for one input, as a multiple of {@link cpuCost}'s reference. The most expensive costs 20; quadratic work costs hundreds. */
 const LIMIT = 80;
 
 const samples = await inspectSamples();
 
-/** What an input costs. */
+/** The cost of an input. */
 const cost = (bytes: Uint8Array): Promise<number> => cpuCost(() => inspect(bytes), LIMIT);
 
-/** What is made to be slow: deep, wide, and long; each as long as is read. */
+/** Inputs that are made to be slow: deep, wide and long, each of the maximum size. */
 async function craft(): Promise<[string, Uint8Array][]> {
   const nested = (levels: number, tag: number) => {
     const bytes = new Uint8Array(5 * levels);
@@ -80,7 +80,7 @@ describe('inspect', () => {
         expect(await cost(bytes), `seed ${seed}: ${toHex(bytes)}`).toBeLessThan(LIMIT);
       }
       const text = printInspection(found);
-      // What JavaScript says about mistakes of ours, and not about the bytes.
+      // JavaScript's messages for bugs in our code, as opposed to problems in the bytes.
       expect(text + JSON.stringify(found), `seed ${seed}: ${toHex(bytes)}`).not.toMatch(
         /of undefined|Cannot (?:read|set|mix|convert)|is not (?:a function|iterable|defined)/,
       );

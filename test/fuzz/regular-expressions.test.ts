@@ -4,13 +4,13 @@ import ts from 'typescript-api';
 import { describe, expect, it } from 'vitest';
 import { filesIn, textOf } from '../unit/source-files.ts';
 
-// The package can start a program of its own or Java, which package.json leaves out: its JavaScript gives the same answers.
+// recheck can also use a native program or Java, which package.json leaves out. Its JavaScript gives the same answers.
 process.env.RECHECK_BACKEND = 'pure';
 const { checkSync } = await import('recheck');
 
 /**
- * What was judged before, and by what: only what is new is judged again, since that takes half a minute for all. To write
- * it, run this file with `--update`; to have all judged, delete it first.
+ * Earlier results of recheck, with its version. Only new expressions are checked, because checking all takes half a minute. To
+ * update the file, run this test with `--update`; to check all expressions, delete the file first.
  */
 const JUDGED = 'test/fuzz/judged-expressions.txt';
 const JUDGE = `recheck ${JSON.parse(textOf('node_modules/recheck/package.json')).version}`;
@@ -58,7 +58,7 @@ async function made(path: string): Promise<Pattern[]> {
   return patterns;
 }
 
-/** What recheck says against a pattern: a text on which it takes more than linear time. */
+/** recheck's objection to a pattern: a text on which it takes more than linear time. */
 function flaw({ where, source, flags }: Pattern): string | undefined {
   const found = checkSync(source, flags, { timeout: 60_000, randomSeed: 1 });
   if (found.status === 'safe') return undefined;
@@ -84,7 +84,7 @@ describe('a regular expression', () => {
     for (const path of filesIn(['src', 'native'], '.ts')) {
       const found = written(path);
       const dynamic = found.made === 0 ? [] : await made(path);
-      // One that is made later, of a text that comes then, cannot be judged.
+      // An expression that is built from text at run time cannot be checked.
       expect([path, dynamic.length]).toEqual([path, found.made]);
       for (const one of [...found.literals, ...dynamic]) patterns.set(`/${one.source}/${one.flags}`, one);
     }

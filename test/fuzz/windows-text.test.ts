@@ -40,7 +40,7 @@ describe('dsregcmd', () => {
       fc.property(fc.oneof(editedText(hybridComplete), editedText(windows)), (text) => {
         const found = readDsregFacts(text);
         const { result } = checkPrerequisites(found);
-        // The only way to be ready is to say the same, but for what need not be said.
+        // Only the same text can be ready, apart from optional parts.
         if (result === 'WillProvision') expect(facts).toMatchObject({ ...found, cloudTgt: false });
       }),
       { numRuns: RUNS },

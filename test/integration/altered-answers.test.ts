@@ -29,7 +29,7 @@ const DATA = utf8('data');
 const CHALLENGE = utf8('challenge');
 const SECRET = new Uint8Array(32).fill(7);
 
-/** What the operations work with. */
+/** The environment of the operations. */
 interface World {
   readonly tpm: Tpm;
   readonly provider: TpmKeyProvider;

@@ -36,10 +36,10 @@ const SECRET = fromHex('00112233445566778899aabbccddeeff00112233445566778899aabb
 
 type Make = (ek: TpmtPublic, akName: Uint8Array, secret: Uint8Array) => Parameters<typeof encodeSmallstepCredential>[0];
 
-/** What the authority of a test does otherwise. */
+/** Deviations of a test's CA. */
 interface Behaviour {
   readonly make?: Make;
-  /** In place of the certificate of the attestation key. */
+  /** Replaces the attestation key certificate. */
   readonly chain?: readonly Uint8Array[];
   /** Answers a path with this status, or never. */
   readonly fails?: Readonly<Record<string, number | 'never'>>;

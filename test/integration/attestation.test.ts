@@ -42,7 +42,7 @@ const CHALLENGE = fromHex('c0ffee'.repeat(10));
 const OWNER_NAME = handleName(TPM_RH.OWNER);
 const ENDORSEMENT_NAME = handleName(TPM_RH.ENDORSEMENT);
 
-/** A new TPM, and how to end what was started for it. */
+/** A new TPM, and a function that ends everything started for it. */
 interface Engine {
   readonly tpm: Tpm;
   readonly stop: () => Promise<void>;

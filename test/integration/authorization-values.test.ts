@@ -110,7 +110,7 @@ describe.skipIf(await tpmMissing())('authorization values', () => {
     for (const [name, value] of Object.entries(VALUES)) {
       expect([name, sent.filter((command) => command.includes(Buffer.from(value))).length]).toEqual([name, 0]);
     }
-    // What `tpm.run` is given as bytes is a password, and shows that the commands are watched.
+    // Bytes passed to `tpm.run` are a password, which shows that the commands are watched.
     const { owner } = VALUES;
     const authHandle = { handle: TPM_RH.OWNER, auth: owner };
     await tpm.run(NV_Read, { authHandle, nvIndex: INDEX, size: 4, offset: 0 });

@@ -28,7 +28,7 @@ import { leftovers, newTpm, tpmMissing } from './support/new-tpm.ts';
 const missing = await tpmMissing();
 const isClosed = (error: unknown): boolean => isKeyprovError(error, 'transport-closed');
 
-/** A function of a caller that never ends, whatever its signal says. */
+/** A callback that never ends and ignores its signal. */
 type Hang = () => Promise<never>;
 
 const url = new URL('https://service.test/');

@@ -39,7 +39,7 @@ const pair = generateKeyPairSync('rsa', { modulusLength: 2048 });
 const recovery = { servicePublicKey: servicePublicKey(), user: 'ann@example.com' };
 const data = utf8('what is signed');
 
-/** Each test has a store of its own, which none that has run out of time can still write to. */
+/** Each test has a separate store, so that a test that timed out cannot write to another one's. */
 const test = base.extend<{ root: string; store: KeyStore }>({
   // biome-ignore lint/correctness/noEmptyPattern: it needs nothing
   root: async ({}, use) => {
@@ -86,7 +86,7 @@ const change = (
 ) =>
   changeUserPin(store, 'user', { provider, currentPin: utf8(from), prompt: answering(...to), policy: rules, recovery });
 
-/** Whether the key in the store signs with that PIN; costs a try where it does not. */
+/** Whether the key in the store signs with that PIN. Costs a try if it does not. */
 async function opens(store: KeyStore, provider: KeyProvider, pin: string): Promise<boolean> {
   const key = await store.load('user');
   const signed = await provider.sign(key, { data, pin: utf8(pin) }).catch((error: unknown) => {
@@ -96,7 +96,7 @@ async function opens(store: KeyStore, provider: KeyProvider, pin: string): Promi
   return signed !== undefined && verifySignature(key.publicKey, 'sha256', data, signed, 'der');
 }
 
-/** A PIN as files may hold it: text in two encodings, bare, in hexadecimal digits, and in base64 at any place. */
+/** A PIN in the forms that files may contain: two text encodings, raw, in hexadecimal, and in base64 at any offset. */
 function encodingsOf(secret: Uint8Array): Buffer[] {
   const utf16 = Buffer.from(Buffer.from(secret).toString('latin1'), 'utf16le');
   const forms = [Buffer.from(secret), utf16, Buffer.from(utf16).swap16()];
@@ -112,7 +112,7 @@ function encodingsOf(secret: Uint8Array): Buffer[] {
   });
 }
 
-/** Every file below the test's directory that holds the secret in any encoding. */
+/** Every file below the test's directory that contains the secret in any encoding. */
 async function filesWith(root: string, secret: Uint8Array): Promise<string[]> {
   const found: string[] = [];
   for (const entry of await readdir(root, { recursive: true, withFileTypes: true })) {
@@ -123,7 +123,7 @@ async function filesWith(root: string, secret: Uint8Array): Promise<string[]> {
   return found;
 }
 
-/** A provider, and the end of what is behind it. */
+/** A provider, and a function that ends its backend. */
 interface Opened extends AsyncDisposable {
   readonly provider: KeyProvider;
 }
@@ -161,7 +161,7 @@ describe.each([
     const wrong = () => change(store, provider, NEW, [THIRD, THIRD]);
     await expect(wrong()).rejects.toMatchObject({ code: 'pin-wrong', triesLeft });
     expect(await opens(store, provider, OLD)).toBe(true);
-    // The right PIN in between takes the count of a software key back; a TPM counts on.
+    // The right PIN in between resets a software key's count; a TPM keeps counting.
     await expect(wrong()).rejects.toMatchObject({ code: 'pin-wrong', triesLeft: triesLeftLater });
   });
 
@@ -215,7 +215,7 @@ describe.each([
       const text = Buffer.from(JSON.stringify(sent.map((request) => ({ ...request, ...hexOf(request) }))));
       expect(encodingsOf(secret).some((form) => text.includes(form))).toBe(false);
     }
-    // And the search finds what it looks for.
+    // And the search itself works.
     for (const [index, form] of encodingsOf(utf8(OLD)).entries()) {
       const name = `planted-${index}`;
       await writeFile(join(root, name), Buffer.concat([Buffer.from('xyz'), form, Buffer.from('xyz')]));
@@ -307,7 +307,7 @@ describe('in a TPM', () => {
         const reached = faulty.commands > at;
         await transport.powerCycle();
         const tpm = await Tpm.open(shared);
-        // What was cut off in the middle of a use of the PIN counts as a wrong one.
+        // A use of the PIN that was cut off counts as a wrong PIN.
         await tpm.run(DictionaryAttackLockReset, { lockHandle: TPM_RH.LOCKOUT });
         const provider = await openTpmKeyProvider(tpm);
         const record = await store.load('user');
@@ -320,7 +320,7 @@ describe('in a TPM', () => {
           break;
         }
         met++;
-        // A fault at what only cleans up may leave the change as it is; then it is whole.
+        // A fault during clean-up may leave the change in place; then it is complete.
         expect([at, await opens(store, provider, failed ? OLD : NEW)]).toEqual([at, true]);
         if (failed) expect(record).toEqual(before);
         else await store.update('user', () => before);

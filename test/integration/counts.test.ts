@@ -5,8 +5,8 @@ import { missingSimulator } from '../../src/testing/with-tpm.ts';
 import { tpmMissing } from './support/new-tpm.ts';
 
 /**
- * What work may cost at most in what no machine changes: commands, those of them that the TPM refuses and gets again, and
- * fsyncs. It is what the work costs today: who makes it cheaper makes the number smaller. docs/performance.md has the goals.
+ * Limits for costs that do not depend on the machine: commands, refused and resent commands, and fsyncs. They are today's
+ * values; if you reduce a cost, lower its limit. docs/performance.md has the goals.
  */
 const MOST = {
   coldJob: { commands: 18, refused: 1 },

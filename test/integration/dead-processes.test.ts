@@ -58,7 +58,7 @@ describe.skipIf(missingPrograms('swtpm') !== undefined)('what a dead process has
     rmSync(root, { recursive: true });
   });
 
-  /** Runs one operation in a process of its own; the number of its commands, or undefined if it was killed. */
+  /** Runs one operation in a separate process. Returns the number of its commands; undefined if it was killed. */
   async function run(operation: string, killAt: number, after: boolean, directory = root): Promise<number | undefined> {
     const given = { tpm: address, marks: directory, record: encodeKeyRecord(record), operation, killAt, after };
     const child = spawn(process.execPath, [script.path, JSON.stringify(given)], {

@@ -12,7 +12,7 @@ import { failureOf } from './support/failure.ts';
 import { missingPrograms } from './support/local-swtpm.ts';
 import { CREATE_ECC, codeOf, GET_RANDOM } from './support/raw-commands.ts';
 
-// What only a TPM device of the kernel shows is in test/qemu.
+// Tests that need a kernel TPM device are in test/qemu.
 
 describe('openDevice', () => {
   it('reports a missing device', async () => {

@@ -34,11 +34,11 @@ const { blobs } = JSON.parse(readFileSync('test/vectors/keycredential.json', 'ut
 const DEVICE = '10985e4b-0809-443d-8679-149422d9e170';
 const OTHER_DEVICE = 'e9899e73-db27-4af9-b7eb-c4201d6577eb';
 
-/** A key that nobody else has. */
+/** A unique key. */
 const newBlob = (fields: Partial<BuildKeyCredentialLink> = {}) =>
   buildKeyCredentialLink({ keyMaterial: view(randomBytes(283)), deviceId: DEVICE, ...fields });
 
-/** What is asked of any directory here. */
+/** The tests for every directory. */
 interface AnyDirectory extends AsyncDisposable {
   readonly connection: DirectoryConnection;
   addUser(user: { readonly upn: string; readonly name?: string }): Promise<string>;
@@ -93,7 +93,7 @@ describe.each(directories)('keys in $name', ({ missing, start, malformed }) => {
     const write = (value: string, operation: 'add' | 'delete' = 'add', type = ATTRIBUTE, client = connector.client) =>
       client.modify(dn, new Change({ operation, modification: new Attribute({ type, values: [value] }) }));
 
-    /** The attribute as it is, by nothing of ours. */
+    /** The attribute's values, read without keyprov. */
     async function rawValues(client: LdapClient = reader.client): Promise<string[]> {
       const found = await client.search(base, { filter: `(userPrincipalName=${user})`, attributes: [ATTRIBUTE] });
       return [found.searchEntries[0]?.[ATTRIBUTE] ?? []].flat().map(String);
@@ -106,7 +106,7 @@ describe.each(directories)('keys in $name', ({ missing, start, malformed }) => {
       return { keys: keys.map(({ keyId }) => toHex(keyId)), ignored };
     }
 
-    /** The code of the error, and the result code of the directory in it. */
+    /** The error's code, and the directory's result code in it. */
     async function failure(work: Promise<unknown>): Promise<unknown[]> {
       const error: unknown = await work.then(
         () => expect.fail('nothing was thrown'),

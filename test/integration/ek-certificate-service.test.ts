@@ -27,7 +27,7 @@ const missing = await tpmMissing();
 const vectors: readonly Vector[] = JSON.parse(readFileSync('test/vectors/ek-certificate-service.json', 'utf8'));
 const [rsa] = vectors as readonly [Vector];
 
-/** What a service may ask of a TPM of this maker whose endorsement key this is. */
+/** The description of a TPM with this maker and endorsement key, as a service receives it. */
 function infoOf(spki: Uint8Array, manufacturer: string): EkInfo {
   const vendor = { manufacturer, manufacturerId: 0, vendorString: '', firmwareVersion: 0n, revision: '1.38' };
   return { publicArea: decodePublicArea(buildEkPublicArea(decodeSpki(spki))), spki: new Uint8Array(spki), vendor };

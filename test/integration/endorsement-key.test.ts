@@ -39,7 +39,7 @@ const AS_MADE: TpmaNv = {
   platformCreate: true,
 };
 
-/** Defines an NV index as the maker of a TPM does, and writes it in pieces that the TPM takes. */
+/** Defines an NV index as a TPM maker does, and writes it in pieces that the TPM accepts. */
 async function writeNv(tpm: Tpm, nvIndex: number, content: Uint8Array, attributes: TpmaNv = AS_MADE): Promise<void> {
   const authHandle = attributes.platformCreate ? TPM_RH.PLATFORM : TPM_RH.OWNER;
   const publicInfo = { nvIndex, nameAlg: TPM_ALG.SHA256, attributes, authPolicy: EMPTY, dataSize: content.length };

@@ -50,13 +50,13 @@ const IBM = { manufacturer: 0x49424d00, model: 'swtpm', version: 0x20191023 };
 const failures = ({ findings }: EvidenceResult): string[] =>
   findings.filter(({ status }) => status === 'fail').map(({ id }) => id);
 
-/** What a client sends, and what the service has seen of it. */
+/** A client's evidence, and the service's records about it. */
 interface Enrolled {
   readonly evidence: AttestationStatement;
   readonly activation: Activation;
 }
 
-/** A client with this TPM shows a service a user key that its TPM makes; what goes between them is JSON. */
+/** A client with this TPM proves a new user key to a service. They exchange JSON. */
 async function enrol(tpm: Tpm, ek: EndorsementKey, algorithm: 'rsa-2048' | 'p-256'): Promise<Enrolled> {
   await using ak = await createAttestationKey(tpm, { algorithm });
 

@@ -31,7 +31,7 @@ const PIN = utf8('735191');
 const EMPTY = new Uint8Array(0);
 type Opener = () => Promise<Tpm>;
 
-/** A way to come to a reason, and how it is made: by a real fault, or by what says so in place of the TPM. */
+/** A way to cause a reason: by a real fault, or by code that simulates it. */
 interface Scenario {
   readonly how: string;
   readonly open: Opener;
@@ -56,7 +56,7 @@ const answers = (code: number, command: keyof typeof TPM_CC = 'CreatePrimary'): 
   },
 });
 
-/** What opens the TPM, such as an opener of the caller's, ends with that code. */
+/** The function that opens the TPM, such as the caller's, fails with that code. */
 const opener = (code: PlainErrorCode): Scenario => ({
   how: 'an opener that says so',
   open: () => Promise.reject(new KeyprovError(code, 'as a test wants it')),
@@ -85,7 +85,7 @@ async function withLibrary(path: string): Promise<Tpm> {
   }
 }
 
-/** A TPM of which another program holds all slots for objects. */
+/** A TPM whose object slots are all used by another program. */
 async function openFull(): Promise<Tpm> {
   const { tpm } = await openTestTpm();
   const other = await Tpm.open(tpm.transport);
@@ -104,7 +104,7 @@ async function openWithOwnerPassword(): Promise<Tpm> {
   return tpm;
 }
 
-/** Opens what this user may not open; root is somebody else for the moment. */
+/** Opens a file that this user may not open; root switches to another user meanwhile. */
 async function openForbidden(): Promise<Tpm> {
   mkdirSync(join(directory, 'closed'), { mode: 0o000, recursive: true });
   const isRoot = process.geteuid?.() === 0;
@@ -224,7 +224,7 @@ const software = async (): Promise<KeyProvider> => {
 };
 let made: Promise<ProvidedKey> | undefined;
 
-/** What comes of it: who made the key, or the code of the refusal; and the reason that was given. */
+/** The result: the key's maker or the code of the refusal, and the reason. */
 async function outcomeOf(
   hardware: 'required' | 'preferred',
   { open, settings }: Scenario,

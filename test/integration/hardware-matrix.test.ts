@@ -26,15 +26,15 @@ import type { TpmTransport } from '../../src/tpm/transport.ts';
 const PIN = utf8('735191');
 const CHALLENGE = utf8('a nonce of the service');
 
-/** What a TPM 1.2 answers to a command of TPM 2.0: TPM_BAD_TAG under its own tag of answers. */
+/** A TPM 1.2's answer to a TPM 2.0 command: TPM_BAD_TAG with TPM 1.2's answer tag. */
 const TPM12_ANSWER = fromHex('00c40000000a0000001e');
 
 interface State {
   readonly open: () => Promise<Tpm>;
-  /** What the two functions that ask no TPM are told. */
+  /** The arguments of the two functions that do not ask a TPM. */
   readonly version: TpmVersion;
   readonly facts: TpmFacts | 'none';
-  /** Why it is not used, where that is tried, and the code with which Windows reports it. */
+  /** The reason why it is not used, if it is tried, and Windows' code for it. */
   readonly reason: string;
   readonly windowsCode: number;
 }
@@ -43,7 +43,7 @@ const NO_SUITABLE = 0x80090035;
 const NOT_READY = 0x80090029;
 const LOCKED = 0x80090031;
 
-/** What the TPM of a machine can be like. All that answer are emulators. */
+/** The possible states of a machine's TPM. All TPMs that answer are emulators. */
 const STATES = {
   working: {
     open: () => openTpmIn('working'),
@@ -222,7 +222,7 @@ const software = async (): Promise<KeyProvider> => {
 };
 let made: Promise<ProvidedKey> | undefined;
 
-/** Why the TPM is not used, where it is tried. Nothing tells that a TPM is virtual when it does not answer. */
+/** The reason why the TPM is not used, if it is tried. A TPM that does not answer cannot be identified as virtual. */
 function whyNot({ virtualTpm }: Settings, name: StateName): Pick<State, 'reason' | 'windowsCode'> {
   const isRefused = virtualTpm === 'refuse' && (name === 'working' || name === 'not ready' || name === 'locked');
   return isRefused ? { reason: 'virtual-tpm-refused', windowsCode: NO_SUITABLE } : STATES[name];

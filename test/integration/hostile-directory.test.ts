@@ -40,11 +40,11 @@ afterEach(() => {
   server?.close();
 });
 
-/** A directory that takes every name, and answers a search, or StartTLS, with these bytes. Its port. */
+/** Starts a directory that accepts every name and answers a search, or StartTLS, with these bytes. Returns its port. */
 async function directory(answer: (id: number, socket: Socket) => Uint8Array | undefined): Promise<number> {
   server = createServer((socket) => {
     sockets.add(socket);
-    socket.on('error', () => undefined); // the client goes when it has enough
+    socket.on('error', () => undefined); // the client may disconnect at any time
     socket.on('data', (data: Uint8Array) => {
       const [id = 0, operation] = data.subarray(4);
       if (operation === BIND) socket.write(message(id, result(0x61)));
@@ -57,7 +57,7 @@ async function directory(answer: (id: number, socket: Socket) => Uint8Array | un
   return (server.address() as AddressInfo).port;
 }
 
-/** What comes of a look at the keys of a user. */
+/** The result of reading a user's keys. */
 async function look(port: number, { host = '127.0.0.1', ca = '' } = {}): Promise<string> {
   return await asyncRefusal(async () => {
     const there = { url: new URL(`ldap://${host}:${port}`), ...(ca !== '' && { ca }) };

@@ -108,7 +108,7 @@ describe.skipIf(isLibtpmsMissing())('the attestation of keys at the identity ser
     });
   }
 
-  /** Deletes all keys, so that the one of the TPM is a new one. */
+  /** Deletes all keys, so that the TPM's key is new. */
   async function forget({ service }: Kit): Promise<void> {
     const token = await passwordToken(service, ADA, { resource: 'https://graph.microsoft.com' });
     const methods = `/graph/v1.0/users/${ADA.upn}/authentication/windowsHelloForBusinessMethods`;
@@ -268,7 +268,7 @@ describe.skipIf(isLibtpmsMissing())('the attestation of keys at the identity ser
     await register(listed, { attestation: await attest(await nonce(listed)), aikCertificate: second });
     expect(levels(listed)).toEqual(['tpm-no-ek-certificate']);
 
-    // A certificate that nobody vouches for names a chip: nothing of it is in what the authority certifies.
+    // An untrusted certificate names a chip; the CA's certificate must not repeat it.
     const forger = await createTestAuthority();
     const forged = await forger.issueEkCertificate(ek.publicArea, { tpm: CHIP });
     const [third] = await enrol(listed, [forged]);

@@ -184,7 +184,7 @@ describe.skipIf(missingPrograms('slapd'))('the identity service with a directory
       readonly grant?: string;
     }
 
-    /** What the service makes of a request with these parts; the others are good. */
+    /** The service's result for a request with these parts; the others are valid. */
     async function outcome(parts: Parts): Promise<unknown> {
       const grant = 'urn:ietf:params:oauth:grant-type:jwt-bearer';
       const given = parts.nonce ?? (await nonce());

@@ -75,7 +75,7 @@ function failedFindings({ attestation }: ProvisionedKey, challenge: Bytes): read
   return findings.filter(({ status }) => status === 'fail').map(({ id }) => id);
 }
 
-/** What TPM2_Create was given and gave: the very arrays, and copies of them made at once. */
+/** Input and output of TPM2_Create: the arrays themselves, and copies made at once. */
 function watchCreation(tpm: Tpm) {
   const seen: { authValue: Uint8Array; outPrivate: Uint8Array; authCopy: Bytes; privateCopy: Bytes }[] = [];
   const run = tpm.run.bind(tpm);
@@ -193,7 +193,7 @@ describe.each(['libtpms', 'swtpm'] as const)('a pool of keys on %s', (engine) =>
     const seen = watchCreation(tpm);
     const pool = createKeyPool({ policy, sources: { tpm }, size: 2 });
     await pool.fill();
-    // The private area is gone before anybody takes the key; the random value is needed until then.
+    // The private area is wiped before anybody takes the key; the random value is needed until then.
     expect(seen.map(({ authValue, outPrivate }) => [isWiped(authValue), isWiped(outPrivate)])).toEqual([
       [false, true],
       [false, true],
@@ -208,7 +208,7 @@ describe.each(['libtpms', 'swtpm'] as const)('a pool of keys on %s', (engine) =>
     const { publicArea, privateArea } = await decodeKeyFile(made.record.privateKey);
     const inPrivate = decode(TPM2B_PRIVATE, privateArea);
     expect(toHex(inPrivate)).not.toBe(toHex(first.privateCopy));
-    // What goes to the service is the private area with the PIN.
+    // The service receives the private area with the PIN.
     const registration = parseKeyRegistration(made.request.body, 'attested');
     const kast = decodeKast(('attestation' in registration && registration.attestation) || EMPTY);
     expect(toHex(kast.keyAttestation?.keyBlob.privateArea ?? EMPTY)).toBe(toHex(inPrivate));
@@ -281,7 +281,7 @@ test.skipIf(withoutPytss)(
       expect(signsWith(await deriveAuthValue(PIN, pinDerivation))).toBe(true);
       {
         await using tpm = await Tpm.open(await swtpm.open());
-        expect(await tpm.flushStale()).toBe(2); // what tpm2-pytss has loaded
+        expect(await tpm.flushStale()).toBe(2); // the objects that tpm2-pytss has loaded
       }
       expect(before.length).toBe(32);
       expect(signsWith(before)).toBe('0x98e');
@@ -297,7 +297,7 @@ test.skipIf(process.platform !== 'linux')(
     using script = await bundle('test/integration/children/memory-scan.ts');
     const { stdout, stderr } = spawnSync(process.execPath, [script.path], { encoding: 'utf8' });
     expect(stderr).toBe('');
-    // Before, there is the one that is needed: what is looked for is found.
+    // Before, there is one copy, which is needed. This shows that the search works.
     expect(JSON.parse(stdout)).toEqual(Array.from({ length: 4 }, () => ({ filled: true, taken: 0, ofPin: 0 })));
   },
 );
@@ -513,7 +513,7 @@ describe('a pool of keys', () => {
     ['required', policy],
     ['preferred', preferred],
   ] as const)('with a TPM that is lost while the pool is filled, and hardware %s', (hardware, wanted) => {
-    /** A TPM that is lost with the second key, so that the pool has one already. */
+    /** A TPM that is lost while making the second key, so that the pool already has one. */
     const losing = () => {
       let keys = 0;
       return open((code) => (code === CREATE && ++keys === 2 ? 'lost' : 'none'));

@@ -385,7 +385,7 @@ describe.skipIf(missing)('a TPM with a state directory', () => {
       await tpm.send(nvWrite(1));
       const path = join(directory, 'tpm2.state');
       renameSync(path, `${path}.kept`);
-      mkdirSync(path); // no file takes the place of a directory
+      mkdirSync(path); // a file cannot replace a directory
       const error = await failureOf((async () => tpm[method](nvWrite(2)))());
       expect(error.code).toBe('state-io');
       rmdirSync(path);

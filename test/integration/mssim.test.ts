@@ -88,7 +88,7 @@ describe.skipIf(missing)('a simulator', () => {
     await using simulator = await startMssimStandIn();
     const first = await openMssim({ port: simulator.port });
     const second = openMssim({ port: simulator.port });
-    // Longer than the wait for what answers at once.
+    // Longer than the wait for a simulator that answers at once.
     expect(await Promise.race([second.then(() => 'open'), delay(1000, 'waits')])).toBe('waits');
     expect(codeOf(await first.send(STARTUP_CLEAR))).toBe(0);
     await first.close();
@@ -151,7 +151,7 @@ const ZERO = fromHex('00000000');
 const WELCOME = fromHex('000000010000000d00000000');
 const RANDOM = '8001000000140000000000080102030405060708';
 
-/** Answers to the first three messages: handshake, then what `answer` does. The platform says yes to everything. */
+/** Answers the first three messages: the handshake, then `answer`. The platform port accepts everything. */
 function fakeSimulator(
   answer: (socket: Socket) => unknown,
   { welcome = WELCOME, result = ZERO }: { welcome?: Uint8Array; result?: Uint8Array } = {},

@@ -15,7 +15,7 @@ describe.skipIf(isLibtpmsMissing())('the bindings of shared libraries', () => {
   });
   afterAll(() => script[Symbol.dispose]());
 
-  // koffi 3.3.4 took a type of one for that of another, where the TCTI loader came first.
+  // koffi 3.3.4 confused types of two libraries if the TCTI loader came first.
   it.each(orders(MODULES))('do not disturb each other, loaded as %s, %s, %s, %s', (...names) => {
     const { stdout, stderr } = spawnSync(process.execPath, [script.path, ...names], { encoding: 'utf8' });
     expect([stdout, stderr]).toEqual(['started\n', '']);

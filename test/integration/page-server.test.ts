@@ -20,7 +20,7 @@ interface Asking {
   readonly signal?: AbortSignal;
 }
 
-/** Says when a request begins to wait for the next version. */
+/** Reports when a request begins to wait for the next version. */
 class WatchedState extends LiveState<object> {
   waits = later<void>();
 
@@ -55,7 +55,7 @@ beforeEach(async () => {
 const token = (): string => server.address.slice(server.address.indexOf('#') + 1);
 const port = (): number => Number(new URL(server.origin).port);
 
-/** Asks as the page does, unless told otherwise. */
+/** Sends a request as the page does, with optional changes. */
 async function ask(path: string, { method = 'GET', headers = {}, body = '', signal }: Asking = {}): Promise<Answer> {
   const { promise, resolve, reject } = later<Answer>();
   const own = method === 'POST' ? { origin: server.origin } : {};
@@ -109,7 +109,7 @@ describe('the files of the pages', () => {
         expect({ path, status, type: headers['content-type'] }).toEqual({ path, status: 200, type });
         expect(text).toBe(new TextDecoder().decode(content));
         expectStrict(headers);
-        // What is inline would not run.
+        // Inline scripts would not run.
         if (type.startsWith('text/html')) expect(text).not.toMatch(/<style|<script(?![^>]*\bsrc=)|\sstyle=|\son\w+=/);
         expect(text).not.toMatch(/innerHTML|insertAdjacentHTML|document\.write|\beval\b/);
         expect(text.replaceAll('http://www.w3.org/2000/svg', '')).not.toMatch(/https?:\/\//);
@@ -270,7 +270,7 @@ async function allOf(socket: Socket): Promise<string> {
   socket.setEncoding('latin1').on('data', (part: string) => {
     text += part;
   });
-  socket.on('error', () => undefined); // that it was cut is what is waited for
+  socket.on('error', () => undefined); // the test waits for this disconnection
   await once(socket, 'close');
   return text;
 }

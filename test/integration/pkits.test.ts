@@ -12,7 +12,7 @@ if (isAbsent) console.warn(`PKITS is not at ${DIRECTORY}: install python3-crypto
 
 const TIME = new Date('2020-06-01');
 
-/** Tests of what is not checked here: revocation, and certificate policies where the caller names some. */
+/** Tests of features that keyprov does not check: revocation, and certificate policies given by the caller. */
 const NOT_CHECKED = [
   // 4.4, 4.5, 4.7, 4.14, 4.15: certificate revocation lists.
   ...['BadCRLIssuerNameTest5', 'BadCRLSignatureTest4', 'BasicSelfIssuedCRLSigningKeyTest7', 'MissingCRLTest1'],

@@ -31,7 +31,7 @@ let onceMade: Promise<ProvidedKey> | undefined;
 const withFault = (fault: (code: number, index: number) => Fault) => () =>
   openTpm('libtpms', { wrap: (transport) => faultyTransport(transport, fault) });
 
-/** What a machine can be like, and how the TPM is then reached. */
+/** The possible states of a machine, and how to open the TPM in each. */
 const MACHINES = {
   present: () => openTpm('libtpms'),
   absent: () => openTpm('device:/dev/keyprov-no-such-tpm'),

@@ -39,7 +39,7 @@ afterEach(() => rmSync(root, { recursive: true }));
 const missing = missingPrograms('slapd', 'swtpm');
 const OTHER = 4711;
 
-/** Everything that keeps secrets in a directory, by what opens it. */
+/** Everything that keeps secrets in a directory, by the function that opens it. */
 const openers: Readonly<
   Record<string, (path: string) => Promise<{ close?(): Promise<void>; stop?(): Promise<void> }>>
 > = {
@@ -203,12 +203,12 @@ describe('the sources', () => {
     );
     expect(opens).toEqual([
       'src/storage/atomic-file.ts', // makes files with O_EXCL, and opens directories
-      'src/storage/kernel-lock.ts', // reads what it opened with openPrivateFile
+      'src/storage/kernel-lock.ts', // reads files opened with openPrivateFile
       'src/storage/load-failure.ts', // a library of the system, only to see whether it can be
       'src/storage/make-directory.ts',
       'src/storage/private-files.ts',
       'src/storage/read-input.ts', // files that the user names
-      'src/tpm/marks.ts', // only what /proc says
+      'src/tpm/marks.ts', // only files in /proc
       'src/tpm/transports/device.ts', // a device, which belongs to root
       'src/tpm/transports/swtpm-child.ts', // in a directory of mkdtemp
     ]);

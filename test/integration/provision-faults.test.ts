@@ -61,7 +61,7 @@ const answer = (status: number, body: unknown, headers: Record<string, string> =
   body: typeof body === 'string' ? body : JSON.stringify(body),
 });
 
-/** What a run comes to while the service is like that; after it, what is left of the run: a journal, or nothing. */
+/** The outcome of a run with that fault, and what is left of the run: a journal or nothing. */
 const FAULTS: readonly (readonly [name: string, fault: RequestFault, outcome: string, left: 'journal' | 'nothing'])[] =
   [
     ...[400, 403, 404, 409, 410].flatMap((status) =>

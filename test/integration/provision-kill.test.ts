@@ -29,7 +29,7 @@ import { leftovers } from './support/new-tpm.ts';
 
 const PIN = '591834';
 /**
- * With KEYPROV_EVERY_BORDER=1 a run is killed at each border; else at every tenth of the first half, where little changes,
+ * With KEYPROV_EVERY_BORDER=1, a run is killed at each border; otherwise at every tenth in the first half, where little changes,
  * and at every fifth of the second.
  */
 const EVERY_BORDER = process.env.KEYPROV_EVERY_BORDER === '1';
@@ -64,7 +64,7 @@ afterAll(async () => {
   await rm(root, { recursive: true });
 });
 
-/** Where a run is killed: at a border, or whenever `kill` does it. */
+/** When a run is killed: at a border, or by `kill`. */
 interface Kill {
   readonly killAt?: number;
   readonly kill?: (child: ChildProcess) => Promise<void>;
@@ -75,15 +75,15 @@ interface Place {
   readonly store: string;
 }
 
-/** How the first process ended, and what the starts after it came to. */
+/** The end of the first process, and the outcomes of the later starts. */
 interface Ending {
-  /** What it left: the step in the journal, `registered` in the store, or nothing. */
+  /** The state it left: the step in the journal, `registered` in the store, or nothing. */
   readonly left: string;
-  /** What a start came to at which the user did not authenticate. */
+  /** The outcome of a start without authentication. */
   readonly refused: 'rolled back' | 'waits' | 'registered';
 }
 
-/** Runs until the process ends or `kill` says so: whether it got to its end, and how many borders that had. */
+/** Runs until the process ends or `kill` kills it. Returns whether it completed, and its number of borders. */
 async function firstRun(
   place: Place,
   who: { readonly user: string; readonly token: string },
@@ -114,7 +114,7 @@ async function firstRun(
   return { done: borders !== undefined, borders: Number(borders ?? 0), ms: performance.now() - start };
 }
 
-/** Starts again in this process, with a TPM opened anew. */
+/** Starts again in this process, with a newly opened TPM. */
 async function restart({ tpm, store }: Place, user: string, mfa: MfaPrompt): Promise<string> {
   const outcome = await provision({
     ...{ user, deviceId: world.device.deviceId, store: await openKeyStore(store), registrar, mfa },
@@ -203,7 +203,7 @@ describe.each([
     for (const end of ends) await end();
   });
 
-  /** Every kill at one of the places, each of which has one run at a time. */
+  /** Spreads all kills over the places, each with one run at a time. */
   async function killAll(kills: readonly Kill[]): Promise<Ending[]> {
     const endings: Ending[] = [];
     const left = [...kills];

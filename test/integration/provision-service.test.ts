@@ -195,7 +195,7 @@ describe('a complete run', () => {
     ] as const) {
       expect(await asyncRefusal(() => registrar.unregister?.(key) ?? Promise.resolve())).toMatch(said);
     }
-    // Of the other user there is no such key.
+    // The other user has no such key.
     expect(await registrar.unregister?.({ ...outcome.registration, kid })).toBe('absent');
     expect([deletions() - before, keysOf(user).length, keysOf('ceo@contoso.test').length]).toEqual([0, 1, 1]);
     expect(await unregisterKey(store, outcome.record.id, { registrar })).toBe('deleted');
@@ -292,7 +292,7 @@ describe('a complete run', () => {
       problem: { code: 'service-unreachable' },
     });
     world.service.setIntercept();
-    // What the caller loads in the meantime is nothing that the first call has left.
+    // The caller's new objects are not leftovers of the first call.
     await using own = await createAttestationKey(kit.tpm, { algorithm: 'p-256' });
     expect(await run(user, { pin: async () => Promise.reject(new Error('asked again')) })).toMatchObject({
       status: 'registered',

@@ -13,7 +13,7 @@ const PYTHON = '/usr/bin/python3';
 const CHILD = 'test/integration/children/pytss_codec.py';
 const VALUES = 60;
 
-/** Structures that tpm2-tss 3.2.1 does not know, or knows otherwise. */
+/** Structures that tpm2-tss 3.2.1 does not know, or defines differently. */
 const APART: ReadonlyMap<string, string> = new Map([
   ['PCR_SELECT', 'part of other structures only'],
   ['TPMS_TAGGED_POLICY', 'no function for it'],
@@ -24,7 +24,7 @@ const APART: ReadonlyMap<string, string> = new Map([
 /** Structures that tpm2-tss keeps as bytes: it can copy, but not fill them. */
 const OPAQUE: ReadonlySet<string> = new Set(['TPM2B_TEMPLATE', 'TPM2B_ATTEST_DECODED']);
 
-/** Largest sizes of tpm2-tss 3.2.1, where they are below those of the specification. */
+/** Maximum sizes in tpm2-tss 3.2.1 that are below the specification's. */
 const SIZES: Readonly<Record<string, number>> = {
   TPM2B_DATA: 64,
   TPM2B_PRIVATE: 1550,

@@ -155,7 +155,7 @@ describe.skipIf(missing !== undefined)('closing a TPM', () => {
     await startSession(first, {});
     await startSession(first, { type: 'policy' });
     await first.close();
-    // TPM2_Shutdown alone takes nothing away: that comes with the loss of power.
+    // TPM2_Shutdown alone removes nothing; losing power does.
     const second = await Tpm.open(unclosed(transport));
     expect(await leftovers(second)).toEqual([loadedHandle]);
     await second.close();

@@ -25,7 +25,7 @@ async function load(tpm: Tpm, label: string): Promise<TpmObject> {
   return (await tpm.run(CreatePrimary, args)).objectHandle;
 }
 
-/** What is left in a TPM after `work`, in which the command of that number met `fault`, and after it was closed. */
+/** What is left in a TPM after `work` with `fault` at the command of that number, and after closing. */
 async function leftAfter(at: number, fault: WireFault, work: (tpm: Tpm) => Promise<unknown>): Promise<string[]> {
   const inner = await startSimulator();
   const wire = faultyWire(inner, at, fault);
@@ -61,7 +61,7 @@ it.skipIf(missing)('a session whose flush the TPM refuses is taken out when the 
     await session.close();
   };
   expect(await leftAfter(3, refused, work)).toEqual(['failed']);
-  // A TPM answers to it as to a flush of what is not there.
+  // A TPM answers as if there were nothing to flush.
   const bitOfTag = 10;
   expect(await leftAfter(3, { kind: 'command bit', bit: bitOfTag }, work)).toEqual(['done']);
 });

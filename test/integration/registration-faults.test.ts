@@ -89,7 +89,7 @@ function expectNoToken(thing: unknown): void {
   }
 }
 
-/** What the test service is told to do, and what came of it. */
+/** The test service's instructions, and the result. */
 async function underScript(script: readonly Behaviour[], options: RegisterKeyOptions = {}) {
   service.script = [...script];
   service.requests.length = 0;
@@ -304,7 +304,7 @@ describe('registerKey against a real server', () => {
       [],
       0,
     ],
-    // what passes, once
+    // a temporary failure, once
     ['a throttle', { status: 400, body: throttled }, 'registered', 2, [300_000], 1],
     ['429', { status: 429 }, 'registered', 2, [500], 1],
     ['429 with a time', { status: 429, headers: { 'retry-after': '7' } }, 'registered', 2, [7000], 1],
@@ -492,7 +492,7 @@ describe('registerKey without a connection', () => {
 });
 
 describe('createServiceFetch', () => {
-  /** Registers the key with a fetch of its own. */
+  /** Registers the key with a separate fetch. */
   async function registerWith(options: ServiceFetchOptions, endpoint = service.endpoint) {
     await using fetch = createServiceFetch(options);
     service.requests.length = 0;
@@ -584,7 +584,7 @@ describe('createServiceFetch', () => {
     expect(await registerWith({ ca: roots.pem, proxy: 'environment' }, endpoint)).toBe('registered');
     vi.stubEnv('NO_PROXY', 'service.test');
     vi.stubEnv('no_proxy', 'service.test');
-    // Nobody but the proxy knows where that is.
+    // Only the proxy can resolve this host.
     expect(await registerWith({ ca: roots.pem, proxy: 'environment' }, endpoint)).toBe('service-unreachable backoff -');
     expect(proxy.targets).toEqual([`service.test:${service.port}`]);
   });

@@ -38,7 +38,7 @@ const EMPTY = new Uint8Array(0);
 const PIN = utf8('864209');
 const NEW_PIN = utf8('751984');
 
-/** What a relay between us and the TPM does to the bytes; it may change them. */
+/** A relay between keyprov and the TPM that may change the bytes. */
 type Relay = (bytes: Uint8Array, direction: 'command' | 'answer', commandCode: number) => void;
 
 /** A transport with a relay in it, which checks the frame of answers as a socket does. */
@@ -113,7 +113,7 @@ describe.skipIf(await tpmMissing())('a relay between us and the TPM', () => {
     for (const secret of secrets) {
       for (const form of formsOf(secret)) expect(recording.includes(Buffer.from(form)), toHex(form)).toBe(false);
     }
-    // The search itself works: what is public is found.
+    // The search itself works: it finds public data.
     expect(made.record.publicKey.kty === 'RSA' && recording.includes(Buffer.from(made.record.publicKey.n))).toBe(true);
   });
 });
@@ -175,7 +175,7 @@ describe.skipIf(await tpmMissing())('a relay that replaces the salt key with its
   });
 });
 
-/** One bit in five, each place in a byte in turn, or with KEYPROV_EVERY_BIT=1 every one, which takes five times as long. */
+/** Every fifth bit, at varying positions in a byte. With KEYPROV_EVERY_BIT=1 every bit, which takes five times as long. */
 const EACH_BIT = process.env.KEYPROV_EVERY_BIT === '1' ? 1 : 5;
 
 describe.skipIf(await tpmMissing())('a relay that changes one bit', () => {

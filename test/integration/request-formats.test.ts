@@ -113,7 +113,7 @@ describe.skipIf(missing !== undefined)('keys of a TPM', () => {
     });
     afterAll(() => rmSync(directory, { recursive: true }));
 
-    /** What it prints for a file of that content. */
+    /** Its output for a file with that content. */
     function sshKeygen(content: string, ...args: string[]): string {
       const path = join(directory, 'key.pub');
       writeFileSync(path, content);

@@ -7,7 +7,7 @@ import { missingPrograms } from './support/local-swtpm.ts';
 
 const missing = missingPrograms('tpm2_rc_decode', 'python3');
 
-/** What tpm2_rc_decode prints for these codes: it prints what libtss2-rc gives, which is much quicker to ask. */
+/** tpm2_rc_decode's output for these codes. It comes from libtss2-rc, which is much faster to call. */
 function tssTexts(values: readonly number[]): string[] {
   const script = `
 import ctypes, json, sys
@@ -71,7 +71,7 @@ describe.skipIf(missing)('decodeResponseCode beside tpm2_rc_decode', () => {
     // It does not look at bit 9, which is reserved in format zero: to it 0x301 is 0x101.
     expect(onlyTheirs.filter((value) => (value & 0x280) !== 0x200).map(hex)).toEqual([]);
     expect(onlyTheirs.length).toBe(62);
-    // One text of theirs for each name of ours, and the reverse but for PRIVATE and HMAC, both "not currently used".
+    // Each name of ours has one text of theirs, and vice versa, apart from PRIVATE and HMAC, both "not currently used".
     expect([...meanings.values()].every((texts_) => texts_.size === 1)).toBe(true);
     const theirs = [...meanings.values()].map((texts_) => [...texts_][0]);
     expect(new Set(theirs).size).toBe(theirs.length - 1);

@@ -47,7 +47,7 @@ describe('a run whose process was killed', () => {
       expect((await listRuns(store)).map(({ active }) => active)).toEqual([true]);
     } finally {
       child.kill('SIGKILL');
-      await closed; // every process that holds the pipe is gone
+      await closed; // every process with the pipe is gone
     }
     const store = await openKeyStore(directory);
     expect((await listRuns(store)).map(({ active }) => active)).toEqual([false]);

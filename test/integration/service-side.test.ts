@@ -174,7 +174,7 @@ describe.skipIf(missing !== undefined)('a service that has only the request and 
     const { tpm, ek, ak } = client;
     return activateCredential(tpm, { ek, ak: ak.object, credential });
   };
-  /** What a service encrypts to the TPM, and the secret in it. */
+  /** A service's credential for the TPM, and the secret in it. */
   const challengeFor = (ekArea: Uint8Array, akArea: Uint8Array): { credential: Credential; secret: Uint8Array } => {
     const secret = new Uint8Array(randomBytes(32));
     const name = objectName(decodePublicArea(akArea));
@@ -245,7 +245,7 @@ describe.skipIf(missing !== undefined)('a service that has only the request and 
     const decrypted = (envelope: Envelope | undefined): Uint8Array => {
       const [recipient] = envelope?.recipients ?? [];
       if (envelope === undefined || recipient === undefined) throw new Error('no envelope');
-      // Node 20 does not decrypt what is in PKCS#1 padding.
+      // Node 20 does not decrypt with PKCS#1 padding.
       const options = { key: exchange.privateKey, oaepHash: 'sha256' };
       return decryptEnvelope(envelope, privateDecrypt(options, recipient.encryptedKey));
     };

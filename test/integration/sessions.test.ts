@@ -67,7 +67,7 @@ const errorOf = (work: Promise<unknown>): Promise<unknown> =>
     (error: unknown) => error,
   );
 
-/** Whether OpenSSL takes the signature of a P-256 key; libtpms 0.9.2 keeps the leading zeros of r and s. */
+/** Whether OpenSSL accepts a P-256 key's signature. libtpms 0.9.2 keeps the leading zeros of r and s. */
 function isSignedBy(publicArea: TpmtPublic, message: Uint8Array, signature: TpmtSignature): boolean {
   if (publicArea.type !== TPM_ALG.ECC || signature.sigAlg !== TPM_ALG.ECDSA) return false;
   const { x, y } = publicArea.unique;
@@ -398,7 +398,7 @@ describe.skipIf(missing !== undefined)('sessions', () => {
   describe('of a policy', () => {
     const withPolicy = (authPolicy: Uint8Array): TpmtPublic => ({
       ...akTemplate('p-256'),
-      // Neither userWithAuth nor restricted: nothing but the policy helps.
+      // Neither userWithAuth nor restricted: only the policy authorizes.
       objectAttributes: { fixedTPM: true, fixedParent: true, sensitiveDataOrigin: true, sign: true, noDA: true },
       authPolicy,
     });

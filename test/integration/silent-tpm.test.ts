@@ -17,7 +17,7 @@ import { startMssimStandIn } from './support/mssim-stand-in.ts';
 import { createRsa, GET_RANDOM } from './support/raw-commands.ts';
 import { buildTbsStandIn } from './support/tbs-stand-in.ts';
 
-/** A TPM, and the process that can be stopped so that it takes commands and never answers. */
+/** A TPM whose process can be stopped, so that it accepts commands and never answers. */
 interface Place extends AsyncDisposable {
   readonly pid: number;
   open(options: TpmOptions): Promise<Tpm>;
@@ -107,13 +107,13 @@ async function whileStopped(pid: number, work: () => Promise<void>): Promise<voi
   }
 }
 
-// What goes wrong here is a wait without an end, which the limit of the test runner shows.
+// A failure here is an endless wait, which the test runner's time limit reveals.
 describe.skipIf(missingPrograms('swtpm', 'python3', 'cc')).each(Object.entries(PLACES))(
   '%s, if the TPM accepts a command and never answers',
   (_, start) => {
     it('is given up when the time is up', async () => {
       await using place = await start();
-      // The first command may be the question what is in the TPM.
+      // The first command may be a query for the TPM's contents.
       const tpm = await place.open({ commandTimeouts: { keyGenerationMs: 2000, otherMs: 2000 } });
       await whileStopped(place.pid, async () => {
         await expect(create(tpm)).rejects.toMatchObject({

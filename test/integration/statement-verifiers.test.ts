@@ -28,7 +28,7 @@ const TPM_OF_STM = { manufacturer: 0x53544d20, model: 'ST33', version: 0x0001025
 const KINDS = ['rsa-2048', 'p-256'] as const;
 type KeyKind = (typeof KINDS)[number];
 
-/** A statement, and what a verifier is told beside it. */
+/** A statement, and a verifier's other arguments. */
 interface Case {
   readonly statement: AttestationStatement;
   readonly challenge: Uint8Array;
@@ -61,7 +61,7 @@ const flipped =
     return { ...value, statement: { ...value.statement, [part]: bytes } };
   };
 
-/** Changes of what is verified, and what the verifiers say of them. */
+/** Changes to the input, and the verifiers' results. */
 const CHANGES: readonly {
   readonly of: string;
   readonly make: (value: Case) => Case;

@@ -22,13 +22,13 @@ function missingLoader(): string | undefined {
   return 'libtss2-tctildr not installed';
 }
 
-/** A stand-in for a swtpm: its data port does what `serve` does, its control port says yes to everything. */
+/** A stand-in for a swtpm: `serve` handles its data port, and its control port accepts everything. */
 async function fakeSwtpm(serve: (socket: Socket) => unknown): Promise<AsyncDisposable & { conf: string }> {
   const pair = await startFakePair(serve, (socket) => socket.on('data', () => socket.write(fromHex('00000000'))));
   return { conf: `swtpm:host=127.0.0.1,port=${pair.port}`, [Symbol.asyncDispose]: () => pair[Symbol.asyncDispose]() };
 }
 
-/** Answers the sign of life that opening asks for, then does with every later command what `later` does. */
+/** Answers the check at opening, then handles every later command with `later`. */
 function afterOpening(later: (socket: Socket) => void): (socket: Socket) => void {
   let isOpen = false;
   return (socket) =>

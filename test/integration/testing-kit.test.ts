@@ -60,7 +60,7 @@ const makePrimary = (tpm: Tpm, inPublic = srkTemplate('p-256')) =>
     creationPCR: [],
   });
 
-/** The Name of the storage key, which the seed of the TPM determines. */
+/** The Name of the storage root key, which the TPM's seed determines. */
 async function storageKey(tpm: Tpm): Promise<string> {
   await using key = (await makePrimary(tpm)).objectHandle;
   return toHex(key.name);
@@ -158,7 +158,7 @@ describe('without a simulator', () => {
 });
 
 describe.skipIf(missing !== undefined)('conditions and faults', () => {
-  /** How a key with a PIN fares where hardware is required. */
+  /** The result of making a key with a PIN if hardware is required. */
   const EXPECTED = {
     working: 'tpm',
     absent: 'no-tpm',

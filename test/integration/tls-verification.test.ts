@@ -17,7 +17,7 @@ const STARTS = new Map([
   [0x77, EXTENDED_RESPONSE],
 ]);
 
-/** All that servers were told, decrypted where they could. */
+/** All data that servers received, decrypted if possible. */
 let heard = '';
 let script: Bundle;
 let roots: TestRoots;
@@ -72,7 +72,7 @@ afterAll(async () => {
   }
 });
 
-/** What came of each path, in a process with NODE_TLS_REJECT_UNAUTHORIZED=0. */
+/** The result of each path, in a process with NODE_TLS_REJECT_UNAUTHORIZED=0. */
 async function tryPaths(trusted: string | undefined): Promise<Record<string, string>> {
   heard = '';
   const tls = { cert: pair.certificate, key: pair.privateKey };

@@ -39,7 +39,7 @@ const EMPTY = new Uint8Array(0);
 const NONE = { inSensitive: { userAuth: EMPTY, data: EMPTY }, outsideInfo: EMPTY, creationPCR: [] };
 const MESSAGE = utf8('a message to sign');
 const SRK = 0x81000001;
-/** What the TPM says to tpm2_verifysignature. */
+/** The TPM's answer to tpm2_verifysignature. */
 const WRONG_SIGNATURE = 'the signature is not valid';
 const run = promisify(execFile);
 
@@ -77,7 +77,7 @@ describe.skipIf(missing !== undefined)('tpm2-tools', () => {
     }
   }
 
-  /** What a tool prints. Afterwards nothing of its is left in the TPM: there is no resource manager. */
+  /** A tool's output. Flushes what the tool leaves in the TPM, because there is no resource manager. */
   async function tool(name: string, ...args: readonly string[]): Promise<string> {
     const conf =
       'path' in swtpm.data ? `swtpm:path=${swtpm.data.path}` : `swtpm:host=127.0.0.1,port=${swtpm.data.port}`;

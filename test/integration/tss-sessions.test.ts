@@ -23,7 +23,7 @@ const PYTHON = '/usr/bin/python3';
 const CHILD = 'test/integration/children/tss_sessions.py';
 
 /**
- * With KEYPROV_EVERY_SESSION=1 every combination is recorded, which takes five times as long; else a selection in which any
+ * With KEYPROV_EVERY_SESSION=1, every combination is recorded, which takes five times as long; otherwise a selection in which any
  * two of hash, salt, binding and cipher meet. That, recorded once, is in test/vectors too.
  */
 const EVERY = process.env.KEYPROV_EVERY_SESSION === '1';
@@ -83,7 +83,7 @@ describe.skipIf(absent !== undefined)('sessions of tpm2-tss, recorded now', () =
   });
 });
 
-/** What went wrong in which case. */
+/** The failed cases with their problems. */
 async function failures({ cases, saltKeys }: SessionVectors): Promise<string[]> {
   const failed: string[] = [];
   for (const vector of cases) {
@@ -116,7 +116,7 @@ describe.skipIf(missing !== undefined)('our sessions where tpm2-tss 3.2.1 fails'
       creationPCR: [],
     });
   };
-  /** Uses the key and compares the result with what OpenSSL makes of the other half. */
+  /** Uses the key and compares the result with OpenSSL's for the other half. */
   const use = async (auth: Authorization, { objectHandle, outPublic } = key) => {
     const { outPoint } = await tpm.run(ECDH_ZGen, { keyHandle: { handle: objectHandle, auth }, inPoint });
     if (outPublic.type !== TPM_ALG.ECC) expect.fail('not an ECC key');

@@ -44,7 +44,7 @@ const EMPTY = new Uint8Array(0);
 const PYTHON = '/usr/bin/python3';
 const RUBY = '/usr/bin/ruby';
 
-/** A registration as a relying party gets it, and what it expects. */
+/** A registration as a relying party receives it, with the expected values. */
 interface Registration {
   readonly credentialId: Bytes;
   readonly clientDataJson: Bytes;
@@ -115,7 +115,7 @@ const keyprov: Verifier = async ({ credentialId: _, clientDataJson, attestationO
 const children = new Map<string, LineChild>();
 const notInstalled = new Set<string>();
 
-/** A verifier in another language; `probe` fails where it is not installed. */
+/** A verifier in another language. `probe` fails if it is not installed. */
 function inAChild(name: string, command: string, probe: readonly string[], script: string): Verifier {
   if (spawnSync(command, probe).status !== 0 && process.env.CI !== 'true') {
     console.warn(`skipped: ${name} is not installed`);
@@ -145,7 +145,7 @@ const VERIFIERS = {
 type VerifierName = keyof typeof VERIFIERS;
 
 /**
- * The keys that each takes: fido2-lib 3.5.9, python3-fido2 0.9.1 and ruby-webauthn 2.5.2 read no public areas of ECC
+ * The keys that each accepts: fido2-lib 3.5.9, python3-fido2 0.9.1 and ruby-webauthn 2.5.2 read no public areas of ECC
  * keys.
  */
 const TAKES: Readonly<Record<VerifierName, readonly KeyKind[]>> = {
@@ -181,7 +181,7 @@ const flipped =
     return { ...registration, attestationObject: encodeWebauthnTpm({ ...object, [part]: bytes }) };
   };
 
-/** Changed registrations, and what each verifier says of them. */
+/** Changed registrations, and each verifier's result. */
 const CHANGES: readonly {
   readonly of: string;
   readonly make: (registration: Registration) => Registration;

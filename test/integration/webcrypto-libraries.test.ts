@@ -32,14 +32,14 @@ afterAll(async () => {
   await rm(directory, { recursive: true });
 });
 
-/** What OpenSSL says of a file with that text; FILE in the arguments is its path. */
+/** OpenSSL's output for a file with that text. FILE in the arguments is its path. */
 async function openssl(args: string, pem: string): Promise<string> {
   const path = join(directory, 'in.pem');
   await writeFile(path, pem);
   const { stdout, stderr } = spawnSync('openssl', args.replaceAll('FILE', path).split(' '), { encoding: 'utf8' });
   return stdout + stderr;
 }
-/** Whether a certificate is signed by itself, checked in 2027. */
+/** Whether a certificate is self-signed, checked in 2027. */
 const isSelfSigned = (pem: string) => openssl('verify -attime 1800000000 -check_ss_sig -CAfile FILE FILE', pem);
 const pemOf = (label: string, der: ArrayBuffer): string => {
   const lines = Buffer.from(der).toString('base64').replace(/.{64}/g, '$&\n');

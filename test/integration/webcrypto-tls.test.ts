@@ -23,7 +23,7 @@ import { createCrypto, type KeyprovCrypto, keyprovKey } from '../../src/webcrypt
 // @peculiar/x509 2.2.0 must find reflect-metadata loaded.
 const x509 = await import('@peculiar/x509');
 
-/** Where Debian and Fedora have OpenSSL's provider for TPM keys. */
+/** The paths of OpenSSL's provider for TPM keys on Debian and Fedora. */
 const PROVIDER = ['/usr/lib/x86_64-linux-gnu', '/usr/lib/aarch64-linux-gnu', '/usr/lib64']
   .map((directory) => `${directory}/ossl-modules/tpm2.so`)
   .find((path) => existsSync(path));
@@ -49,7 +49,7 @@ activate = 1
 default_properties = ?tpm2.signature
 `;
 
-/** A TLS client in a Node of its own, which knows nothing of keyprov: what it was answered, or the code of its error. */
+/** Runs a TLS client in a separate Node without keyprov. Returns the answer, or the code of its error. */
 const CLIENT = `
   import { connect } from 'node:tls';
   const { port, key, passphrase, cert, ca } = JSON.parse(process.env.CLIENT);
@@ -78,7 +78,7 @@ async function selfSigned(crypto: KeyprovCrypto, name: string, algorithm: object
   return { keys, cert: certificate.toString('pem') };
 }
 
-/** A persistent storage root key, so that a key in use takes one of the three slots for objects and not two. */
+/** A persistent storage root key, so that a key in use needs one of the three object slots, not two. */
 async function persistStorageKey(tpm: Tpm): Promise<void> {
   const none = new Uint8Array(0);
   const { objectHandle } = await tpm.run(CreatePrimary, {

@@ -16,7 +16,7 @@ import { failure } from '../dom-failure.ts';
 import { keyRecord } from '../key-record.ts';
 import { leftovers, newTpm, tpmMissing } from './support/new-tpm.ts';
 
-/** Node's own implementation, which checks what comes out of the TPM. */
+/** Node's own implementation, which checks the TPM's output. */
 const node = webcrypto.subtle;
 const data = new Uint8Array(100).map((_, index) => index);
 const bytes = (buffer: ArrayBuffer) => new Uint8Array(buffer);
@@ -113,7 +113,7 @@ describe.skipIf(missing)('signing keys in a TPM', () => {
     expect(await sign('RSASSA-PKCS1-v1_5', pss)).toBe('InvalidAccessError');
     expect(await sign('RSA-PSS', pss)).toBe('TypeError');
     for (const saltLength of [0, 20, 31, 222, 223]) {
-      // The longest salt, 222 bytes, is what a TPM of another version makes.
+      // TPMs of another version use the longest salt, 222 bytes.
       expect(await sign({ name: 'RSA-PSS', saltLength }, pss), String(saltLength)).toBe('OperationError');
     }
     expect(await sign({ name: 'ECDSA', hash: 'SHA-1' }, p256)).toBe('NotSupportedError');
@@ -169,7 +169,7 @@ describe.skipIf(missing)('generateKey in a TPM', () => {
       () => undefined,
       (reason: unknown) => reason,
     );
-    // libtpms 0.9 makes RSA keys of 3072 bits; a TPM without them says so by a NotSupportedError.
+    // libtpms 0.9 makes RSA keys of 3072 bits; for a TPM that cannot, the error is a NotSupportedError.
     if (error !== undefined) {
       expect(error).toMatchObject({ name: 'NotSupportedError', cause: { code: 'algorithm-unsupported' } });
     }
@@ -286,7 +286,7 @@ describe.skipIf(missing)('ECDH keys in a TPM', () => {
 
 describe.skipIf(missing)('PINs', () => {
   const PIN = '271828';
-  /** A crypto object whose prompt gives these answers in turn. */
+  /** A crypto object whose prompt returns these answers in turn. */
   function withPins(answers: readonly (string | Error)[], options: object = {}) {
     const requests: PinRequest[] = [];
     const pin = async (request: PinRequest) => {

@@ -29,7 +29,7 @@ function pem(der: Uint8Array): string {
   return path;
 }
 
-/** What OpenSSL says of a certificate, held to RFC 5280 as far as it can. */
+/** OpenSSL's verdict on a certificate, with its strictest RFC 5280 checks. */
 function verify(der: Uint8Array, root: Uint8Array): string {
   const path = pem(der);
   const { stdout, stderr } = spawnSync('openssl', ['verify', '-x509_strict', '-CAfile', pem(root), path], {

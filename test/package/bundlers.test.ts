@@ -54,7 +54,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(parent, { recursive: true, force: true }));
 
-/** A project of a user's, with keyprov installed; and the program that was made of it, where nothing else is. */
+/** A user's project with keyprov installed, and its bundled program in an otherwise empty folder. */
 async function made(name: string, koffi: 'external' | 'bundled'): Promise<string> {
   const folder = join(parent, `${name}-${koffi}`);
   await mkdir(join(folder, 'node_modules'), { recursive: true });

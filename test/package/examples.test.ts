@@ -9,7 +9,7 @@ import { joinDevice, startIdentityService } from '../../src/testing/index.ts';
 
 const run = promisify(execFile);
 const [ROOT, BASE] = [process.cwd(), 'provision.mjs'];
-/** How many lines of a variation are not in the base program, and what it prints at its end. */
+/** The number of lines in a variation that are not in the base program, and its last output. */
 const VARIATIONS: Readonly<Record<string, readonly [lines: number, output: RegExp]>> = {
   'software-only.mjs': [4, /\nregistered ngc-[0-9a-f]{32} software\n$/],
   'own-registrar.mjs': [16, /\nregistered ngc-[0-9a-f]{32} virtual\n$/],
@@ -25,7 +25,7 @@ const VARIATIONS: Readonly<Record<string, readonly [lines: number, output: RegEx
     /^blocked device-joined [^\n]+\nerror service-unreachable\n.*\npending service-unreachable\n.*\nregistered tpm virtual true\nready tpm virtual\nready tpm virtual policy-tightened: minLength\nready tpm virtual\n$/,
   ],
 };
-/** Programs that are not variations, which need no arguments, and what they print. */
+/** Programs that are not variations and need no arguments, with their output. */
 const PROGRAMS: Readonly<Record<string, string>> = {
   'verify-on-server.mjs': "true virtual []\nfalse undefined [ 'challenge', 'tier' ]\n",
   'enrol-with-activation.mjs': 'true activated\n',
@@ -41,7 +41,7 @@ let directory: string;
 /** Node with a program of examples/, in a project that has keyprov as its dependency. */
 const example = (name: string, ...args: string[]) => ended(process.execPath, [join('examples', name), ...args]);
 
-/** How a command ended, and what it printed. */
+/** A command's exit status and output. */
 async function ended(command: string, args: readonly string[], environment: NodeJS.ProcessEnv = {}, cwd = ROOT) {
   const env = { ...process.env, ...environment, PATH: `${join(directory, 'bin')}${delimiter}${process.env.PATH}` };
   return await run(command, [...args], { cwd, env }).then(

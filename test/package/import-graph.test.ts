@@ -7,15 +7,15 @@ import { describe, expect, it } from 'vitest';
 const run = promisify(execFile);
 
 /**
- * What loading may cost at most: files of ours, and KB in them. Who needs more says why: a millisecond buys about one
+ * Limits for loading: our files and their KB. If you raise one, say why: a millisecond buys about one
  * file, or 25 KB.
  */
 const MOST: Readonly<Record<string, readonly [files: number, kilobytes: number]>> = {
-  // What reads policy reads the registry of Windows too, and texts in every encoding.
+  // Reading policy includes Windows' registry, and text in every encoding.
   keyprov: [13, 637],
   'keyprov/provisioning': [13, 628],
   'keyprov/keys': [8, 372],
-  // What opens a TPM knows the names of its options.
+  // Opening a TPM checks the names of the options.
   'keyprov/tpm': [8, 270],
   'keyprov/tpm/public-areas': [3, 142],
   'keyprov/tpm/transports': [7, 196],
@@ -33,9 +33,9 @@ const MOST: Readonly<Record<string, readonly [files: number, kilobytes: number]>
   'keyprov/inspect': [15, 622],
   'keyprov/testing': [13, 601],
   '--version': [3, 161],
-  // With what the bundler puts beside it, since the dashboard shares it with other commands.
+  // Includes code that the dashboard shares with other commands, which the bundler puts in the same file.
   'status --help': [12, 730],
-  // And with what `verify` and `tpm` share to verify certificates.
+  // And code that `verify` and `tpm` share to verify certificates.
   'create --help': [11, 722],
 };
 
@@ -60,7 +60,7 @@ async function load(...args: readonly string[]): Promise<{ modules: string[]; sa
   return { modules: lines.filter(isModule), said: lines.findLast((line) => !isModule(line)) ?? '' };
 }
 
-/** Imports `specifier` in a process of its own; what was loaded, and what the process has that it had not before. */
+/** Imports `specifier` in a separate process. Returns the loaded files and the process's new resources. */
 async function importOf(specifier: string): Promise<{ modules: string[]; left: unknown }> {
   const script = `
     const before = process.eventNames().length;

@@ -23,8 +23,8 @@ let manifest: Manifest;
 let subpaths: string[];
 
 /**
- * Packs the package as npm would publish it and puts it, with what it declares as dependencies and nothing else, into
- * an empty project. The dependencies are those of the checkout: no network, and none of their scripts runs.
+ * Packs the package as npm would publish it and installs it in an empty project with only its declared dependencies. These
+ * come from the checkout: it uses no network and runs none of their scripts.
  */
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'keyprov-package-'));
@@ -53,7 +53,7 @@ beforeAll(async () => {
 
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-/** What users write to import a subpath of `exports`. */
+/** The specifier with which users import a subpath in `exports`. */
 const specifier = (subpath: string) => `keyprov${subpath.slice(1)}`;
 
 describe('the package', () => {

@@ -10,13 +10,13 @@ import { readThrowingFunctions } from './throwing-functions.ts';
 
 const surface = readPublicSurface();
 
-/** Throws nothing, although the calls in the sources look as if: the reason. */
+/** Functions that throw nothing although their calls look as if they might, with the reason. */
 const CANNOT_THROW: Record<string, string> = {
   'keyprov/tpm/public-areas: ekTemplate': 'no name of a template leads to SHA-1, which has no PolicyC',
   'keyprov/testing: createTestAuthority': 'its serial number and object identifiers are its own',
 };
 
-/** Where strangers begin: each has an example that the editor shows, and that `npm run docs` compiles. */
+/** The entry points for new users. Each has an example that the editor shows and `npm run docs` compiles. */
 const ENTRY_POINTS = [
   'attestKey',
   'buildCertificateRequest',

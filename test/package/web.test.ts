@@ -22,7 +22,7 @@ import { TPMS_ID_OBJECT, TPMT_PUBLIC, type TpmtPublic } from '../../src/tpm/stru
 import { ekTemplate } from '../../src/tpm/templates.ts';
 import { webCases } from '../web/cases.ts';
 
-/** One file of the program, as users make it of the package; `then` is what it does when it is loaded. */
+/** The program as one file, bundled from the package as users do. `then` is the code that runs when it is loaded. */
 async function bundled(platform: 'node' | 'browser', entry: string, then = ''): Promise<string> {
   const { outputFiles, warnings } = await build({
     ...{ stdin: { contents: entry, resolveDir: '.', loader: 'ts' }, bundle: true, write: false, platform },
@@ -38,8 +38,8 @@ interface Verifier {
 }
 
 /**
- * Runs the bundle where nothing is but JavaScript, and what every runtime of the web adds to it. What it gets are values
- * of its own realm, as there.
+ * Runs the bundle in a realm with only JavaScript and the globals that every web runtime has. As in a web runtime, it receives
+ * values of its own realm.
  */
 function inWeb(code: string): Verifier {
   const host = {
@@ -169,7 +169,7 @@ const SHOW = `
     return 'BEGIN ' + (Date.now() - start) + ' ' + answers + ' END';
   }`;
 
-/** How each runtime runs the program: given the program of it and a path for its file, what it prints. */
+/** How each runtime runs the program: from the runtime's executable and a file path to the output. */
 const RUNTIMES: Readonly<Record<string, (command: string, code: string, path: string) => Promise<string>>> = {
   async chromium(command, code, path) {
     const page = `<!doctype html><meta charset="utf-8"><body><script>${code}

@@ -24,14 +24,14 @@ const SUBPATHS = [
   provisioning,
 ];
 
-/** The functions that read what came from outside. */
+/** The functions that read input from outside. */
 const READERS = new Map(
   SUBPATHS.flatMap((names) => Object.entries(names)).flatMap(([name, value]): [string, CallableFunction][] =>
     typeof value === 'function' && /^(verify|parse|decode)/.test(name) ? [[name, value]] : [],
   ),
 );
 
-/** What V8 or Node says when a value has not been looked at. */
+/** Messages of V8 or Node for values that were not checked. */
 const INTERNAL =
   /Cannot |is not a function|not iterable|The "?\w+"? argument|must be of type|[Ff]irst argument|undefined bytes/;
 
@@ -44,7 +44,7 @@ const WRONG: Readonly<Record<string, readonly unknown[]>> = {
   lists: [[], [], []],
 };
 
-/** Those that these arguments fit; a verification of evidence that is no object at all has failed, and says so. */
+/** Functions that accept these arguments. Verifying evidence that is not an object fails with a finding. */
 const ACCEPTED: Readonly<Record<string, readonly string[]>> = {
   decodeContentEncryption: Object.keys(WRONG), // undefined for an unknown cipher
   decodeCustomKeyInformation: ['bytes'],
@@ -88,7 +88,7 @@ const VERIFIERS: Readonly<
   verifyAttestedRequest: [x509.verifyAttestedRequest, BYTES, TRUST],
 };
 
-/** Members of options, and what they must be. */
+/** Members of options, and their required types. */
 const MEMBERS: Readonly<Record<string, string>> = {
   challenge: 'a Uint8Array',
   akNonce: 'a Uint8Array',

@@ -2,13 +2,13 @@ import { describe, expect, it } from 'vitest';
 import { codeOf, filesIn, importsOf } from './source-files.ts';
 
 const sources = filesIn(['src'], '.ts');
-/** The files that run something of one of these packages, and do not only name its types. */
+/** The files that use more than the types of one of these packages. */
 const usersOf = (...packages: readonly string[]) =>
   sources.filter((path) => importsOf(path).some(({ target, typeOnly }) => !typeOnly && packages.includes(target)));
 /** The files in whose code the pattern occurs. */
 const filesWith = (pattern: RegExp) => sources.filter((path) => pattern.test(codeOf(path)));
 
-/** The identity service for tests: it serves, and connects to nobody. */
+/** The identity service for tests, which accepts connections and opens none. */
 const SERVER = 'src/testing/identity-service/listen.ts';
 /** The pages of commands: without TLS, since they are for this machine only. */
 const PAGES = 'src/cli/web/page-server.ts';
@@ -19,7 +19,7 @@ describe('the border to the terminal', () => {
     expect(filesWith(/(?<!\bout)\.write\((?!'')/).filter((path) => path.startsWith('src/cli/'))).toEqual([
       'src/cli/terminal/printer.ts',
     ]);
-    // A stream is handed to a printer, and to nobody else.
+    // A stream is passed only to a printer.
     expect(filesWith(/\bnew Printer\(/)).toEqual([
       'src/cli/main.ts',
       'src/cli/terminal/output.ts',
@@ -44,7 +44,7 @@ describe('the border to the network', () => {
     expect(
       filesWith(/rejectUnauthorized|checkServerIdentity|NODE_TLS_REJECT_UNAUTHORIZED|createSecureContext/),
     ).toEqual(['src/registration/verified-tls.ts', SERVER]);
-    // Of the one that serves: clients are asked for a certificate, and those without a good one are nobody's.
+    // For the server: it requests client certificates, and treats clients without a valid one as anonymous.
     expect(codeOf(SERVER)).toContain('requestCert: true, rejectUnauthorized: false');
   });
 
@@ -53,7 +53,7 @@ describe('the border to the network', () => {
       "import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';",
     );
     expect(codeOf(PAGES).match(/\.listen\(.*\)/g)).toEqual([".listen(0, '127.0.0.1')"]);
-    // To itself, to overwrite what Node has read.
+    // To itself, to overwrite the data that Node has read.
     expect(codeOf(PAGES).match(/\bconnect\(.*\)/g)).toEqual(['connect(Number(port), hostname)']);
   });
 

@@ -186,7 +186,7 @@ const HOSTILE: readonly unknown[] = [
   true,
 ];
 
-/** The code of what is thrown; `ok` for nothing. Any other error is one of the reader itself. */
+/** The thrown error's code; `ok` if nothing is thrown. Any other error is a bug in the reader. */
 function outcome(work: () => unknown): string {
   try {
     work();

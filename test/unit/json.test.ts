@@ -94,7 +94,7 @@ describe('parseJson', () => {
   });
 });
 
-/** What a peer may put where something else is expected. */
+/** Unexpected values that a peer may send. */
 const HOSTILE: readonly unknown[] = [
   null,
   true,

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { codeOf, filesIn, importsOf } from './source-files.ts';
 
-/** For each folder of src/ (or file right in it) what it may import besides itself. */
+/** For each folder of src/, and each file directly in it, the permitted imports. */
 const BASE = [
   'errors',
   'bytes',

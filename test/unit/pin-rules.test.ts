@@ -54,7 +54,7 @@ describe('the hints of the window', () => {
 });
 
 describe('the texts', () => {
-  /** Each text with its path, so that none can be missing in one language. */
+  /** Each text with its path, to find texts that are missing in one language. */
   const flat = (table: object, path = ''): [string, string][] =>
     Object.entries(table).flatMap(([name, value]) =>
       typeof value === 'string' ? [[`${path}${name}`, value] as [string, string]] : flat(value, `${path}${name}.`),

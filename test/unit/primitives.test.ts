@@ -17,14 +17,14 @@ import { decodeSpki, encodePkcs1 } from '../../src/crypto/public-key.ts';
 import * as node from '../../src/primitives.ts';
 import * as web from '../../src/primitives-web.ts';
 
-// What Node and OpenSSL say is what the implementation for the web must say, to the byte.
+// The web implementation must match Node and OpenSSL, byte for byte.
 const platforms: readonly (typeof node)[] = [node, web];
 const HASHES = ['sha1', 'sha256', 'sha384', 'sha512'] as const;
 const SIZES = { sha1: 20, sha256: 32, sha384: 48, sha512: 64 } as const;
 const random = (size: number): Uint8Array<ArrayBuffer> => getRandomValues(new Uint8Array(size));
 const data = utf8('the data');
 
-/** What both say, which is the same. */
+/** The result of both, which must be identical. */
 function both<T>(ask: (platform: typeof node) => T): T {
   const [first, second] = platforms.map(ask) as [T, T];
   expect(second).toEqual(first);
@@ -299,7 +299,7 @@ describe('paddings made with the private key itself', () => {
   });
 
   it('do not verify: PSS with the highest bit set', () => {
-    // Only what is below the modulus can be sealed at all.
+    // Only numbers below the modulus can be sealed.
     const seal = (): Uint8Array => {
       try {
         return pss({ top: 0xff });

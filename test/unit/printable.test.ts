@@ -9,7 +9,7 @@ import { KeyprovError, sayError } from '../../src/errors.ts';
 import { printable, printableJson } from '../../src/printable.ts';
 import { anyText } from '../any-text.ts';
 
-/** What a terminal could do something with, besides the end of a line. */
+/** Characters with an effect on a terminal, other than line ends. */
 const HARMFUL = /[^\P{C}\n]|[\p{Zl}\p{Zp}]/u;
 /** Clears the screen, sets the clipboard, turns the direction of text, adds a line, in C0, C1 and beyond. */
 const EVIL =

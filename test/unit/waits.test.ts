@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { codeOf, filesIn } from './source-files.ts';
 
-/** What waits for somebody outside of this process, or for something that only somebody else brings about. */
+/** Code that waits for another process, or for an event that only others can cause. */
 const OUTSIDE_WAITS =
   /(?<![.#\w])(once|spawn|promisify\(execFile\)|createReadStream|createServer|connectSocket|callAsync)\(|\bnew (Client|Agent|Promise)\b|(?<!process)\.on\('(close|exit|end|data|message|connect)'/;
 

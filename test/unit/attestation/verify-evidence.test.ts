@@ -458,7 +458,7 @@ describe('evidence is refused', () => {
     expect((await said(full, foreign)).filter((detail) => detail.startsWith('ak-trusted'))).toEqual([
       'ak-trusted: its certificate failed a check; it is not a known attestation key',
     ]);
-    // What is trusted already needs no other proof, so nothing is said of that.
+    // A key that is already trusted needs no other proof, so other proofs are not reported.
     const alsoRoots = { ...without('activation', 'akRoots'), trustedAks: [known] };
     expect(await said(full, alsoRoots)).toEqual([]);
     const other = await paperEvidence(authorities, {
@@ -500,13 +500,13 @@ describe('evidence is refused', () => {
 describe('a certificate of an attestation key that names an endorsement key', () => {
   const identifier = (text: string) =>
     fromHex(`a05706082b06010505070803a04b30490c40${toHex(new TextEncoder().encode(text))}06056781050c01`);
-  /** With the name appended in a subjectAltName of its own, since it is made of bytes. */
+  /** Appends the name in a separate subjectAltName, because it is made of bytes. */
   const named = async (name: Uint8Array): Promise<FullEvidence> => {
     const list = concat(fromHex(`3082${name.length.toString(16).padStart(4, '0')}`), name);
     const akCertificate = { names: undefined as never, extensions: [['2.5.29.17', true, list]] } as const;
     return { ...(await paperEvidence(authorities, { akCertificate })), ek: full.ek };
   };
-  /** In DER: the directory name of the maker, which stands before each. */
+  /** The maker's directory name in DER, which precedes each. */
   const MAKER = concat(fromHex('a41a301831163014060567810502010c0b'), new TextEncoder().encode('id:53544D20'));
   const urn = (text: string) => concat(new Uint8Array([0x86, text.length]), new TextEncoder().encode(text));
   const spki = () => encodeSpki(publicKeyOf(decode(TPMT_PUBLIC, full.ek.pubArea)));

@@ -16,13 +16,13 @@ import { Signals } from '../../../src/cli/terminal/signals.ts';
 
 const LOADED = await Promise.all(COMMANDS.map(async (entry) => ({ ...entry, command: await entry.load() })));
 
-/** Stops a command where it has read its arguments. */
+/** Stops a command after it has read its arguments. */
 class ArgumentsRead extends Error {}
 
-/** Where somebody can be asked. */
+/** An environment with a user who can be asked. */
 const terminal = Object.assign(new PassThrough(), { isTTY: true });
 
-/** What a command says of a command line, before it does anything. */
+/** A command's reaction to a command line before it does anything. */
 async function problemsOf(words: readonly string[]): Promise<readonly string[]> {
   let found: { readonly entry: CliCommand; readonly given: Arguments } | undefined;
   const program = programOf(async (entry, given) => {

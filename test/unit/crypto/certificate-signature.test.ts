@@ -19,7 +19,7 @@ import { refusal } from '../../refusal.ts';
 const toBytes = (value: bigint) =>
   fromHex(value.toString(16).padStart(2 * Math.ceil(value.toString(16).length / 2), '0'));
 
-/** The inverse of `value` modulo `modulus`; undefined where there is none. */
+/** The inverse of `value` modulo `modulus`; undefined if there is none. */
 function inverse(value: bigint, modulus: bigint): bigint | undefined {
   let [a, b, x, y] = [value % modulus, modulus, 1n, 0n];
   while (b !== 0n) [a, b, x, y] = [b, a % b, y, x - (a / b) * y];

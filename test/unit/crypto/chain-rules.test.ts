@@ -8,7 +8,7 @@ import { type ChainOptions, verifyChain } from '../../../src/crypto/verify-chain
 import type { Certificate } from '../../../src/crypto/x509.ts';
 import { KeyprovError } from '../../../src/errors.ts';
 
-// Certificates that are data alone, so that each rule is seen by itself; real ones are in verify-chain.test.ts.
+// Certificates as plain data, so that each rule is tested separately. Real certificates are in verify-chain.test.ts.
 
 const key = decodeSpki(
   view(generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ type: 'spki', format: 'der' })),
@@ -54,7 +54,7 @@ const authority = (subject: string, issuer: string, spec: Spec = {}): Certificat
   certificate({ subject, issuer, basicConstraints: CA, ...spec });
 const root = authority('root', 'root');
 
-/** What failed, and why. */
+/** The failed checks with their reasons. */
 async function faults(
   leaf: Certificate,
   intermediates: readonly Certificate[] = [],
@@ -176,7 +176,7 @@ describe('verifyChain', () => {
       'path-length: CN=limited: it allows 1 CAs below it, but has 2',
     ]);
     const again = authority('limited', 'limited');
-    // The new certificate of the same authority says nothing itself, so only the one above it limits.
+    // The same CA's new certificate sets no limit, so only the one above it applies.
     const first = limited(0);
     const search = [certificate({ issuer: 'limited', signers: [toHex(again.der)] }), again, first] as const;
     expect(await faults(search[0], [search[1], search[2]])).toEqual([]);
@@ -196,11 +196,11 @@ describe('verifyChain', () => {
     const again = authority('limited', 'limited');
     const leaf = certificate({ issuer: 'limited', signers: [toHex(again.der)] });
     expect(await faults(leaf, [again, limited])).toEqual([]);
-    // A leaf is judged though it issued itself.
+    // A leaf is checked even if it is self-issued.
     const self = authority('limited', 'root', { nameConstraints: constraints });
     const own = certificate({ subject: 'limited', issuer: 'limited', signers: [toHex(self.der)] });
     expect(await faults(own, [self])).toEqual(['name-constraints: CN=limited is outside the name constraints']);
-    // No authority limits itself, nor what is above it.
+    // A CA limits neither itself nor anything above it.
     const inner = authority('middle', 'root', { nameConstraints: constraints });
     expect(await faults(certificate({ issuer: 'middle' }), [inner])).toEqual([]);
   });

@@ -93,7 +93,7 @@ describe('values', () => {
   it('have text of any kind of string', () => {
     const texts = ['0c02c3a9', '1301 41', '1602 4142', '1e02 00e9', '1c08 0001f6000001f600', '1401e9', '1201 31'];
     expect(texts.map((hex) => read(hex.replaceAll(' ', '')).text())).toEqual(['é', 'A', 'AB', 'é', '😀😀', 'é', '1']);
-    // A byte order mark is a character of the text; UniversalString holds what is no character, and less than one.
+    // A byte order mark is part of the text. The UniversalString contains an invalid and an incomplete character.
     expect(
       ['0c03efbbbf', '1e02feff', '1c040010ffff', '1c0400110000', '1c03000000'].map((hex) => read(hex).text()),
     ).toEqual(['\ufeff', '\ufeff', '\u{10ffff}', '\ufffd', '']);

@@ -79,12 +79,12 @@ describe('nameProblem', () => {
     const named = { subject: mail('a@x.test'), excluded: [email('x.test')] };
     expect(problem([email('a@y.test')], named)).toBeUndefined();
     expect(problem([email('a@x.test')], { ...named, subject: [] })).toContain("'a@x.test'");
-    // An empty subject is no name.
+    // An empty subject is not a name.
     expect(problem([dns('y')], { permitted: [directory('x')] })).toBeUndefined();
   });
 });
 
-/** Whether a name is within a base; undefined where that is not known. */
+/** Whether a name is within a base; undefined if that is unknown. */
 function within(base: GeneralName, name: GeneralName): boolean | undefined {
   const isPermitted = problem([name], { permitted: [base] }) === undefined;
   const isExcluded = problem([name], { excluded: [base] }) !== undefined;

@@ -31,7 +31,7 @@ const verify = (leaf: TestCertificate, options: Partial<ChainOptions> = {}): Pro
 const verifyLeaf = async (spec: CertificateSpec, options: Partial<ChainOptions> = {}): Promise<string[]> =>
   failures(await verify(await issue({ subject: buildCommonName('leaf'), ...spec }, middle), options));
 
-/** Under an authority of its own, which is under the root. */
+/** Issued by a separate CA below the root. */
 async function verifyUnder(authority: CertificateSpec, spec: CertificateSpec, options: Partial<ChainOptions> = {}) {
   const above = await issueAuthority('above', root, authority);
   const leaf = await issue({ subject: buildCommonName('leaf'), ...spec }, above);
@@ -415,7 +415,7 @@ describe('name constraints', () => {
   it('says that it has checked too many signatures, and not that one is wrong', async () => {
     const subject = buildCommonName('one of many');
     const first = await issueAuthority('', undefined, { subject });
-    // All have one key, so that each seems to have issued each other: there are more ways than anybody can try.
+    // All have one key, so each seems to have issued every other: there are too many paths to try.
     const { spki } = await parseCertificate(first.der);
     const many = await Promise.all(Array.from({ length: 12 }, () => issueAuthority('', first, { subject, spki })));
     const leaf = await issue({ subject: buildCommonName('leaf') }, first);

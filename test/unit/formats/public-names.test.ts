@@ -91,7 +91,7 @@ describe('messages and comments', () => {
   });
 });
 
-/** The comments of the sources, without what makes them comments. */
+/** The text of the sources' comments, without comment markers. */
 const shown = filesIn(['src/formats', 'src/crypto'], '.ts')
   .map((path) => textOf(path).replace(/^ \* ?/gm, ''))
   .join('\n');

@@ -33,7 +33,7 @@ describe('inspect', () => {
 
   it('has a sample of every format', () => {
     const made = new Set(samples.map(({ format }) => format));
-    // `der` is what is left over.
+    // `der` is the remainder.
     expect(FORMATS.map(({ format }) => format).filter((format) => !made.has(format))).toEqual(['der']);
   });
 
@@ -41,7 +41,7 @@ describe('inspect', () => {
     const plain = await inspect(bytes);
     for (const [encoding, text] of asText(bytes)) {
       const found = await inspect(utf8(`${text}\n`));
-      // Without characters of its own base64url is base64.
+      // Base64url without its special characters is base64.
       const named = encoding === 'base64url' && !/[-_]/.test(text) ? 'base64' : encoding;
       expect(found).toEqual({ ...plain, encodings: [named, ...plain.encodings] });
       expect(found.format).toBe(format);

@@ -12,7 +12,7 @@ const POLICY = 'settings, which `keyprov policy explain` reads';
 const SERVICE = 'an answer that is read where it arrives';
 const PART = 'a value in DER, which is described in the request or certificate that it is part of';
 
-/** What entrances take and `inspect` does not know by name, with the reason. */
+/** Inputs that entrances accept but `inspect` does not recognize by name, with the reason. */
 const NOT_RECOGNISED: Readonly<Record<string, string>> = {
   '[ldapReader].dn': LINE,
   '[parseErrorDetails]': SERVICE,

@@ -8,7 +8,7 @@ import { refusal } from '../../refusal.ts';
 const record = keyRecord('first');
 const read = (text: string) => decodeKeyRecord(text, '/store/key-first.json');
 
-/** The text with something changed in the record and the digest made anew, as whoever knows the format would. */
+/** The text with a changed record and a new digest, as an attacker who knows the format would write it. */
 function forged(change: (json: Record<string, unknown>) => void): string {
   const file = JSON.parse(encodeKeyRecord(record));
   change(file.record);

@@ -31,7 +31,7 @@ function newKey(): PublicKey {
 const right = async () => true;
 const wrong = async () => false;
 
-/** What a try comes to: the code of its error with the tries and seconds that it tells, or 'right'. */
+/** The result of a try: its error code with the tries and seconds left, or 'right'. */
 async function outcome(tryPin: () => Promise<boolean>, of = key): Promise<unknown> {
   try {
     await log.attempt(of, tryPin);

@@ -16,7 +16,7 @@ import { answer, FakeTpm } from '../tpm/fake-tpm.ts';
 
 const PERMANENT_IN_LOCKOUT = 0x200;
 
-/** A TPM that says what it is and what it can do, and no more. */
+/** A TPM that only reports its properties. */
 function fakeTpm({ manufacturer = 'INTC', permanent = 0, testParms = 0, onCommand = () => {} } = {}): FakeTpm {
   const properties: readonly (readonly [property: number, value: number])[] = [
     [TPM_PT.MANUFACTURER, uint32At(new TextEncoder().encode(manufacturer), 0)],
@@ -215,7 +215,7 @@ describe('the choice of software', () => {
     expect(seen).toEqual([signal]);
   });
 
-  /** What stops it, and what allows it. The first rule counts: docs/policy.md. */
+  /** Rules that refuse or allow it. The first matching rule applies: docs/policy.md. */
   const BUSY_SAID =
     'tpm-unavailable: the TPM cannot be used at present: somebody has it; wait; repair that, then try again';
   const BY_NAME = ", or allow a software key (fallBack: 'any')";

@@ -81,7 +81,7 @@ describe('checkPin', () => {
 
   it('refuses exactly 100 numeric PINs of 7 digits: 10 that begin with 0, and as many for each other digit', () => {
     expect(countRefused(0, 6)).toBe(10);
-    // Adding the same to all digits is one-to-one, and changes nothing of what is refused.
+    // Adding the same number to all digits is one-to-one and does not change which PINs are refused.
     fc.assert(
       fc.property(fc.array(fc.nat(9), { minLength: 7, maxLength: 7 }), fc.nat(9), (pin, more) => {
         const shifted = pin.map((digit) => (digit + more) % 10);

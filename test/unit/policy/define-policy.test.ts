@@ -11,7 +11,7 @@ import {
   parsePolicy,
 } from '../../../src/policy/index.ts';
 
-/** What is wrong with the policy in `json`; fails when nothing is. */
+/** The problems of the policy in `json`. Fails if there are none. */
 function problemsOf(json: unknown): readonly PolicyProblem[] {
   try {
     parsePolicy(typeof json === 'string' ? json : JSON.stringify(json));

@@ -11,7 +11,7 @@ import {
 
 const rules = definePinPolicy({ minLength: 8, digits: 'not-allowed', history: 2 });
 
-/** The codes of what is refused; 'taken' where nothing is. */
+/** The codes of the broken rules; 'taken' if there are none. */
 async function codesOf(work: () => unknown): Promise<readonly string[] | 'taken'> {
   try {
     await work();

@@ -255,7 +255,7 @@ describe('mergePolicy', () => {
 });
 
 describe('each setting', () => {
-  /** The part of the policy that a setting changes, where it changes any. */
+  /** The part of the policy that a setting changes, if any. */
   const CHANGES: Partial<Record<WindowsSettingName, object>> = {
     RequireSecurityDevice: { hardware: 'required' },
     'PINComplexity/MinimumPINLength': { pin: { minLength: 9 } },

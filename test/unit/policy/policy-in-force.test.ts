@@ -23,7 +23,7 @@ const REG = {
 `),
 };
 
-/** Outside of the tests no variable of the machine may count. */
+/** The machine's environment variables must have no effect on the tests. */
 const find = (options: PolicyInForceOptions) => policyInForce({ environment: {}, ...options });
 
 async function problemsOf(options: PolicyInForceOptions): Promise<string[]> {

@@ -14,7 +14,7 @@ import {
 } from '../../../src/policy/index.ts';
 import { fromDeviceLock, SOURCES, type Source, settingFrom } from './settings-from.ts';
 
-/** Where all settings are that users may have for themselves. */
+/** The registry key of all settings that users may have. */
 const GPO_KEY = 'SOFTWARE\\Policies\\Microsoft\\PassportForWork';
 
 type Value = boolean | number | string;
@@ -39,7 +39,7 @@ const FALLING_BACK: Readonly<Record<PolicyDocuments, Partial<Record<WindowsSetti
   '2016': { 'PINComplexity/MinimumPINLength': [3, 127, 128], 'PINComplexity/MaximumPINLength': [3, 4, 128] },
 };
 
-/** The part of the policy that goes with a setting of Windows; there is none for the others. */
+/** The part of the policy that matches a Windows setting; none for others. */
 const POLICY_OF: Partial<Record<WindowsSettingName, string>> = {
   RequireSecurityDevice: 'hardware',
   'PINComplexity/MinimumPINLength': 'pin.minLength',
@@ -88,7 +88,7 @@ function table(rows: readonly (readonly string[])[]): string {
     .join('\n');
 }
 
-/** What each setting changes, set alone; see LEGEND. */
+/** The changes that each setting causes when set alone; see LEGEND. */
 const MATRIX: Readonly<Record<PolicyDocuments, string>> = {
   current: `
 current                                          | u.GPO | c.GPO | u.CSP | u.CSP reg | d.CSP | d.CSP reg | EAS        | env  | file | object
@@ -175,7 +175,7 @@ const LEGEND = `x: itself. +…: what follows from it. d: for some values the de
 .: has a place there, in which it does not count. -: has no place there.
 use: UsePassportForWork. hw: hardware, of this library. lo, up, di: lowercase and uppercase letters, digits.`;
 
-/** What follows from a setting, for the printed matrix. */
+/** The consequences of a setting, for the printed matrix. */
 const SHORT: Partial<Record<string, string>> = {
   UsePassportForWork: '+use',
   hardware: '+hw',
@@ -231,7 +231,7 @@ function effectOf(documents: PolicyDocuments, source: Source, name: WindowsSetti
   return [fallsBack ? 'd' : 'x', ...[...others, ...hardware].map((other) => SHORT[other] ?? other)];
 }
 
-/** `x` and `d` before what follows. */
+/** Sorts `x` and `d` before the consequences. */
 const byKind = (a: string, b: string): number => 'xd+'.indexOf(a.charAt(0)) - 'xd+'.indexOf(b.charAt(0));
 
 function toggleMatrix(documents: PolicyDocuments): string {
@@ -355,7 +355,7 @@ describe('each setting from each source, through its reader', () => {
 });
 
 describe('of two sources that set a setting', () => {
-  /** Two values that both are no default; of numbers the smaller one first. */
+  /** Two values other than the default; for numbers, the smaller one first. */
   const TWO: Partial<Record<WindowsSettingName, readonly [number, number]>> = {
     'PINComplexity/MinimumPINLength': [8, 10],
     'PINComplexity/MaximumPINLength': [20, 30],
@@ -371,7 +371,7 @@ describe('of two sources that set a setting', () => {
   const isPassport = (source: Source): boolean => source.includes('GPO') || source.includes('CSP');
   const plainName = (source: Source): string => source.replace(' (registry)', '');
 
-  /** The stricter value of a rule of the PIN, written down anew. */
+  /** The stricter value of a PIN rule, implemented independently. */
   function strictest(name: WindowsSettingName, passport: Value, eas: Value): Value {
     if (name === 'PINComplexity/Expiration') return Math.min(Number(passport), Number(eas));
     if (WINDOWS_SETTINGS[name].kind === 'use') return passport === 0 ? eas : passport;

@@ -6,14 +6,14 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { readWindowsRegistry } from '../../../src/policy/read-windows-registry.ts';
 import { patchBuiltin } from '../../patch-builtin.ts';
 
-/** The registry of the programs that stand for those of Windows: keys with the lines of their values. */
+/** The registry of the stand-ins for Windows' programs: keys with the lines of their values. */
 let keys: Map<string, string[]>;
 /** Keys that this user may not read. */
 let closed: string[];
 let whoami = '';
 let ran: string[];
 let exported: string[];
-/** What comes of an export instead, and how much follows in its file. */
+/** The result in place of an export, and how much data follows in its file. */
 let fault: Error | undefined;
 let padding: number;
 

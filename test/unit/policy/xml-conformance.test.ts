@@ -9,7 +9,7 @@ const files = new Map(Object.entries(await load()).map(([path, text]) => [path.r
 const under = (folder: string): [path: string, text: string][] =>
   [...files].filter(([path]) => path.startsWith(folder) && path.endsWith('.xml') && !path.includes('/out/'));
 
-/** Its elements, or nothing where it is refused. */
+/** The document's elements; undefined if it is refused. */
 function read(text: string): readonly XmlElement[] | undefined {
   try {
     return parseXml(text);

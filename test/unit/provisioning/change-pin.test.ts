@@ -30,7 +30,7 @@ const spki = decodeSpki(new Uint8Array(pair.publicKey.export({ type: 'spki', for
 if (spki.kty !== 'RSA') throw new Error('no RSA key');
 const recovery = { servicePublicKey: spki, user: 'ann@example.com' };
 
-/** What happened, in order. */
+/** The events, in order. */
 let log: string[];
 let directory: string;
 let store: KeyStore;
@@ -40,7 +40,7 @@ let provider: ReturnType<typeof fakeProvider>;
 function fakeProvider() {
   const pins = new Map<string, Uint8Array>([['first', utf8(OLD)]]);
   const seen: (boolean | undefined)[] = [];
-  /** The very bytes of the PINs that it was given: of the key, and the new ones. */
+  /** The buffers of the PINs that it received: the key's, and the new ones. */
   const held: { current: Uint8Array[]; next: Uint8Array[] } = { current: [], next: [] };
   const opens = ({ privateKey }: ProvidedKey, pin: Uint8Array | undefined): boolean =>
     pin !== undefined && equal(pins.get(privateKey) ?? utf8(''), pin);
@@ -316,7 +316,7 @@ describe('resetPinKeepingKey', () => {
     expect(asked.map((request) => request.user)).toEqual(['ann@example.com']);
     expect(given).toEqual([new Uint8Array(32)]);
     expect([...provider.held.current, ...provider.held.next]).toEqual([1, 2].map(() => new Uint8Array(6)));
-    // And it can be done again: the new PIN has a recovery of its own.
+    // And it can be repeated: the new PIN has its own recovery.
     const { prompt } = answers('741085', '741085');
     await reset({ prompt }).run();
     expect(await isOpenedBy('741085')).toBe(true);

@@ -45,7 +45,7 @@ const passed = (claims?: Readonly<Record<string, unknown>>, passedAt?: Date): Mf
   ...(passedAt && { passedAt }),
 });
 
-/** A tool that gives these answers one after the other, and what it was asked. */
+/** A prompt that returns these answers in turn, and records its requests. */
 function tool(...answers: readonly (MfaAnswer | Error)[]) {
   const asked: MfaRequest[] = [];
   const prompt: MfaPrompt = async (request) => {
@@ -58,7 +58,7 @@ function tool(...answers: readonly (MfaAnswer | Error)[]) {
   return { prompt, asked };
 }
 
-/** A timer that goes off when the test says so. */
+/** A timer that the test triggers. */
 function timer() {
   const started: { ms: number; goOff: () => void; signal: AbortSignal | undefined }[] = [];
   const sleep: PassMfaOptions['sleep'] = (ms, { signal }) =>
@@ -69,7 +69,7 @@ function timer() {
   return { sleep, started };
 }
 
-/** Options with a clock that stands still. */
+/** Options with a stopped clock. */
 const options = (more: Partial<PassMfaOptions> = {}): PassMfaOptions => ({ ...WHO, now: () => NOW, ...more });
 
 async function failure(work: Promise<unknown>): Promise<KeyprovError> {

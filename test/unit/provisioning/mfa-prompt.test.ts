@@ -19,7 +19,7 @@ const STARTED = {
 };
 const TOKENS = { token_type: 'Bearer', access_token: 't0ken', expires_in: '3599' };
 
-/** What a run asks its prompt for. */
+/** A run's request to its prompt. */
 const request = {
   user: 'ada@contoso.test',
   deviceId: '5f0b4a3c-8a51-4f5c-9a2e-0c8f1d2e3b4a',

@@ -6,7 +6,7 @@ import { enterNewPin, type NewPinRequest } from '../../../src/provisioning/pin-e
 
 const policy = definePinPolicy({ history: 2 });
 
-/** A user who answers with these PINs, and what the user was asked. */
+/** A user who answers with these PINs, and the recorded questions. */
 function user(...answers: readonly string[]) {
   const asked: NewPinRequest[] = [];
   const given: Uint8Array[] = [];

@@ -122,7 +122,7 @@ describe('a PIN stays sealed for', () => {
     expect(refusal(() => openRecoverySecret(theirs, ours.privateKey))).toMatch(
       / the secret is for another user or key;/,
     );
-    // Lengths are part of what is bound, so that nothing can move from the one to the other.
+    // The lengths are bound too, so that no bytes can move from one to the other.
     const split = { ...request, user: `${user}${String.fromCharCode(request.keyId[0] ?? 0)}` };
     expect(refusal(() => openRecoverySecret({ ...split, keyId: request.keyId.subarray(1) }, ours.privateKey))).toMatch(
       /^recovery-unavailable: /,

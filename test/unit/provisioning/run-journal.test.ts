@@ -18,7 +18,7 @@ const begin = {
   now: new Date('2026-01-02T03:04:05.678Z'),
 };
 
-/** What happens once, when a directory has been read; its names come in an order that no system has. */
+/** An action that runs once after a directory is read. The names come in an unusual order. */
 let afterReading: (() => Promise<void>) | undefined;
 const { readdir: read } = promises;
 patchBuiltin(promises, {
@@ -194,7 +194,7 @@ describe('a journal of an earlier version', () => {
     }
   });
 
-  // Its records had what the TPM held before the run.
+  // Its records listed the TPM's contents before the run.
   it('2 continues, and then has the present form', async () => {
     const { journal } = await claim();
     await journal.write({ progress: { step: 'made', key } });

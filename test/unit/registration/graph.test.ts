@@ -19,7 +19,7 @@ const blobHex = blobs.find(({ name }) => name === 'Parse_UserKey2')?.blobHex ?? 
 const { keyMaterial, keyId, deviceId = '' } = parseKeyCredentialLink(fromHex(blobHex));
 const deviceKey = { deviceId, keyMaterial: toBase64(keyMaterial), keyType: 'NGC' };
 
-/** Microsoft Graph without a network: the answers in turn, the last one again and again. */
+/** Microsoft Graph without a network. Returns the answers in turn, and repeats the last one. */
 function graph(...answers: readonly (() => Response | Promise<Response>)[]) {
   const sent: { url: string; init: RequestInit }[] = [];
   const ignored: string[] = [];

@@ -9,7 +9,7 @@ interface Sent {
   readonly init: RequestInit;
 }
 
-/** A fetch that answers without a network, and what it was asked. */
+/** A fetch without a network that records its requests. */
 function fetchOf(answer: (init: RequestInit) => Response | Promise<Response>): { fetch: typeof fetch; sent: Sent[] } {
   const sent: Sent[] = [];
   return {

@@ -17,7 +17,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(root, { recursive: true }));
 
-/** What is said of the error that `work` meets, without the directory of the test. */
+/** The message of the error in `work`, without the test's directory. */
 async function said(path: string, work: (path: string) => unknown): Promise<string> {
   const full = join(root, path);
   try {

@@ -16,7 +16,7 @@ afterEach(() => {
   vi.resetModules();
 });
 
-/** What `import` does with the modules of `native/` when the system refuses. */
+/** Simulates `import` of the modules in `native/` when the system refuses. */
 function refuse(error: Error): void {
   vi.resetModules();
   vi.doMock('../../../native/libc.ts', () => ({

@@ -37,7 +37,7 @@ const TEXT = `{
 }
 `;
 
-/** What the reader says to TEXT with something replaced. */
+/** The reader's result for TEXT with a replacement. */
 const refused = (from: string, to: string, kind = PETS): string => {
   expect(TEXT).toContain(from);
   return refusal(() => decodeRecord(kind, TEXT.replace(from, to), '/pets/rex.json'));

@@ -16,7 +16,7 @@ const gone = (): never => {
   throw Object.assign(new Error('ENOENT: no such file or directory'), { code: 'ENOENT' });
 };
 
-/** The functions of a process whose environment and list of users say that of the home directory. */
+/** The functions of a process with this home directory in its environment and user database. */
 async function atHome(inEnvironment: () => string, inList: () => string) {
   vi.resetModules();
   vi.doMock('node:os', async (original) => ({

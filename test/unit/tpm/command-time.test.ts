@@ -14,7 +14,7 @@ const never = () => new Promise<Reply>(() => {});
 const isCommandName = (name: string): name is keyof typeof TPM_CC => name in TPM_CC;
 const NAMES = Object.keys(TPM_CC).filter(isCommandName);
 
-/** A TPM that takes this command and never answers. */
+/** A TPM that accepts this command and never answers. */
 const silentAt = (code: number) => new FakeTpm((sent) => (sent === code ? never() : undefined));
 
 const create = (tpm: Tpm, signal?: AbortSignal) =>

@@ -35,7 +35,7 @@ import {
   u32,
 } from './session-formulas.ts';
 
-/** All keys that were given to node:crypto, in the memory where they were. */
+/** The original buffers of all keys that were passed to node:crypto. */
 const keys: Uint8Array[] = [];
 const { createHmac, createCipheriv, createDecipheriv } = crypto;
 const noting =
@@ -146,7 +146,7 @@ describe('parameter encryption', () => {
     const s = keyless(use);
     const { nonceCaller } = s;
     expect(refusal(() => prepare(command, args, OWNER_ONLY, [beside(s)]))).toBe(expected);
-    // What is refused is not begun.
+    // A refused command is not started.
     expect(s.nonceCaller === nonceCaller).toBe(expected !== 'nothing thrown');
   });
 

@@ -6,7 +6,7 @@ const FOLDERS = [
   ['src/tpm/structures', 95],
 ] as const;
 
-/** Each exported constant of a file, with the doc comment that stands right before it, on one line; empty for none. */
+/** Each exported constant of a file, with the doc comment directly before it on one line; empty if there is none. */
 function constantsOf(path: string): { readonly name: string; readonly comment: string }[] {
   const found = textOf(path).matchAll(/(?:^\/\*\*((?:[^*]|\*(?!\/))*)\*\/\n)?^export const (\w+)/gm);
   return [...found].map(([, comment = '', name = '']) => ({

@@ -23,7 +23,7 @@ const open = async (options: ConstructorParameters<typeof SessionTpm>[0] = {}) =
 const start = (tpm: Tpm, type: 'hmac' | 'policy' | 'trial' = 'hmac') =>
   startSession(tpm, { type, use: { audit: true } });
 const use = (tpm: Tpm, ...sessions: Session[]) => tpm.run(GetRandom, { bytesRequested: 1 }, { sessions });
-/** What the TPM is told from now on while `work` is done. */
+/** The commands that the TPM receives while `work` runs. */
 const commandsOf = async (inside: SessionTpm, work: () => Promise<unknown>): Promise<string[]> => {
   const before = inside.commands.length;
   await work();
@@ -219,7 +219,7 @@ describe('the end of a session', () => {
     inside.meet(FlushContext, doesAndRefuses(NV_UNAVAILABLE));
     expect(await asyncRefusal(() => first.close())).toContain('TPM_RC_NV_UNAVAILABLE');
     const second = await start(tpm);
-    const third = await start(tpm); // what is due is done before room is made
+    const third = await start(tpm); // overdue clean-up runs before room is made
     expect([second, third].map(({ sessionHandle }) => sessionHandle)).toEqual([0x02000000, 0x02000001]);
     await use(tpm, second);
   });
@@ -297,7 +297,7 @@ describe('a session whose handle was altered in transit here', () => {
     inside.meet(Start, answersWith(0x02000001));
     const first = await start(tpm);
     inside.startAnother();
-    // This ends the one of the other program.
+    // This ends the other program's session.
     await first.close();
     expect(inside.holds).toEqual(['02000000']);
     const second = await start(tpm);

@@ -141,7 +141,7 @@ describe('the key of the HMAC', () => {
 const CIPHERS: readonly [string, TpmtSymDef][] = [
   ['AES-128-CFB', { algorithm: TPM_ALG.AES, keyBits: 128, mode: TPM_ALG.CFB }],
   ['AES-256-CFB', { algorithm: TPM_ALG.AES, keyBits: 256, mode: TPM_ALG.CFB }],
-  // The hash of the session counts, not the one of the cipher.
+  // The session's hash applies, not the cipher's.
   ['XOR', { algorithm: TPM_ALG.XOR, keyBits: TPM_ALG.SHA1 }],
 ];
 
@@ -206,7 +206,7 @@ describe('the answer to a command that changes the authorization value', () => {
     expect(read(HierarchyChangeAuth, TPM_RH.OWNER, args, concat(SESSION_KEY, TRIMMED))).toThrow('wrong HMAC');
   });
 
-  // As libtpms 0.9.2 does it: what the key is made of is settled by the command.
+  // As in libtpms 0.9.2, the command determines the inputs of the key.
   it('has no authorization value in its key when the session was bound to the entity in the command', () => {
     const args = { authHandle: TPM_RH.OWNER, newAuth: fromHex('07') };
     const bound = session({ bound: { name: OWNER.name, authValue: TRIMMED } });

@@ -227,7 +227,7 @@ describe('StateFile', () => {
     withState(encodeStateFile(STATE));
     const file = await StateFile.open(directory, free);
     renameSync(path, `${path}.kept`);
-    mkdirSync(path); // no file takes the place of a directory
+    mkdirSync(path); // a file cannot replace a directory
     await expect(save(file)).rejects.toMatchObject({ name: 'KeyprovError', code: 'state-io' });
     expect(file.state).toEqual(STATE);
     file.close();

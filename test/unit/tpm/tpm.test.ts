@@ -76,7 +76,7 @@ describe('opening', () => {
     expect(await tpm.run(GetRandom, { bytesRequested: 1 })).toEqual({ randomBytes: new Uint8Array([7]) });
     expect(fake.sent.map(toHex)).toEqual(['80010000000c0000017b0001', STARTUP, '80010000000c0000017b0001']);
     await tpm.run(SelfTest, { fullTest: 0 });
-    // Switched off in between: what was in it is lost, and that is not hidden.
+    // Switched off in between: its contents are lost, and the error shows it.
     const lost = await errorOf(tpm.run(GetRandom, { bytesRequested: 1 }));
     expect(lost).toMatchObject({ responseCode: { name: 'TPM_RC_INITIALIZE' } });
     expect(fake.codes.slice(3)).toEqual([Test, Random]);
@@ -387,7 +387,7 @@ describe('a TPM without room for another object', () => {
     const a = await load(tpm);
     const b = await load(tpm);
     const c = await load(tpm);
-    // c has taken the place of a, and someone else now takes that of c.
+    // c has replaced a, and someone else now replaces c.
     await c.flush();
     fake.slots[fake.slots.indexOf(undefined)] = 99;
     fake.sent.length = 0;
@@ -441,7 +441,7 @@ describe('an object', () => {
     const object = await load(await Tpm.open(fake));
     fake.slots.fill(undefined);
     await object.flush();
-    // The second look is for an object that is not where the TPM said.
+    // The second query is for an object that is not where the TPM said.
     expect(fake.codes.slice(1)).toEqual([TPM_CC.FlushContext, TPM_CC.GetCapability]);
   });
 

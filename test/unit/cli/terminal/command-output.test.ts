@@ -15,7 +15,7 @@ afterEach(() => {
   rmSync(directory, { recursive: true });
 });
 
-/** Says its process id, and goes on for a minute. */
+/** Prints its process id and runs for a minute. */
 const member = (name: string) => `sh -c 'echo $$ >${directory}/${name}; exec sleep 60'`;
 const pids = () =>
   ['child', 'background']
@@ -31,7 +31,7 @@ const allEnded = () => vi.waitFor(() => expect(pids().filter(isAlive)).toEqual([
 const run = (command: string, signal = new AbortController().signal) =>
   commandText(command, { option: '--token-command', signal });
 
-// The limit of the test runner is what shows a wait without an end.
+// The test runner's time limit reveals an endless wait.
 describe.skipIf(process.platform !== 'linux')('a command of the user', () => {
   it('is done when it ends, whatever it has left behind with its output', async () => {
     expect(await run(`${member('background')} 2>/dev/null & echo abc`)).toBe('abc');

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { utf8 } from '../../../../src/bytes.ts';
 import { LineEditor, type Typed } from '../../../../src/cli/terminal/line-editor.ts';
 
-/** Types all of it; what the last byte led to, and the line. */
+/** Types all bytes. Returns the last byte's effect, and the line. */
 function typed(text: string): { readonly last: Typed | undefined; readonly line: string } {
   const editor = new LineEditor();
   const outcomes = [...utf8(text)].map((byte) => editor.type(byte));

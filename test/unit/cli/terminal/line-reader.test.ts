@@ -5,7 +5,7 @@ import { type InputStream, LineReader } from '../../../../src/cli/terminal/line-
 const NEVER = new AbortController().signal;
 const text = (bytes: Uint8Array | undefined): string | undefined => bytes && new TextDecoder().decode(bytes);
 
-/** A stand-in for `process.stdin` as a terminal, which keeps what was set. */
+/** A stand-in for `process.stdin` as a terminal, which records the mode changes. */
 function terminal(): { readonly stream: InputStream & PassThrough; readonly modes: boolean[] } {
   const modes: boolean[] = [];
   const setRawMode = (mode: boolean) => {

@@ -13,7 +13,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(join(path, '..'), { recursive: true }));
 
-/** What is said where such a file is read. */
+/** The warnings for such a file. */
 async function warnings(mode: number, uid?: number): Promise<readonly string[]> {
   if (uid !== undefined) chownSync(path, uid, uid);
   chmodSync(path, mode);

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { hasColour, Printer } from '../../../../src/cli/terminal/printer.ts';
 
-/** What a printer writes to a stream for one line. */
+/** A printer's output for one line. */
 function written(text: string, stream: { isTTY?: boolean; columns?: number }, env: NodeJS.ProcessEnv = {}): string {
   let all = '';
   new Printer({ ...stream, write: (part) => (all += part) }, env).lines(text);

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Printer } from '../../../../src/cli/terminal/printer.ts';
 import { isLive, LiveProgress, PlainProgress } from '../../../../src/cli/terminal/progress.ts';
 
-/** Keeps what is written. */
+/** Records the output. */
 class Stream {
   readonly isTTY = true;
   readonly columns: number;
@@ -16,7 +16,7 @@ class Stream {
     this.text += text;
   }
 
-  /** What the terminal shows: each erasure removes the line under way. */
+  /** The visible text in the terminal: each erasure removes the current line. */
   get screen(): string {
     return this.text
       .split('\n')

@@ -184,7 +184,7 @@ describe('an NGC assertion', () => {
       const said = refusal(() => findNgcAssertionProblem(text, expectations));
       if (text.split('.').length < 3 || text.endsWith('.')) expect(said).toMatch(/^request-invalid: /);
       else {
-        // What is left of the signature may be base64url, but is none of that key.
+        // The rest of the signature may be base64url, but is not a signature of that key.
         expect(said === 'nothing thrown' ? findNgcAssertionProblem(text, expectations) : said).toMatch(
           /^request-invalid: |^its signature does not verify$/,
         );

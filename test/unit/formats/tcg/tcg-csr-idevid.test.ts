@@ -48,7 +48,7 @@ const content: IdevidContent = {
 };
 const bytes = encodeIdevidContent(content);
 
-/** With another digest, where the rest is changed. */
+/** With a new digest if the other parts are changed. */
 function withDigest(changed: Uint8Array): Bytes {
   return concat(changed.subarray(0, 12), digest('sha384', changed.subarray(60)), changed.subarray(60));
 }

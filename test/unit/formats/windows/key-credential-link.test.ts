@@ -53,7 +53,7 @@ const { blobs, dnWithBinary } = JSON.parse(readFileSync('test/vectors/keycredent
 const cng = JSON.parse(readFileSync('test/vectors/cng.json', 'utf8'));
 const rsa = decodePkcs1(fromBase64(cng.rsa2048.pkcs1PublicB64));
 
-/** For each blob what its verification reports, and the form of its key material. */
+/** For each blob, the result of its verification and the form of its key material. */
 const EXPECTED: Readonly<Record<string, readonly [form: string, ...problems: string[]]>> = {
   Parse_NonMFAKey: ['pkcs1', 'key-material'],
   Parse_UserKey2: ['cng'],
@@ -84,7 +84,7 @@ describe.each(blobs)('the published blob $name', ({ name, blobHex, parsed }) => 
       [KEY_CREDENTIAL_ENTRY.LAST_LOGON, link.lastLogon],
       [KEY_CREDENTIAL_ENTRY.CREATED, link.created],
     ] as const) {
-      // What the vectors leave open is zero ticks.
+      // Ticks that the vectors leave open are zero.
       const utc = published(id)?.utc ?? '0001-01-01T00:00:00.0000000Z';
       const [, milliseconds, rest] = /^(.*\.\d{3})(\d{4})Z$/.exec(utc) ?? expect.unreachable(utc);
       expect(time).toBe(encodeFileTime(new Date(`${milliseconds}Z`)) + BigInt(rest ?? ''));

@@ -64,7 +64,7 @@ describe('an envelope', () => {
     expect(recipient.keyEncryption.oid).toBe('1.2.840.113549.1.1.7');
     const key = unwrap(recipient.encryptedKey, 'sha1');
     expect(decryptEnvelope(envelope, key)).toEqual(content);
-    // One of 256 wrong keys leaves what looks like a padding.
+    // One of 256 wrong keys results in valid-looking padding.
     const wrong = [1, 2, 3, 4].map((byte) =>
       refusal(() => decryptEnvelope(envelope, new Uint8Array(key.length).fill(byte))),
     );

@@ -62,7 +62,7 @@ describe.each<PublishedRequest>(lamps)('$description', ({ input, expect: expecte
     expect(result.findings.filter(({ status }) => status === 'fail')).toEqual([]);
     expect(result.ok).toBe(true);
     expect(certificate).toEqual(bundle.certificates[0]);
-    // The root of both is of version 1, so it is no authority by its extensions.
+    // The root of both is version 1, so no extension marks it as a CA.
     const chain = await verifyChain(certificate, { roots: others, time: new Date('2024-10-25') });
     expect(chain.path).toEqual([certificate, others[0]]);
   });

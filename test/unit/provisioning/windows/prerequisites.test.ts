@@ -35,7 +35,7 @@ const GOOD: PrerequisiteFacts = {
 const statuses = ({ findings }: PrerequisiteResult) =>
   Object.fromEntries(findings.map(({ id, status }) => [id, status]));
 
-/** What differs from a run in which all is well. */
+/** Differences from a run without problems. */
 function changed(facts: PrerequisiteFacts, options: PrerequisiteOptions = {}) {
   const { result, findings, errorStates } = checkPrerequisites({ ...GOOD, ...facts }, options);
   const others = findings.filter(({ id, status }) => status !== (id === 'cloud-tgt' ? 'skipped' : 'pass'));

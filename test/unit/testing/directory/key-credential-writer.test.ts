@@ -15,7 +15,7 @@ const keyIdOf = (blob: Uint8Array) => parseKeyCredentialLink(blob).keyId;
 const blob = newBlob(1);
 const value = encodeDnBinary({ binary: blob, dn: DN });
 
-/** A directory with one user; `answer` is asked about each change, and throws what the directory says against it. */
+/** A directory with one user. `answer` is called for each change, and throws if the directory refuses it. */
 function directory(values: readonly string[], answer: (change: Change) => void = () => {}) {
   const changes: string[] = [];
   const client: LdapWriter = {

@@ -15,7 +15,7 @@ import {
 } from '../../../../src/tpm/codec/index.ts';
 import { checkCodec } from '../../../check-codec.ts';
 
-/** What the codec says about a value that does not fit its type either. */
+/** The codec's error for a value that also has the wrong type. */
 function refusal(codec: Codec<never>, value: unknown): string {
   try {
     encode(codec, value as never);

@@ -20,7 +20,7 @@ const OK = '80010000000a00000000';
 const CLEAR = `8002${'00000021'}00000126${'4000000c'}0000000f${'40000009'}000000${'0006'}736563726574`;
 const CLEAR_MASKED = CLEAR.replace('736563726574', '000000000000');
 
-/** A transport that gives these answers; `undefined` stands for a lost connection. */
+/** A transport that returns these answers; `undefined` means a lost connection. */
 function fake(...answers: (string | undefined)[]): TpmTransport {
   return {
     kind: 'swtpm',
@@ -36,7 +36,7 @@ function fake(...answers: (string | undefined)[]): TpmTransport {
   };
 }
 
-/** What is kept of one command. */
+/** The recording of one command. */
 async function kept(command: string): Promise<string | undefined> {
   const recorder = recordTransport(fake(OK));
   await recorder.send(fromHex(command));
