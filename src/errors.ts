@@ -28,7 +28,7 @@ export class KeyprovError extends Error {
   /** For subclasses: a code with its own class is thrown with that class only. */
   constructor(code: ErrorCode, message: string, options: KeyprovErrorOptions, by: typeof SUBCLASS);
   constructor(code: ErrorCode, message: string, { cause, remedy }: KeyprovErrorOptions = {}) {
-    // Both often quote text from outside, and go to terminals and logs.
+    // Both often quote external text, and end up in terminals and logs.
     super(printable(message), cause === undefined ? undefined : { cause });
     this.name = new.target.name;
     this.code = code;

@@ -1,9 +1,9 @@
 /** The result of one check. */
 export interface Finding<Id extends string = string> {
-  /** The name of the check, for programs. */
+  /** The id of the check, for programs. */
   readonly id: Id;
   /** `unknown`: could not be determined. `skipped`: not checked here. */
   readonly status: 'pass' | 'fail' | 'unknown' | 'skipped';
-  /** What was found to hold, or what is wrong; printable text for people. */
+  /** What holds, or what is wrong; printable text for people. */
   readonly detail: string;
 }

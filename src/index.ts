@@ -1,8 +1,8 @@
 /**
  * Makes a user's key pair in a TPM 2.0, attests it, registers it with an identity service, and uses it.
  *
- * The names most programs need are here; the rest is in the subpaths: `keyprov/provisioning` (each step of the run),
- * `keyprov/keys`, `keyprov/policy`, `keyprov/registration`, `keyprov/windows`, `keyprov/attestation`,
+ * This entry point has what most programs need; the rest is in the subpaths: `keyprov/provisioning` (each step of the
+ * run), `keyprov/keys`, `keyprov/policy`, `keyprov/registration`, `keyprov/windows`, `keyprov/attestation`,
  * `keyprov/formats/…`, `keyprov/tpm`, `keyprov/webcrypto`, `keyprov/inspect`, `keyprov/testing`.
  */
 export type { Bytes } from './bytes.ts';

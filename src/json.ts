@@ -18,8 +18,8 @@ export const MAX_JSON_DEPTH = 64;
 const typeError: JsonRefusal = (where, problem, cause) => new TypeError(`${where}: ${problem}`, { cause });
 
 /**
- * Reads a JSON text, or its UTF-8 bytes. Refuses a duplicate member at any depth, since readers differ in which one
- * they take, and nesting deeper than {@link MAX_JSON_DEPTH}. A member `__proto__` is an ordinary member. The time is
+ * Reads a JSON text, or its UTF-8 bytes. Refuses a duplicate member at any depth, because readers differ in which one
+ * they use, and nesting deeper than {@link MAX_JSON_DEPTH}. A member `__proto__` is an ordinary member. The time is
  * proportional to the length of the text, which may not exceed `limit`.
  *
  * @param what names the text in messages. They quote at most one character or the name of a member.
@@ -57,7 +57,7 @@ export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** Describes any value briefly, for messages, without calling any of its methods. */
+/** Describes any value briefly, for messages, without calling its methods. */
 export function showJson(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value);
   if (Array.isArray(value)) return 'an array';
@@ -65,8 +65,8 @@ export function showJson(value: unknown): string {
 }
 
 /**
- * The members of a parsed JSON object; each method reads one of them, whatever its value. Methods that JavaScript calls
- * by itself (`toString`, `toJSON`) are never called on values, and inherited members are never seen.
+ * The members of a parsed JSON object. Each method reads one member, whatever its value is. Never calls methods of
+ * values (`toString`, `toJSON`), and ignores inherited members.
  */
 export class JsonMembers {
   readonly #what: string;

@@ -1,12 +1,12 @@
 import { nearest } from './nearest.ts';
 
-/** Each names a key alone. */
+/** Each of these alone identifies a key. */
 const IDENTIFIERS = ['pubArea', 'name', 'spki', 'spkiSha256'] as const;
 
 const isBytes = (value: unknown): value is Uint8Array =>
   ArrayBuffer.isView(value) && 'BYTES_PER_ELEMENT' in value && value.BYTES_PER_ELEMENT === 1;
 
-/** What the members of options can be, if that is checked: in words, and the test. */
+/** The kinds of option members that are checked: the words for messages, and the test. */
 const KINDS = {
   bytes: { what: 'a Uint8Array', is: isBytes },
   text: { what: 'a string', is: (value: unknown) => typeof value === 'string' },
@@ -26,7 +26,7 @@ const KINDS = {
 
 type Kind = keyof typeof KINDS;
 
-/** The kind that a type asks for; types with alternatives, such as the words of a union, are checked where they are used. */
+/** The kind for a type. Types with alternatives, such as string unions, are checked where they are used. */
 type KindOf<Type> = [Type] extends [Uint8Array]
   ? 'bytes'
   : [Type] extends [boolean]
@@ -63,11 +63,11 @@ type IfComplete<Options, Known> = [MarkedMembers<Options>, Known] extends [Known
   : never;
 
 /**
- * Refuses wrong options, for callers without types: a forgotten object, a misspelt member, which would do nothing, and a
- * member of another kind, such as a text in place of a list, in which each part of it would be found. The result has the
- * members as its own, also those that `options` inherits, which a copy with `...` would lose, each read only once. `known` are the names
- * of all members with their kinds, such as `origins:texts challenge:bytes akNonce:bytes? time`, with spaces in between; the
- * compiler checks that `function` gets them all.
+ * Refuses wrong options from callers without types: a forgotten object, a misspelt member, which would have no effect,
+ * and a member of another kind, such as a string instead of an array, which would match parts of the string. The result
+ * has all members as its own, also those that `options` inherits, which a copy with `...` would lose, each read once.
+ * `known` are the names of all members with their kinds, such as `origins:texts challenge:bytes akNonce:bytes? time`,
+ * with spaces in between; the compiler checks that `function` gets them all.
  * @param name of the function that has the options.
  * @throws TypeError that names the member and what it must be.
  */

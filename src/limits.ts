@@ -1,9 +1,9 @@
 /**
- * Largest input from outside by family, in bytes, or characters of a text. Longer input is refused before any of it is
- * looked at; the error names the limit and the size. docs/verification.md explains each limit.
+ * The largest accepted input by family, in bytes, or in characters of a text. Longer input is refused before it is
+ * read; the error has the limit and the size. docs/verification.md explains each limit.
  */
 export const LIMIT = {
-  /** A text of one line: an address, a GUID, a Name in text, a public key of SSH. */
+  /** One line of text: an address, a GUID, a Name as text, an SSH public key. */
   line: 16_384,
   /** TPM 2.0 structures and small combinations of them: statements, key blobs, key credentials. */
   structure: 131_072,
@@ -11,9 +11,9 @@ export const LIMIT = {
   certificate: 65_536,
   /** Keys, requests and messages in DER, CBOR and JWS. */
   message: 262_144,
-  /** JSON of a client, and output of other programs. */
+  /** JSON from a client, and output of other programs. */
   document: 1_048_576,
-  /** Several certificates in one file, answers of services, policies in JSON and XML. */
+  /** Several certificates in one file, responses of services, policies in JSON and XML. */
   file: 4_194_304,
   /** Registry exports and recordings of TPM traffic. */
   export: 16_777_216,

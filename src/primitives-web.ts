@@ -1,9 +1,9 @@
 /**
  * The functions of `primitives.ts` for browsers and edge runtimes, with the noble packages and web globals. They are
- * synchronous like Node's, unlike WebCrypto's, so that the verifier has one API everywhere.
+ * synchronous like Node's, unlike WebCrypto's, so the verifier has one API everywhere.
  *
- * RSA's public operation is our own, since noble has none; the risk is in the hash and the padding, not in the power.
- * Padding is built again and compared whole instead of parsed (PKCS#1 v1.5), or checked step by step (PSS, RFC 8017,
+ * RSA's public operation is our own, because noble has none; its risk is in the hash and the padding, not in the
+ * exponentiation. PKCS#1 v1.5 padding is built and compared instead of parsed; PSS is checked step by step (RFC 8017,
  * 9.1.2). Only the inputs of `encryptOaep`, `agree`, `aesCfb` and `hmac` are secret: JavaScript cannot guarantee that
  * these take the same time for every secret.
  */

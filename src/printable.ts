@@ -3,7 +3,7 @@ const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]/gu;
 
 /**
  * Escapes everything that could change what a terminal shows or look like another line: control characters, directional
- * marks and line breaks. Much of what is shown comes from services, files and TPMs.
+ * marks and line breaks. Much of the output comes from services, files and TPMs.
  */
 export function printable(text: string): string {
   return text.replace(UNPRINTABLE, (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`);

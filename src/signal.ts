@@ -2,14 +2,14 @@ import { type Bytes, checkBytes, concatSecrets, wipe } from './bytes.ts';
 
 /** Options of operations that can be aborted. */
 export interface SignalOptions {
-  /** Aborts the work; the promise is then rejected with the signal's reason. */
+  /** Aborts the operation. Its promise is then rejected with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
 }
 
 /** Options of {@link withTimeout}. */
 export interface TimeoutOptions extends SignalOptions {
   readonly timeoutMs: number;
-  /** Makes the error that ends the work when the time is up. */
+  /** Makes the error for when the time is up. */
   readonly late: () => Error;
 }
 
@@ -62,8 +62,8 @@ export async function endsWithin(ms: number, work: Promise<unknown>): Promise<bo
 }
 
 /**
- * Listens to the signal of work that is repeated in pieces. The signal is mostly the same each time, so its listener is
- * added once. That saves a seventh of the time of commands over a socket.
+ * Listens to the signal of repeated work. The signal is usually the same each time, so its listener is added once. That
+ * saves a seventh of a command's time over a socket.
  */
 export class AbortWatch {
   #signal: AbortSignal | undefined;
@@ -124,8 +124,8 @@ export async function cleanUnlessAborted<T>(work: () => Promise<T>, signal: Abor
 }
 
 /**
- * Asks for a secret, and wipes the answer, even one that comes after `signal` has aborted. Returns a copy, because the
- * function that is asked may use one buffer for several answers. The caller wipes the copy.
+ * Asks for a secret, and wipes the answer, even if it comes after `signal` has aborted. Returns a copy, because the
+ * asked function may reuse its buffer. The caller wipes the copy.
  */
 export async function askSecret(ask: () => Promise<Uint8Array>, signal: AbortSignal | undefined): Promise<Bytes> {
   const take = async (): Promise<Bytes> => {

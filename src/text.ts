@@ -10,9 +10,9 @@ export function markedEncoding(bytes: Uint8Array): 'utf-8' | 'utf-16le' | 'utf-1
 }
 
 /**
- * Decodes a text file written by a person or a Windows program, without its byte order mark: UTF-8; UTF-16, as the `>`
- * of Windows PowerShell 5.1 writes it; else a code page, of which only ASCII is certain. Returns `undefined` for bytes
- * with zeros, which no text contains.
+ * Decodes a text file written by a person or a Windows program, without its byte order mark: UTF-8; UTF-16, as written
+ * by `>` in Windows PowerShell 5.1; otherwise a code page, of which only ASCII is certain. Returns `undefined` for
+ * bytes with zeros, which no text contains.
  */
 export function decodeFileText(bytes: Uint8Array): string | undefined {
   const [first, second] = bytes;

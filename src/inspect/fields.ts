@@ -46,7 +46,7 @@ export const nameField = (name: string, value: DistinguishedName): Field => fiel
 /** A field with parts of its own. */
 export const group = (name: string, fields: readonly Field[]): Field => ({ name, fields });
 
-/** A field for each item, up to a number that no honest file has. */
+/** A field for each item, up to a number that no real file exceeds. */
 export function listOf<T>(name: string, items: readonly T[], describe: (name: string, item: T) => Field): Field {
   const fields = items.slice(0, MAX_ITEMS).map((item, i) => describe(`${i + 1}`, item));
   return items.length <= MAX_ITEMS

@@ -17,8 +17,8 @@ export type PreparedKeyParts = Omit<CreateResult, 'outPrivate'> & {
 };
 
 /**
- * A key in the TPM that waits for its PIN. Until then it is authorized by 32 random bytes that only this object holds.
- * Outside the TPM, the key exists at most encrypted by the TPM, and only until the TPM is reset.
+ * A key in the TPM that has no PIN yet. Until then, 32 random bytes that only this object has authorize it. Outside the
+ * TPM, the key exists only encrypted by the TPM, and only until the TPM is reset.
  */
 export class PreparedTpmKey {
   readonly algorithm: KeyAlgorithm;
@@ -84,7 +84,7 @@ export async function prepareTpmKey(tpm: Tpm, options: NewTpmKeyOptions): Promis
         );
         return new PreparedTpmKey(tpm, objectHandle, authValue, { ...parts, algorithm, parent: parent.record });
       } finally {
-        // With the random value it would open the key for ever, without any PIN: wipe it now.
+        // The random value would open the key forever, without a PIN: wipe it now.
         wipe(outPrivate);
       }
     });

@@ -19,7 +19,7 @@ import type { TpmObject } from '../tpm/tpm-object.ts';
 import { TPM_RC } from '../tpm/tpm-rc.ts';
 import type { ProvidedKey } from './provider.ts';
 
-/** The parent of a key, as its record names it. */
+/** The parent in a key's record. */
 export type ParentRecord = NonNullable<ProvidedKey['parent']>;
 
 /** A storage key, ready to make and load keys under it. */
@@ -40,7 +40,10 @@ export interface ParentOptions extends SignalOptions {
   readonly ownerAuth?: Authorization | undefined;
   /** Authorization value of the storage root key. Default: that of the `Tpm`. */
   readonly parentAuth?: Uint8Array | undefined;
-  /** The key that sessions are salted with. Default: the parent; for making the parent, a primary key of the NULL hierarchy. */
+  /**
+   * The key that sessions are salted with. Default: the parent; for making the parent, a primary key of the NULL
+   * hierarchy.
+   */
   readonly saltKey?: SaltKey | undefined;
 }
 
@@ -60,7 +63,7 @@ export async function parentForNewKey(
 }
 
 /**
- * Returns the parent that a key was made under. A storage root key that was evicted or replaced at its handle is made
+ * Returns the parent under which a key was made. If a storage root key was evicted, or replaced at its handle, makes it
  * again from its template for this use: the same template gives the same key until the TPM is cleared.
  * @throws KeyprovError `tpm-identity-changed` if the TPM no longer has it.
  */

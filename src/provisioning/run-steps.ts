@@ -133,7 +133,9 @@ export class RunSteps {
     return await this.#register(made.record, made, proof);
   }
 
-  /** The key exists, so nobody is asked for a PIN. The TPM attests it again, which shows that it is still there. */
+  /**
+   * The key exists, so the user is not asked for a PIN. The TPM attests it again, which proves that it still exists.
+   */
   async #goOn(progress: Progress<'made' | 'sending'>): Promise<FinishedRun> {
     // Checked first: the user must not authenticate for a key that is lost, or whose TPM cannot be used at present.
     const loss = await this.#lossOf(progress.key);
@@ -194,7 +196,7 @@ export class RunSteps {
     const { request, attestation } = built;
     const registration = await this.#send(record, request.body, await this.#freshened(proof)).catch(
       async (error: unknown) => {
-        // The service wants a newer or stronger authentication: one more, not a third.
+        // The service requires a newer or stronger authentication: try once more, not a third time.
         if (!(error instanceof ServiceError) || error.retry !== 'mfa') throw error;
         return await this.#send(record, request.body, await this.#authenticate());
       },

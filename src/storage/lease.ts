@@ -15,8 +15,8 @@ const RELEASED = 'released';
 
 /**
  * Takes a lease at once, or returns its holder: the lock for systems and file systems without flock(2). The holder
- * renews it every two seconds; ten seconds after the last renewal others may take it. So the lease of a dead holder
- * stays taken for that long, and a holder that was stopped for longer has lost it without knowing.
+ * renews it every two seconds; ten seconds after the last renewal others may take it. So a dead holder's lease stays
+ * taken for that long, and a holder that was suspended for longer has lost it without noticing.
  *
  * The lease is the file `PATH.N` with the highest N. Taking it means making file N + 1 once file N was released or is
  * stale; only one process can make it. The highest file is never removed, so numbers never come back: a process that

@@ -17,10 +17,10 @@ export interface RunProgramOptions extends SignalOptions {
 const TIMEOUT_MS = 60_000;
 
 /**
- * Runs a program that prints at most 1 MiB and asks nobody, and returns its output. A program that is not waited for any
- * longer is killed.
- * @throws KeyprovError `library-missing` if it is not there; `library-unsuitable` if it cannot be run, fails (the code of
- * `cause` is its exit code), is ended by a signal, prints too much or takes too long; the reason of `signal`.
+ * Runs a non-interactive program that prints at most 1 MiB, and returns its output. Kills the program when it is no
+ * longer waited for.
+ * @throws KeyprovError `library-missing` if it is not there; `library-unsuitable` if it cannot be run, fails (the code
+ * of `cause` is its exit code), is ended by a signal, prints too much or takes too long; the reason of `signal`.
  */
 export async function runProgram(
   path: string,

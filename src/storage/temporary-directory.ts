@@ -6,8 +6,7 @@ import { describeFileError } from './file-error.ts';
 import { absolutePath } from './user-paths.ts';
 
 /**
- * Makes a temporary directory (mode 0700) with a name that nobody can guess. Returns its absolute path; the caller
- * removes it.
+ * Makes a temporary directory (mode 0700) with an unguessable name. Returns its absolute path; the caller removes it.
  * @throws KeyprovError `store-io` if the system's temporary directory is missing, full or not writable.
  */
 export async function temporaryDirectory(prefix: string): Promise<string> {

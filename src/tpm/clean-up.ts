@@ -1,10 +1,10 @@
-/** Clean-up that is still due in a TPM: failed clean-up is kept until the TPM confirms it. */
+/** Clean-up that is still due in a TPM: failed clean-up stays due until the TPM confirms it. */
 export class CleanUp {
   readonly #due = new Set<() => Promise<unknown>>();
   /** Handles of objects that were in the TPM before ours; undefined if unknown. */
   before: Set<number> | undefined;
 
-  /** Runs `work`. If it fails, `again` becomes due, which finds out itself what is left to do. */
+  /** Runs `work`. If it fails, `again` becomes due, which must find out what is left to do. */
   async run(work: () => Promise<unknown>, again: () => Promise<unknown> = work): Promise<void> {
     try {
       await work();

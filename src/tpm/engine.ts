@@ -32,7 +32,7 @@ const MAX_RESENDS = 20;
 /** Limit of resends once the work is to end: about 15 milliseconds a command. */
 const MAX_LAST_RESENDS = 4;
 const MAX_BACKOFF_MS = 500;
-/** How often to make room for one command: as often as a TPM has session slots, so that a TPM cannot ask for ever. */
+/** How often to make room for one command: as often as a TPM has session slots, so a TPM cannot ask without end. */
 const MAX_ROOMS = 64;
 
 /** Runs single commands, one at a time, and manages what they load and start. Its owner prevents overlap. */
@@ -145,7 +145,7 @@ export class Engine {
     }
   }
 
-  /** Notes what the command will load or start; before the first note, flushes what dead connections left. */
+  /** Records what the command will load or start. Before the first record, flushes what dead connections left. */
   async #mark(command: AnyCommand, args: object): Promise<Mark | undefined> {
     if (this.#marks === undefined) return undefined;
     const what = this.objects.loadedBy(command, args);
@@ -168,7 +168,7 @@ export class Engine {
       ]);
       return dead;
     } catch (error) {
-      // If something cannot be flushed it may be in the way; the error of the command then says so.
+      // If something cannot be flushed and is in the way, the command's error says so.
       if (!isTpmError(error)) throw error;
       return 0;
     }
@@ -236,7 +236,7 @@ export class Engine {
     return (await this.execute(ReadPublic, { objectHandle: handle }, {}, inUse)).name;
   }
 
-  /** Drops the result of a command whose caller has gone. */
+  /** Drops the result of a command that its caller no longer waits for. */
   async discard(result: object): Promise<void> {
     for (const value of Object.values(result)) if (value instanceof TpmObject) await this.objects.flush(value);
     if ('sessionHandle' in result && typeof result.sessionHandle === 'number') {
@@ -250,7 +250,7 @@ export class Engine {
     await this.sessions.flush(session);
   }
 
-  /** Flushes everything of ours from the TPM; tries again once what it refuses. */
+  /** Flushes everything of ours from the TPM; retries once what the TPM refuses. */
   async clear(): Promise<void> {
     const isDue = () => {};
     for (const object of this.objects.resident) await this.objects.flush(object).catch(isDue);
@@ -262,7 +262,7 @@ export class Engine {
     if (problems.length > 0) throw problems[0];
   }
 
-  /** Forgets everything of ours, which the TPM has lost with its power. */
+  /** Forgets everything of ours, which the TPM lost with its power. */
   forget(): void {
     this.#cleanUp.forget();
     this.objects.forgetAll();

@@ -17,13 +17,13 @@ const shutdownAll = (): void => {
     try {
       transport.sendSync(SHUTDOWN_CLEAR);
     } catch {
-      // The process is ending and nobody is left to tell; the other TPMs must still have their turn.
+      // The process is ending, so the error cannot be reported; the other TPMs must still be shut down.
     }
   }
 };
 
 /**
- * Makes sure that a TPM inside this process is shut down in order if the process exits with it open. Otherwise the TPM
+ * Makes sure that a TPM inside this process is shut down cleanly if the process exits with it open. Otherwise the TPM
  * counts a failed authorization try at its next start. Other transports end with their own process.
  * @returns a function that undoes this.
  */

@@ -20,7 +20,7 @@ import { absolutePath, userDirectory } from '../storage/user-paths.ts';
 import { decode } from './codec/index.ts';
 import { TPMT_PUBLIC } from './structures/object.ts';
 
-/** What a connection was about to load or start in a TPM: an object by its Name or its template, or a session. */
+/** What a connection was about to load or start in a TPM: an object, by its Name or template, or a session. */
 export interface Mark {
   /** Milliseconds since the system started: see {@link sinceBoot}. */
   readonly at: number;
@@ -32,7 +32,7 @@ export interface Mark {
   wasSaved?: boolean | undefined;
 }
 
-/** Marks of a connection that is gone. */
+/** The marks of a connection that no longer exists. */
 export interface DeadMarks {
   readonly marks: readonly Mark[];
   /** Notes that this handle is free again. */
@@ -48,8 +48,8 @@ const NAME = /^\.keyprov-[0-9a-f-]{36}\.marks$/;
 const OLD = 30 * 24 * 60 * 60 * 1000;
 
 /**
- * The directory of marks, among data that the user's programs can make again. XDG Base Directory Specification;
- * `LOCALAPPDATA` on Windows. Undefined for a user without a home directory, who then has no marks.
+ * The directory of marks, in the user's cache. XDG Base Directory Specification; `LOCALAPPDATA` on Windows. Undefined
+ * for a user without a home directory, who then has no marks.
  */
 export function defaultMarksDirectory(environment: NodeJS.ProcessEnv = process.env): string | undefined {
   const { LOCALAPPDATA: local, XDG_CACHE_HOME: cache } = environment;
@@ -58,9 +58,9 @@ export function defaultMarksDirectory(environment: NodeJS.ProcessEnv = process.e
 }
 
 /**
- * What one connection has in a TPM without a resource manager, kept in a file so that the next connection can flush it
- * if this one dies. Such a TPM has one connection at a time, so all other marks belong to dead connections, and no lock
- * is needed to tell.
+ * What one connection has in a TPM without a resource manager, kept in a file. If the connection dies, the next one can
+ * then flush it. Such a TPM has one connection at a time, so all other marks belong to dead connections, and no lock is
+ * needed.
  */
 export class Marks {
   /** The directory of this connection's marks; undefined if there is no place for them. */
@@ -162,7 +162,7 @@ export class Marks {
       writeSync(fd, head);
     } catch (error) {
       closeSync(fd);
-      remove(path); // later nobody could tell whose it is
+      remove(path); // later, its owner would be unknown
       throw error;
     }
     return { path, fd, start: Buffer.byteLength(head) };
@@ -174,7 +174,7 @@ export class Marks {
     if (this.#live.size === 0 && file !== undefined) this.#try(() => ftruncateSync(file.fd, file.start));
   }
 
-  /** A disk that is full or read-only must not stop the work: there are no marks then. */
+  /** A full or read-only disk must not stop the work: then there are no marks. */
   #try<T>(work: () => T): T | undefined {
     try {
       return work();
@@ -187,7 +187,7 @@ export class Marks {
 
 const remove = (path: string): void => rmSync(path, { force: true });
 
-/** Milliseconds since the system started, by a clock that nobody sets. */
+/** Milliseconds since the system started, by a clock that cannot be set. */
 export const sinceBoot = (): number => Number(process.hrtime.bigint() / 1_000_000n);
 
 /**
@@ -213,7 +213,7 @@ function marksIn(directory: string | undefined): string[] {
   }
 }
 
-/** Reads a file of marks. A file that cannot be read or makes no sense has none. */
+/** Reads a file of marks. A file that cannot be read or understood has none. */
 function readMarks(path: string, address: string): Mark[] | undefined {
   try {
     const file = readPrivateFile(path);

@@ -54,8 +54,8 @@ export class ObjectSlots {
   }
 
   /**
-   * Takes charge of the object that a command has just loaded. `fits` says which others it can have loaded if the
-   * answer belongs to another command.
+   * Manages the object that a command has just loaded. `fits` says which others it can have loaded if the answer
+   * belongs to another command.
    * @throws KeyprovError `tpm-session` for a handle that cannot be its own.
    */
   async adopt(handle: number, name: Uint8Array, fits: Fits): Promise<TpmObject> {
@@ -133,7 +133,10 @@ export class ObjectSlots {
     return false;
   }
 
-  /** Removes an object of ours that is not where the TPM said. After a loss of power it is gone. */
+  /**
+   * Removes an object of ours that does not have the handle that the TPM returned. After a loss of power, there is
+   * nothing to remove.
+   */
   async #flushStray(name: Uint8Array): Promise<boolean> {
     return await this.flushLoaded(undefined, (found) => equal(found.name, name));
   }

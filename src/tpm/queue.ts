@@ -1,6 +1,6 @@
 import { countDown, endsWithin } from '../signal.ts';
 
-/** How long clean-up waits for a task whose caller has gone, in milliseconds. */
+/** How long clean-up waits for an abandoned task, in milliseconds. */
 const ABANDONED_MS = 500;
 
 const timeLeft = (since: number): number => Math.max(0, since + ABANDONED_MS - performance.now());
@@ -8,7 +8,7 @@ const timeLeft = (since: number): number => Math.max(0, since + ABANDONED_MS - p
 /** Runs tasks strictly one after the other, in order of arrival. */
 export class Queue {
   #tail: Promise<void> = Promise.resolve();
-  /** Since when nobody has waited for the running task. */
+  /** When the running task was abandoned by its caller. */
   #abandonedSince: number | undefined;
   #onAbandoned = (): void => {};
 
@@ -56,10 +56,7 @@ export class Queue {
     });
   }
 
-  /**
-   * Runs a task that cleans up. Behind a task whose caller has gone it waits its turn for at most half a second: that
-   * turn may never come.
-   */
+  /** Runs a task that cleans up. It waits at most half a second for an abandoned task, which may never end. */
   async tidy(task: () => Promise<void>): Promise<void> {
     const since = this.#abandonedSince;
     const done = this.run(task);
@@ -67,9 +64,7 @@ export class Queue {
     else await endsWithin(timeLeft(since), done);
   }
 
-  /**
-   * Runs the last task. If a task whose caller has gone blocks it for half a second, calls `giveUp` to end that task.
-   */
+  /** Runs the last task. If an abandoned task blocks it for half a second, calls `giveUp` to end that task. */
   async last(task: () => Promise<void>, giveUp: () => void): Promise<void> {
     let stop = (): void => {};
     this.#onAbandoned = () => {

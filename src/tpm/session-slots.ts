@@ -28,7 +28,7 @@ export class SessionSlots {
     this.#cleanUp = cleanUp;
   }
 
-  /** Takes charge of a new session. */
+  /** Manages a new session. */
   adopt(session: Session): void {
     this.#resident.add(session);
   }
@@ -122,7 +122,7 @@ export class SessionSlots {
     const handle = session.sessionHandle;
     const wasThere = await flushHandle(this.#call, handle);
     const isProven = this.#used.has(session);
-    // A command that was altered on its way is refused as if its session were gone.
+    // If a command was altered in transit, the TPM refuses it as if its session did not exist.
     const isThere = !wasThere && (await listVolatile(this.#call, TPM_HT.HMAC_SESSION)).includes(handle);
     if (isThere) await flushHandle(this.#call, handle);
     // A session that no command could use may never have had that handle: it is elsewhere, and another one was ended.

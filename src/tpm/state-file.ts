@@ -72,7 +72,8 @@ export class StateFile {
 
   /**
    * Locks the directory, waiting as {@link StoreLockOptions} say, and reads the state. Without `create` it must exist.
-   * @throws KeyprovError with `no-tpm`, `state-in-use`, `state-invalid`, `state-io` or `not-private`; the reason of `signal`.
+   * @throws KeyprovError with `no-tpm`, `state-in-use`, `state-invalid`, `state-io` or `not-private`; the reason of
+   * `signal`.
    */
   static async open(
     directory: string,
@@ -108,8 +109,8 @@ export class StateFile {
   }
 
   /**
-   * Saves `state` if it differs from the last one; it survives a power loss once the promise resolves. At every moment
-   * the directory has a whole state, the old or the new one.
+   * Saves `state` if it differs from the last one; it survives a power loss once the promise resolves. At every moment,
+   * the directory has a complete state, either the old or the new one.
    * @throws KeyprovError `state-io`; then it is unknown which of the two states the directory has.
    */
   async save(state: Uint8Array): Promise<void> {
@@ -127,7 +128,7 @@ export class StateFile {
     this.#saved = next;
   }
 
-  /** Removes leftovers of a process that died while saving. @throws KeyprovError `state-io` */
+  /** Removes what a process left that died while saving. @throws KeyprovError `state-io` */
   async sweep(): Promise<void> {
     // Thanks to the lock, nobody else writes here.
     await sweepLeftovers(this.directory, 0).catch(failed(this.directory));

@@ -13,14 +13,15 @@ interface Turn {
 const CURRENT = new AsyncLocalStorage<Turn>();
 
 /**
- * Turns of jobs that consist of several commands, first come, first served. A turn requested within another one is part
- * of it, however deep in the calls, so nothing waits for itself.
+ * Turns for jobs of several commands, in the order of the requests. A turn requested within another one, however deep
+ * in the calls, is part of it, so nothing waits for itself.
  */
 export class Turns {
   readonly #line = new Queue();
 
   /**
-   * Runs `job` at its turn. If `signal` aborts before that, the job leaves the queue; later the job itself must end.
+   * Runs `job` when its turn comes. If `signal` aborts before that, the job leaves the queue; after that, the job
+   * itself must watch the signal.
    */
   async run<T>(job: () => Promise<T>, { signal }: SignalOptions = {}): Promise<T> {
     let outer = CURRENT.getStore();

@@ -2,7 +2,7 @@ import type { SignalOptions } from '../signal.ts';
 import { readVendor, type TpmVendor } from './capabilities.ts';
 import type { Tpm } from './tpm.ts';
 
-/** Whether a TPM is a chip or an emulator, if that can be told, and the evidence. */
+/** Whether a TPM is a chip or an emulator, as far as that is known, and the evidence. */
 export interface TpmNature {
   readonly virtual: boolean;
   /** One sentence per sign; empty if there is none. */
@@ -51,9 +51,9 @@ export function isVirtualByCertificate({ manufacturer = '', model = '' }: Certif
 }
 
 /**
- * Recognizes emulators by what they say of themselves: the name that the caller used, the interface according to the
- * operating system, manufacturer and vendor strings, and the manufacturer in the EK certificate if the caller has one
- * (eight hexadecimal digits, as in `id:49424D00`). Never by the path: a hypervisor's TPM is at /dev/tpmrm0 too.
+ * Recognizes emulators by the address that the caller used, the interface that the operating system reports, the
+ * manufacturer and vendor strings, and the manufacturer in the EK certificate, if the caller has one (eight hexadecimal
+ * digits, as in `id:49424D00`). Never by the path: a hypervisor's TPM is at /dev/tpmrm0 too.
  * @throws like {@link Tpm.run}.
  */
 export async function readNature(

@@ -26,6 +26,8 @@ export async function listVolatile(call: Call, type: number): Promise<number[]> 
   return capabilityData.capability === TPM_CAP.HANDLES ? [...capabilityData.data] : [];
 }
 
-/** Tells whether there is no such object: it was flushed by someone else, or lost with the power or in a Clear. */
+/**
+ * Tells whether the object no longer exists: another program flushed it, or it was lost with the power or in a Clear.
+ */
 export const isGone = (error: unknown): boolean =>
   isTpmError(error, TPM_RC.HANDLE) || isTpmError(error, TPM_RC.REFERENCE_H0) || isTpmError(error, TPM_RC.VALUE);

@@ -33,7 +33,7 @@ export interface Jws {
 export interface JwsOptions {
   readonly key: SigningKey;
   readonly algorithm: JwsAlgorithm;
-  /** The members of the header besides `alg`. If they include `alg`, its place is kept and its value replaced. */
+  /** The members of the header besides `alg`. If they include `alg`, it keeps its place, and must equal `algorithm`. */
   readonly header?: Readonly<Record<string, unknown>> | undefined;
   readonly payload: Uint8Array;
   readonly signal?: AbortSignal | undefined;

@@ -55,7 +55,7 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
       const log = (status: number | undefined, dropped: boolean) =>
         requests.push({ method: entry.method, path: entry.path, status, dropped });
       serve(request, response, { ...options, entry, log }).catch(() => {
-        // The client has gone, or sends too much: there is nobody to tell.
+        // The client has disconnected, or sends too much, so no response is possible.
         response.destroy();
       });
     },

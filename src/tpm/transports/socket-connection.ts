@@ -21,7 +21,7 @@ export const fixedSize = (size: number): Framing => ({ headSize: size, lengthOf:
 export interface ConnectOptions {
   /** The name of the other side in messages. */
   readonly address: string;
-  /** What to do if nobody is there. */
+  /** The remedy if nothing listens there. */
   readonly remedy: string;
   /** Ends the attempt; its reason is thrown. */
   readonly limit: AbortSignal;

@@ -83,12 +83,12 @@ export class SwtpmChild {
     await this.#process.kill();
   }
 
-  /** Ends it in order. */
+  /** Shuts it down cleanly. */
   async stop(): Promise<void> {
     if (this.#process.hasEnded) return;
     const told = await controlSwtpm(this.#control, SWTPM_CONTROL.SHUTDOWN).then(
       () => true,
-      // It may be gone, or held by another client: a signal ends it in any case.
+      // It may have ended, or serve another client: a signal ends it in any case.
       () => false,
     );
     if (!told || !(await this.#process.endsWithin(STOP_TIMEOUT_MS))) await this.kill();

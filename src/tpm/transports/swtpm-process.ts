@@ -125,6 +125,6 @@ async function shutDownTpm(data: SocketTarget): Promise<void> {
       () => transport.close(),
     );
   } catch {
-    // It is gone, or a client that was not closed holds it; it is ended all the same.
+    // It has ended, or a client that was not closed holds it; it is ended anyway.
   }
 }

@@ -13,7 +13,7 @@ import { loadNative } from './load-native.ts';
 
 /** How {@link openTbs} finds TPM Base Services. */
 export interface TbsOptions {
-  /** Path of another library with the functions of tbs.dll. Absent: the one of Windows. */
+  /** Path of another library with the functions of tbs.dll. Absent: Windows' tbs.dll. */
   readonly library?: string | undefined;
 }
 
@@ -85,7 +85,7 @@ async function load(chosen: string | undefined): Promise<Tbs> {
 }
 
 async function closeContext(tbs: Tbs): Promise<void> {
-  // Nobody could act on its HRESULT: Windows itself closes contexts of ended processes.
+  // Its HRESULT does not matter: Windows closes the contexts of ended processes.
   await tbs.closeContext();
   tbs.free();
 }
@@ -125,9 +125,8 @@ function throwIfFailed(result: number): void {
 }
 
 /**
- * The outcome of a command. If TBS wrote the header of a response, that is the truth. If it gave only an HRESULT that
- * stands for a code of the TPM (0x80280000 + code), builds the response that the TPM must have given. Any other HRESULT
- * is an error, never a response.
+ * The outcome of a command. If TBS wrote a response header, the response counts. If it returned only an HRESULT with a
+ * TPM code (0x80280000 + code), builds the response that the TPM must have sent. Any other HRESULT is an error.
  */
 function answerOf(result: number, answer: Bytes): Bytes {
   if (result === 0) {

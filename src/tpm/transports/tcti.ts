@@ -13,7 +13,7 @@ import { loadNative } from './load-native.ts';
 
 /** How {@link openTcti} finds a TPM. */
 export interface TctiOptions {
-  /** The name of a TCTI and its settings, as tpm2-tss takes them: `device:/dev/tpmrm0`, `tabrmd`, `swtpm:port=2321`. */
+  /** The name of a TCTI and its settings, in tpm2-tss' form: `device:/dev/tpmrm0`, `tabrmd`, `swtpm:port=2321`. */
   readonly conf: string;
   /**
    * Path of libtss2-tctildr. Absent: the environment variable `KEYPROV_TCTILDR`, else the directories where
@@ -31,9 +31,8 @@ export interface TctiTransport extends TpmTransport, AsyncDisposable {
  * Opens a TPM through the TCTI loader of tpm2-tss: everything that tpm2-tools can reach.
  *
  * tpm2-tss keeps quiet (`TSS2_LOG=all+none`, inherited by processes started later) unless that variable is set. Limits
- * of tpm2-tss 3.2: a running command can be canceled only if the TCTI supports that (mssim), otherwise its response is
- * awaited; and a TPM that takes a command and never answers holds a thread, so the process, even with `process.exit`,
- * ends only after the connection.
+ * of tpm2-tss 3.2: a running command can be canceled only if the TCTI supports that (mssim); and a TPM that takes a
+ * command and never responds holds a thread, so the process, even with `process.exit`, ends only after the connection.
  * @throws KeyprovError with `address-invalid`, `library-missing`, `library-unsuitable`, `transport-unreachable` or
  * `transport-timeout`.
  */
@@ -62,8 +61,8 @@ async function connect(address: string, { conf, library }: TctiOptions): Promise
   }
   const transport = transportTo(address, context, conf);
   if (transport.emulator) {
-    // A socket may be open with nobody behind it, or be held by another client. A kernel device always answers, but may
-    // be busy for longer than anybody waits at opening.
+    // A socket may be open without a TPM behind it, or held by another client. A kernel device always responds, but may
+    // be busy for longer than an opening may take.
     await undoOnFailure(
       () => transport.send(SIGN_OF_LIFE),
       () => transport.close(),
@@ -113,7 +112,7 @@ async function inTime<T>(work: Promise<T>, address: string, giveUp: () => Promis
       remedy: 'check that a TPM 2.0 listens there and that no other program holds it',
     });
   return await withTimeout({ timeoutMs: OPEN_TIMEOUT_MS, late }, async (limit) => {
-    // Nobody waits any more then, so an error of the late result can only be dropped.
+    // Its caller no longer waits, so an error can only be dropped.
     limit.addEventListener('abort', () => void giveUp().catch(() => undefined), { once: true });
     return await unlessAborted(() => work, limit);
   });
@@ -166,8 +165,8 @@ function transportTo(address: string, context: TctiContext, conf: string): TctiT
 }
 
 /**
- * Tells what the name of a TCTI says about the TPM behind it. `emulator`: it leads to a simulator; false if that is
- * unknown (`cmd`). `managed`: it leads through a resource manager.
+ * Tells what a TCTI's name says about the TPM behind it. `emulator`: it leads to a simulator; false if unknown (`cmd`).
+ * `managed`: it leads through a resource manager.
  */
 export function describeTctiConf(conf: string): { readonly emulator: boolean; readonly managed: boolean } {
   const colon = conf.indexOf(':');

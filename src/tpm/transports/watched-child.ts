@@ -30,7 +30,7 @@ directory=$1; shift
 ( read -r _ <&3 || { kill $$; rm -rf -- "$directory"; } ) >/dev/null 2>&1 &
 exec "$@" 3<&- 2>"$directory/log"`;
 
-/** A process of ours and its output. It ends with this process, however this process ends. */
+/** A child process and its output. It ends with this process, however this process ends. */
 export class WatchedChild {
   readonly #process: ChildProcess;
   readonly #log: string;
@@ -104,7 +104,7 @@ export class WatchedChild {
     return this.#hasEnded;
   }
 
-  /** Ends the watcher: the process id may soon be someone else's. */
+  /** Ends the watcher, because the process id may soon belong to another process. */
   async #end(): Promise<void> {
     const watcher = this.#process.stdio[3];
     if (watcher instanceof Writable) watcher.on('error', () => undefined).end('\n');
