@@ -28,11 +28,12 @@ export interface TctiTransport extends TpmTransport, AsyncDisposable {
 }
 
 /**
- * Opens a TPM through the TCTI loader of tpm2-tss: everything that tpm2-tools can reach.
+ * Opens a TPM through tpm2-tss' TCTI loader, which reaches every TPM that tpm2-tools can reach.
  *
- * tpm2-tss keeps quiet (`TSS2_LOG=all+none`, inherited by processes started later) unless that variable is set. Limits
- * of tpm2-tss 3.2: a running command can be canceled only if the TCTI supports that (mssim); and a TPM that takes a
- * command and never responds holds a thread, so the process, even with `process.exit`, ends only after the connection.
+ * Turns off tpm2-tss' logging (`TSS2_LOG=all+none`, inherited by processes started later) unless that variable is set.
+ * Limits of tpm2-tss 3.2: a running command can be canceled only if the TCTI supports that (mssim); and a TPM that
+ * takes a command and never responds holds a thread, so the process, even with `process.exit`, ends only after the
+ * connection.
  * @throws KeyprovError with `address-invalid`, `library-missing`, `library-unsuitable`, `transport-unreachable` or
  * `transport-timeout`.
  */
