@@ -83,7 +83,7 @@ function checkPackages(): void {
   if (missing.length === 0) return;
   const names = missing.join(' ');
   throw new KeyprovError('library-missing', `the demo needs packages that are not installed: ${names}`, {
-    remedy: `run: npm install ${names}`,
+    remedy: `run npm install ${names}`,
   });
 }
 
