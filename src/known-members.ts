@@ -2,9 +2,15 @@ import { nearest } from './nearest.ts';
 
 /** Each of these alone identifies a key. */
 const IDENTIFIERS = ['pubArea', 'name', 'spki', 'spkiSha256'] as const;
+const IDENTIFIER: string = `${IDENTIFIERS.join(' or ')} (a Uint8Array)`;
 
 const isBytes = (value: unknown): value is Uint8Array =>
   ArrayBuffer.isView(value) && 'BYTES_PER_ELEMENT' in value && value.BYTES_PER_ELEMENT === 1;
+
+function isIdentity(value: unknown): boolean {
+  const given = IDENTIFIERS.filter((name) => isObject(value) && name in value);
+  return given.length > 0 && given.every((name) => isBytes(Reflect.get(Object(value), name)));
+}
 
 /** The kinds of option members that are checked: the words for messages, and the test. */
 const KINDS = {
@@ -18,9 +24,14 @@ const KINDS = {
   },
   objects: { what: 'an array of objects', is: (value: unknown) => isListOf(value, isObject) },
   list: { what: 'an array', is: Array.isArray },
-  identity: {
-    what: `an object with ${IDENTIFIERS.join(' or ')} (a Uint8Array)`,
-    is: (value: unknown) => isObject(value) && IDENTIFIERS.some((name) => isBytes(Reflect.get(value, name))),
+  identity: { what: `an object with ${IDENTIFIER}`, is: isIdentity },
+  identities: {
+    what: `an array of objects, each with ${IDENTIFIER}`,
+    is: (value: unknown) => isListOf(value, isIdentity),
+  },
+  trusted: {
+    what: `an array of objects, each with a tier and a key: an object with ${IDENTIFIER}`,
+    is: (value: unknown) => isListOf(value, (one) => isObject(one) && isIdentity(Reflect.get(one, 'key'))),
   },
 } as const;
 
@@ -38,7 +49,11 @@ type KindOf<Type> = [Type] extends [Uint8Array]
         : [Type] extends [readonly (infer One extends object)[]]
           ? [Uint8Array] extends [One]
             ? 'certificates'
-            : 'objects'
+            : [One] extends [Readonly<Record<string, Uint8Array>>]
+              ? 'identities'
+              : [One] extends [{ readonly key: Readonly<Record<string, Uint8Array>> }]
+                ? 'trusted'
+                : 'objects'
           : [Type] extends [readonly unknown[]]
             ? 'list'
             : [Type] extends [Readonly<Record<string, Uint8Array>>]
@@ -77,28 +92,42 @@ export function checkMembers<Options extends object, Known extends string>(
   ...known: readonly Known[]
 ): Options {
   if (!isObject(options)) throw new TypeError(`${name} needs an options object, not ${sayKind(options)}`);
-  const kinds = new Map(
-    known
-      .flatMap((text) => text.split(' '))
-      .map((word) => {
-        const [member = '', mark = ''] = word.split(':');
-        return [member, mark];
-      }),
-  );
+  const kinds = membersOf(name, known);
   for (const member of Object.keys(options)) {
     if (kinds.has(member)) continue;
     const meant = nearest(member, [...kinds.keys()]);
     throw new TypeError(`${name} has no option '${member}'${meant === undefined ? '' : `, did you mean '${meant}'?`}`);
   }
   const own: Record<string, unknown> = {};
-  for (const [member, mark] of kinds) {
+  for (const [member, { kind, isOptional }] of kinds) {
     const value: unknown = Reflect.get(options, member);
-    const kind = mark.replace('?', '') as Kind | '';
-    const isRight = kind === '' || (value === undefined && mark.endsWith('?')) || KINDS[kind].is(value);
-    if (!isRight) throw new TypeError(`${name}: ${member} must be ${KINDS[kind].what}, not ${sayKind(value)}`);
-    if (value !== undefined) own[member] = kind === 'bytes' && isBytes(value) ? plainBytes(value) : value;
+    const isRight = kind === undefined || (value === undefined && isOptional) || kind.is(value);
+    if (!isRight) throw new TypeError(`${name}: ${member} must be ${kind.what}, not ${sayKind(value)}`);
+    if (value !== undefined) own[member] = kind === KINDS.bytes && isBytes(value) ? plainBytes(value) : value;
   }
   return own as Options;
+}
+
+type Members = ReadonlyMap<string, { readonly kind: (typeof KINDS)[Kind] | undefined; readonly isOptional: boolean }>;
+
+/** The members of each function, read at its first call. */
+const MEMBERS = new Map<string, Members>();
+
+function membersOf(name: string, known: readonly string[]): Members {
+  const earlier = MEMBERS.get(name);
+  if (earlier !== undefined) return earlier;
+  const members = new Map(
+    known
+      .join(' ')
+      .split(' ')
+      .map((word) => {
+        const [member = '', mark = ''] = word.split(':');
+        const kind = KINDS[mark.replace('?', '') as Kind]; // undefined for a member without a kind
+        return [member, { kind, isOptional: mark.endsWith('?') }];
+      }),
+  );
+  MEMBERS.set(name, members);
+  return members;
 }
 
 /** The same bytes as a Uint8Array of this realm, also those of `node:vm`: the code that gets them knows no other. */

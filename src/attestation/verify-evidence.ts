@@ -29,7 +29,7 @@ export interface VerifyEvidenceOptions extends Omit<VerifyOptions, 'attestationK
 /** The members of {@link VerifyEvidenceOptions} but those for the challenge and the key, for `checkMembers`. */
 export const TRUST_MEMBERS = [
   'minTier virtual:boolean? akRoots:certificates? ekRoots:certificates? intermediates:certificates? time',
-  'trustedAks:objects? activation ekAllowList:objects? allowedManufacturers:texts? acceptEkPurpose:boolean?',
+  'trustedAks:trusted? activation ekAllowList:identities? allowedManufacturers:texts? acceptEkPurpose:boolean?',
   'acceptSha1:boolean? akNonce:bytes? akParent:bytes? keyParent:bytes? keepAuthorities:boolean?',
 ] as const;
 

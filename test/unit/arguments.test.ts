@@ -129,6 +129,24 @@ describe.each(Object.entries(VERIFIERS))('%s', (name, [verify, evidence, options
   });
 });
 
+describe.each(['verifyEvidence', 'verifyWebauthnTpm', 'verifyAttestedRequest'])('%s', (name) => {
+  it.each<[string, unknown]>([
+    ['ekAllowList', { spki: 'text' }],
+    ['ekAllowList', { spki: new Uint16Array(4) }],
+    ['ekAllowList', { pubArea: undefined, spki: BYTES }],
+    ['ekAllowList', {}],
+    ['trustedAks', { tier: 'activated' }],
+    ['trustedAks', { tier: 'activated', key: BYTES }],
+    ['trustedAks', { tier: 'activated', key: { name: 'text' } }],
+  ])('refuses an entry of %s that names no key: %j', async (member, entry) => {
+    const [verify, evidence, options] = VERIFIERS[name] ?? expect.fail(name);
+    const said = await asyncRefusal(async () =>
+      Reflect.apply(verify, undefined, [evidence, { ...options, [member]: [entry] }]),
+    );
+    expect(said).toMatch(`foreign: TypeError: ${name}: ${member} must be an array of objects, each with `);
+  });
+});
+
 describe('an origin', () => {
   it('is compared completely', async () => {
     for (const origins of ['https://login.example', new Set(['https://login.example'])]) {

@@ -94,7 +94,7 @@ export async function startIdentityService(options: IdentityServiceOptions): Pro
     'startIdentityService',
     options,
     'users:objects directory:text? port tenantId:text? attestation akRoots:certificates? ekRoots:certificates?',
-    'ekAllowList:objects? allowedManufacturers:texts? acceptSha1:boolean? minTier profile',
+    'ekAllowList:identities? allowedManufacturers:texts? acceptSha1:boolean? minTier profile',
     'mfaClaims:texts? mfaMaxAgeMs deviceCodeLifetimeS pollIntervalS syncIntervalMs onPremises',
     'domainController:text? pageSize',
     'intercept now signal',
