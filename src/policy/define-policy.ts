@@ -3,7 +3,7 @@ import { isJsonObject, parseJson } from '../json.ts';
 import { isKeyAlgorithm, KEY_ALGORITHMS, type KeyAlgorithm } from './algorithm.ts';
 import { completePin, type PinPolicy, type PinSettings, readPinSettings } from './pin-policy.ts';
 import type { PolicyDocuments } from './windows-settings.ts';
-import { anyOf, didYouMean, show } from './wording.ts';
+import { anyOf, didYouMean, settingsOf, show } from './wording.ts';
 
 /** The values of `hardware`. */
 export const HARDWARE = ['required', 'preferred', 'discouraged'] as const;
@@ -101,8 +101,8 @@ export function readSettings(value: unknown, problems: PolicyProblem[], others: 
   if (!isJsonObject(value)) {
     throw new PolicyError([{ setting: 'policy', problem: `is ${show(value)}`, expected: 'an object of settings' }]);
   }
-  const given = new Map<string, unknown>(Object.entries(value));
   const names: readonly string[] = [...SETTINGS, ...others];
+  const given = settingsOf(value, names);
   for (const name of given.keys()) {
     if (names.includes(name)) continue;
     problems.push({ setting: name, problem: `unknown setting${didYouMean(name, names)}`, expected: anyOf(names) });

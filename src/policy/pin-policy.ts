@@ -8,7 +8,7 @@ import {
   type WindowsSettingName,
 } from './windows-settings.ts';
 
-import { anyOf, didYouMean, show } from './wording.ts';
+import { anyOf, didYouMean, settingsOf, show } from './wording.ts';
 
 /** Whether a PIN may, must or must not use a set of characters. */
 export type PinCharacterUse = 'allowed' | 'required' | 'not-allowed';
@@ -132,7 +132,7 @@ export function readPinSettings(value: unknown, problems: PolicyProblem[]): PinS
     problems.push({ setting: 'pin', problem: `is ${show(value)}`, expected: 'an object of settings' });
     return {};
   }
-  const given = new Map<string, unknown>(Object.entries(value));
+  const given = settingsOf(value, PIN_SETTINGS);
   for (const name of given.keys()) {
     if (PIN_SETTINGS.includes(name)) continue;
     const problem = `unknown setting${didYouMean(name, PIN_SETTINGS)}`;

@@ -3,7 +3,7 @@ import { PIN_CLASSES, PIN_NUMBERS } from './pin-policy.ts';
 import type { PolicyLayer } from './policy-layer.ts';
 import { readLayer } from './read-settings.ts';
 import { isWindowsSettingName, WINDOWS_SETTING_NAMES, WINDOWS_SETTINGS } from './windows-settings.ts';
-import { didYouMean } from './wording.ts';
+import { didYouMean, settingsOf } from './wording.ts';
 
 const PREFIX = 'KEYPROV_POLICY_';
 
@@ -44,9 +44,11 @@ export function layerFromEnvironment(
 ): PolicyLayer | undefined {
   const problems: PolicyProblem[] = [];
   const groups: Record<Place['group'], [string, unknown][]> = { own: [], pin: [], windows: [] };
-  const given = Object.entries(environment).filter(([name, text]) => name.startsWith(PREFIX) && text);
+  const given = [...settingsOf(environment, ENVIRONMENT_VARIABLES)].flatMap(([name, text]): [string, string][] =>
+    name.startsWith(PREFIX) && typeof text === 'string' && text !== '' ? [[name, text]] : [],
+  );
   if (given.length === 0) return undefined;
-  for (const [variable, text = ''] of given) {
+  for (const [variable, text] of given) {
     const place = VARIABLES.get(variable);
     if (place !== undefined) groups[place.group].push([place.name, fromText(place, text)]);
     else {

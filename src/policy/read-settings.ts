@@ -10,7 +10,7 @@ import {
   WINDOWS_SETTINGS,
   type WindowsSettings,
 } from './windows-settings.ts';
-import { didYouMean, show } from './wording.ts';
+import { didYouMean, settingsOf, show } from './wording.ts';
 
 /** The settings in an object or a JSON file. */
 export interface LayerSettings extends PolicySettings {
@@ -73,7 +73,7 @@ function readWindows(
     return {};
   }
   const values: Record<string, unknown> = {};
-  for (const [name, raw] of Object.entries(windows)) {
+  for (const [name, raw] of settingsOf(windows, WINDOWS_SETTING_NAMES)) {
     const setting = `windows.${name}`;
     if (!isWindowsSettingName(name)) {
       const problem = `unknown setting${didYouMean(name, WINDOWS_SETTING_NAMES)}`;

@@ -19,3 +19,12 @@ export function show(value: unknown): string {
   if (value === undefined) return 'of another type';
   return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
 }
+
+/**
+ * The settings of an object by name: its own ones, and those of `names` that it inherits, as from a class with getters.
+ * None may be lost: without it, a weaker default would apply.
+ */
+export function settingsOf(value: object, names: readonly string[]): Map<string, unknown> {
+  const inherited = names.filter((name) => !Object.hasOwn(value, name) && Reflect.get(value, name) !== undefined);
+  return new Map([...Object.entries(value), ...inherited.map((name) => [name, Reflect.get(value, name)] as const)]);
+}

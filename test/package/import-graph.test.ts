@@ -28,7 +28,7 @@ const MOST: Readonly<Record<string, readonly [files: number, kilobytes: number]>
   'keyprov/formats/services': [7, 305],
   'keyprov/policy': [5, 265],
   'keyprov/registration': [10, 396], // and the certificates of TPM makers
-  'keyprov/windows': [5, 235],
+  'keyprov/windows': [5, 236],
   'keyprov/webcrypto': [6, 315],
   'keyprov/inspect': [15, 622],
   'keyprov/testing': [13, 601],

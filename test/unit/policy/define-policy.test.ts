@@ -9,6 +9,7 @@ import {
   PolicyError,
   type PolicyProblem,
   parsePolicy,
+  policyInForce,
 } from '../../../src/policy/index.ts';
 
 /** The problems of the policy in `json`. Fails if there are none. */
@@ -194,5 +195,31 @@ describe('every policy', () => {
       }),
       { numRuns: 500 },
     );
+  });
+});
+
+describe('settings that an object inherits', () => {
+  class Strict {
+    get hardware(): 'required' {
+      return 'required';
+    }
+    get pin(): object {
+      return Object.create({ minLength: 12 });
+    }
+  }
+
+  it('count, since a weaker default would apply in their place', async () => {
+    for (const settings of [new Strict(), Object.create(new Strict())]) {
+      expect(definePolicy(settings)).toMatchObject({ hardware: 'required', pin: { minLength: 12 } });
+      expect((await policyInForce({ settings, environment: {} })).policy).toMatchObject({ hardware: 'required' });
+    }
+    const windows = Object.create({ RequireSecurityDevice: true });
+    const environment = Object.create({ KEYPROV_POLICY_PIN_MIN_LENGTH: '9', KEYPROV_POLICY_ATTESTATION: 'required' });
+    expect((await policyInForce({ settings: { windows }, environment })).policy).toMatchObject({
+      ...{ hardware: 'required', attestation: 'required', pin: { minLength: 9 } },
+    });
+    expect(definePolicy(Object.assign(new Strict(), { algorithm: 'p-256' } as const))).toMatchObject({
+      algorithm: 'p-256',
+    });
   });
 });
