@@ -105,7 +105,7 @@ describe('keyprov doctor', () => {
     expect(status).toBe(before.status);
   });
 
-  it('says when a library is none', () => {
+  it('reports a file that is not a library', () => {
     using directory = temporaryDirectory();
     const library = join(directory.path, 'libtpms.so.0');
     writeFileSync(library, 'no library');

@@ -108,7 +108,7 @@ describe.skipIf(missing)('a TPM that contains its endorsement key certificate', 
     expect(failed?.map(({ id }) => id)).toEqual(['ek-key']);
   });
 
-  it('gives AD CS the certificate in a file, which must be of its RSA key', async () => {
+  it('gives AD CS the certificate in a file, which must match its RSA key', async () => {
     const { publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
     const spki = publicKey.export({ type: 'spki', format: 'der' });
     const exchange = file('exchange.der', (await issue({ subject: buildCommonName('CA-Xchg'), spki })).der);

@@ -185,7 +185,7 @@ describe.each(PLACES)('one store, with a TPM by %s', (name, missing, open) => {
     expect(storeFiles(world.store)).toEqual(['key', 'key']);
   });
 
-  it.skipIf(missing)('sign means the registered key, and says so; --key names the other', async () => {
+  it.skipIf(missing)('sign uses the registered key, and says so; --key selects the other', async () => {
     await signs('other', '--user', ADA.upn);
     await signs('next', '--key', id);
     const { stderr } = await commands.run([...['sign', ...args, '--in', path('letter'), '--pin-file', path('other')]]);

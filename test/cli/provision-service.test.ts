@@ -289,7 +289,7 @@ describe.skipIf(missing)('keyprov provision --service', () => {
     expect(storeFiles(world.store)).toEqual([]);
   });
 
-  it('keeps a key that may be registered, and goes on with it without another PIN', async () => {
+  it('keeps a key that may be registered, and continues without another PIN', async () => {
     world.service.setIntercept(({ method, path }) =>
       method === 'POST' && path.startsWith('/EnrollmentServer/key')
         ? { status: 503, headers: { 'retry-after': '900' }, body: { code: 'Busy', message: 'later' } }

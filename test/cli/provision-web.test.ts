@@ -153,7 +153,7 @@ describe.skipIf(missing)('keyprov provision --web', () => {
     },
   );
 
-  it('goes on to its end if the window was closed after the PIN', async () => {
+  it('completes if the window was closed after the PIN', async () => {
     const { page, ended } = await open();
     await page.post('begin');
     await view(page, 'pin');

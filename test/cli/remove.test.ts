@@ -145,7 +145,7 @@ describe('keyprov remove', () => {
     expect(readdirSync(out)).toContain('key.pem');
   });
 
-  it('does not take the key that is left for the one whose record is damaged', async () => {
+  it('does not mistake the remaining key for the one with the damaged record', async () => {
     const made = await Promise.all([1, 2].map(() => commands.json(create(...store))));
     const [one, other] = made.map(({ json }) => String(json.id));
     writeFileSync(path(`store/key-${one}.json`), '{');
@@ -178,7 +178,7 @@ describe('keyprov remove', () => {
     expect(await say('yes')).toEqual({ status: 0, left: 0 });
   });
 
-  it('is not needed for a key that somebody else has just made: the second of two says that there is one', async () => {
+  it('is not needed for a key that another call has just made: the second call reports it', async () => {
     const two = await Promise.all([1, 2].map(() => keyprovBeside(create(...store, '--user', USER))));
     expect(two.map(({ status }) => status)).toEqual([0, 0]);
     expect(two.filter(({ stderr }) => stderr.includes('already has a key in the store'))).toHaveLength(1);

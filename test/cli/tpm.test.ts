@@ -64,7 +64,7 @@ describe.skipIf(missingPrograms('swtpm', 'tpm2_createprimary', 'tpm2_getcap') !=
     expect(tool('tpm2_getcap', 'handles-transient') + tool('tpm2_getcap', 'handles-saved-session')).toBe('');
   });
 
-  it('refuses a handle that is none, and one that the TPM has not', async () => {
+  it('refuses an invalid handle, and one that the TPM does not have', async () => {
     const { status, stderr } = await commands.run(['tpm', '--tpm', address, '--flush', 'all']);
     expect({ status, stderr }).toMatchObject({ status: 2, stderr: expect.stringContaining('--flush needs a handle') });
     const missing = await commands.run(['tpm', '--tpm', address, '--flush', '0x80000009']);

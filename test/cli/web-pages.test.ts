@@ -132,7 +132,7 @@ describe.skipIf(missing)('in Chromium', () => {
     const software = ['--hardware', 'discouraged', '--tpm', 'none'];
     const setup = () => start(['provision', ...world.runArgs, ...software, '--web', '--json']);
 
-    it('goes from end to end by the keyboard alone, over wrong PINs, in two languages, and is accessible throughout', async () => {
+    it('can be completed with only the keyboard, with wrong PINs, in two languages, and is accessible throughout', async () => {
       world.service.mfa.set(ADA.upn, { answer: 'ignore' });
       const { address, ended } = await setup();
       const page = await open(address);
@@ -217,7 +217,7 @@ describe.skipIf(missing)('in Chromium', () => {
       expectNoErrors();
     });
 
-    it('is in one window: another one is told so, and the first goes on', async () => {
+    it('runs in one window: a second one is told so, and the first continues', async () => {
       const { address } = await setup();
       const page = await open(address);
       await heading(page, 'Set up a PIN');

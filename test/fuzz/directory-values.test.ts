@@ -32,7 +32,7 @@ it('counts our value no more when one of its bits is another', async () => {
   }
 });
 
-it('counts nothing that is cut off, and no other bytes or text', async () => {
+it('accepts nothing that is cut off, and no other bytes or text', async () => {
   for (let length = 1; length < blob.length; length++) {
     expect(await stateWith(encodeDnBinary({ binary: blob.subarray(0, length), dn: DN }))).toBe('pending');
   }

@@ -63,7 +63,7 @@ async function craft(): Promise<[string, Uint8Array][]> {
 const crafted = await craft();
 
 describe('inspect', () => {
-  it.each(crafted)('gets over %s in time that its size bounds', async (_, bytes) => {
+  it.each(crafted)('reads %s in time limited by its size', async (_, bytes) => {
     await inspect(bytes.subarray(0, 1000));
     expect(await cost(bytes)).toBeLessThan(LIMIT);
   });

@@ -34,7 +34,7 @@ const editedText = (text: string) => fc.oneof({ weight: 3, arbitrary: nearly(tex
 describe('dsregcmd', () => {
   const { hybridComplete, windows } = diagnostics.dsregcmd;
 
-  it('is read without an error whatever it is, and never as ready by chance', () => {
+  it('is always read without an error, and never as ready by chance', () => {
     const facts = readDsregFacts(hybridComplete);
     fc.assert(
       fc.property(fc.oneof(editedText(hybridComplete), editedText(windows)), (text) => {
@@ -79,7 +79,7 @@ describe('dsregcmd', () => {
 });
 
 describe('Get-ADSyncScheduler', () => {
-  it('is read without an error whatever it is, to a schedule that can be used', () => {
+  it('is always read without an error, as a usable schedule', () => {
     fc.assert(
       fc.property(editedText(SCHEDULER), fc.date({ noInvalidDate: true }), (text, now) => {
         const schedule = scheduleOf(parseAdSyncScheduler(text, { now }));

@@ -117,7 +117,7 @@ for (const template of TEMPLATES) {
 }
 
 describe.skipIf(NO_TPM).each(EKS)('a changed byte of a credential for %s', (template) => {
-  it('is refused at every position, and the TPM goes on working', async () => {
+  it('is refused at every position, and the TPM keeps working', async () => {
     await using tpm = await newTpm();
     await using ek = await openEndorsementKey(tpm, { template });
     await using ak = await createAttestationKey(tpm, { algorithm: 'p-256' });

@@ -84,7 +84,7 @@ describe('a TPM that always has more to say', () => {
     expect(sent()).toBeLessThan(4);
   });
 
-  it('is not asked for ever for an NV index of which it reads nothing at a time', async () => {
+  it('is not asked forever for an NV index that returns no data', async () => {
     // An index of 16 bytes that is written and that its owner reads; TPM_PT_NV_BUFFER_MAX is 0.
     const nvPublic = '01c00002 000b 20020002 0000 0010'.replaceAll(' ', '');
     const name = `000b${'00'.repeat(32)}`;

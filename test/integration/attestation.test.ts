@@ -203,7 +203,7 @@ for (const [name, { missing, start }] of Object.entries(ENGINES)) {
       expect(ok).toBe(true);
     });
 
-    it('in lockout a key is certified by the policy and by its creation, and no more by its PIN', async () => {
+    it('in lockout a key is certified by policy and creation, but not with its PIN', async () => {
       const { object: key, made: creation } = keyOf('p-256');
       const parameters = { lockHandle: TPM_RH.LOCKOUT, newRecoveryTime: 1000, lockoutRecovery: 1000 };
       await tpm.run(DictionaryAttackParameters, { ...parameters, newMaxTries: 0 });

@@ -250,7 +250,7 @@ function hexOf({ keyId, serviceKey, encryptedSecret }: PinRecoveryRequest): obje
 }
 
 describe('in a TPM', () => {
-  test('neither change nor reset gets past the lockout, and the reset goes on after it', async ({ store }) => {
+  test('neither change nor reset bypasses the lockout, and the reset continues after it', async ({ store }) => {
     await using tpm = await openTpm('libtpms');
     const provider = await openTpmKeyProvider(tpm);
     await saveKey(store, provider);

@@ -7,7 +7,7 @@ describe('scrypt in a test that makes it cheap', () => {
   const derive = async (secret: string, salt: string, cost: number) =>
     toHex(await deriveScrypt(utf8(secret), utf8(salt), 32, { cost, blockSize: 8, parallelization: 1 }));
 
-  it('gives one value for one secret, salt and work, and others for others', async () => {
+  it('gives the same value for the same secret, salt and work, and different values otherwise', async () => {
     const one = await derive('secret', 'salt', 2 ** 17);
     expect(await derive('secret', 'salt', 2 ** 17)).toBe(one);
     const others = [

@@ -112,7 +112,7 @@ describe.skipIf(missingPrograms('swtpm') !== undefined)('what a dead process has
     console.log(`${operation}: killed at every other of ${commands} commands, ${left} times with something left`);
   });
 
-  it('is taken out also if many died one after the other', async () => {
+  it('is flushed even if many processes died one after the other', async () => {
     for (let i = 0; i < 6; i++) await run(OPERATIONS[i % 4] ?? 'sign', 7 + i, i % 2 === 0);
     await expectClean();
   });
@@ -131,7 +131,7 @@ describe.skipIf(missingPrograms('swtpm') !== undefined)('what a dead process has
     }
   });
 
-  it('gives way to a command that loads nothing, but needs a slot while it runs', async () => {
+  it('makes room for a command that loads nothing but needs a slot while it runs', async () => {
     const dead = await open();
     for (let i = 0; i < 3; i++) {
       await dead.run(CreatePrimary, {
@@ -260,7 +260,7 @@ describe.skipIf(missingPrograms('swtpm') !== undefined)('what a dead process has
       expect(tool('tpm2_getcap', 'handles-transient')).toContain('0x80000000');
     });
 
-    it('nothing is in the way of the work, however the marks are damaged', async () => {
+    it('damaged marks do not stop the work', async () => {
       await run('sign', 8, true);
       const [name = ''] = marks().filter((entry) => entry.endsWith('.marks'));
       const [head] = readFileSync(join(root, name), 'latin1').split(/(?<=\n)/, 1);
@@ -294,7 +294,7 @@ describe.skipIf(missingPrograms('swtpm') !== undefined)('what a dead process has
     expect(marks()).toEqual([]);
   });
 
-  it('stays if no marks can be kept, and the work goes on', async () => {
+  it('stays if marks cannot be written, and the work continues', async () => {
     const tpm = await openTpm(address, { marksDirectory: '/proc/keyprov' });
     const signature = await (await openTpmKeyProvider(tpm)).sign(record, { data: DATA, pin: PIN });
     expect(signature.length).toBeGreaterThan(60);

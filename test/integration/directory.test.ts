@@ -243,7 +243,7 @@ describe.each(directories)('keys in $name', ({ missing, start, malformed }) => {
         expect([found.state, 'otherDevice' in found, ignored]).toEqual(['pending', false, []]);
       });
 
-      it('keep nothing from the one that is', async () => {
+      it('do not affect the valid one', async () => {
         await write(encodeDnBinary({ binary: spoiled(2), dn }));
         await add(newBlob({ ...ours, deviceId: OTHER_DEVICE }));
         await add(newBlob(ours));
@@ -324,7 +324,7 @@ describe.skipIf(sambaMissing() !== undefined)('keys in Active Directory as Samba
     expect(samba.readWithSambaTool('ada', ATTRIBUTE).sort()).toEqual(values.sort());
   });
 
-  it('follow a user who is renamed, and are removed all the same', async () => {
+  it('follow a renamed user, and are still removed', async () => {
     const user = 'grace@contoso.test';
     const { base } = samba.connection;
     await samba.addUser({ upn: user, name: 'Grace Murray' });

@@ -39,7 +39,7 @@ async function saltedSession(tpm: Tpm): Promise<Session> {
 }
 
 describe.skipIf(await tpmMissing())('an empty parameter in a session that encrypts', () => {
-  it('is not encrypted, and the session goes on', async () => {
+  it('is not encrypted, and the session continues', async () => {
     await using tpm = await Tpm.open(version184(await newTransport()));
     await using session = await saltedSession(tpm);
     const password = utf8('the owner of it');

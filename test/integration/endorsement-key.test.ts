@@ -121,7 +121,7 @@ describe.skipIf(skipMade)('a TPM that swtpm_setup has made', () => {
   it.each([
     ['L-1', 0x81010001],
     ['H-3', 0x81010016],
-  ] as const)('lends its persistent %s, which is the one of the template', async (template, handle) => {
+  ] as const)('uses its persistent %s, which matches the template', async (template, handle) => {
     await using ek = await openEndorsementKey(tpm, { template });
     expect(ek.handle).toBe(handle);
     const { outPublic, objectHandle } = await primaryOf(tpm, ekTemplate(template));
@@ -129,7 +129,7 @@ describe.skipIf(skipMade)('a TPM that swtpm_setup has made', () => {
     expect(toHex(encode(TPMT_PUBLIC, ek.publicArea))).toBe(toHex(encode(TPMT_PUBLIC, outPublic)));
   });
 
-  it('gives the key of its first certificate without being told', async () => {
+  it('uses the key of its first certificate by default', async () => {
     await using ek = await openEndorsementKey(tpm);
     expect([ek.template, ek.handle]).toEqual(['L-1', 0x81010001]);
   });
@@ -262,7 +262,7 @@ describe.skipIf(isLibtpmsMissing())('an endorsement key', () => {
     await expect(openEndorsementKey(tpm, { template: 'L-2' })).rejects.toMatchObject({ code: 'key-invalid' });
   });
 
-  it('is refused when it has not the expected Name, and nothing is left behind', async () => {
+  it('is refused if its Name differs, and nothing is left behind', async () => {
     await using tpm = await newTpm();
     const expectedName = new Uint8Array(34);
     await expect(openEndorsementKey(tpm, { template: 'L-2', expectedName })).rejects.toMatchObject({
@@ -317,7 +317,7 @@ describe.skipIf(isLibtpmsMissing())('certificates in NV', () => {
     expect(problems).toEqual([]);
   });
 
-  it('may be a chain that goes on from one index to the next', async () => {
+  it('may be a chain that continues in the next index', async () => {
     const [first, second, third] = await Promise.all(['a', 'b', 'c'].map((name) => issueAuthority(name)));
     const all = concat(first?.der ?? EMPTY, second?.der ?? EMPTY, third?.der ?? EMPTY);
     await using tpm = await newTpm();
@@ -326,7 +326,7 @@ describe.skipIf(isLibtpmsMissing())('certificates in NV', () => {
     expect((await readEkCertificates(tpm)).chain).toEqual([first?.der, second?.der, third?.der]);
   });
 
-  it('that are rubbish, or not for the owner to read, are reported and do not hide the others', async () => {
+  it('that are damaged, or unreadable for the owner, are reported and do not hide the others', async () => {
     const root = await issueAuthority('root');
     await using tpm = await newTpm();
     await writeNv(tpm, 0x01c00002, utf8('no certificate'));

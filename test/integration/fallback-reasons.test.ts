@@ -289,7 +289,7 @@ describe('every reason not to use a TPM', () => {
     expect(error?.remedy).toMatch(/^try again in 1000 s, or allow a software key/);
   });
 
-  test('an error that is not of this library is thrown with the others, as one that passes', async () => {
+  test('an error from outside this library is reported with the others, as temporary', async () => {
     const open = () => Promise.reject(new Error('the helper has ended'));
     expect(await outcomeOf('preferred', { how: '', open })).toMatchObject({
       result: 'tpm-unavailable',

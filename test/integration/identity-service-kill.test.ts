@@ -26,7 +26,7 @@ function newDirectory(): string {
   return directory;
 }
 
-it('starts again with all it had when its process was killed, and not beside one that lives', async () => {
+it('starts again with all its data after its process was killed, but not while another one runs', async () => {
   const directory = newDirectory();
   const child = spawn(process.execPath, [script.path, directory], { stdio: ['ignore', 'pipe', 'inherit'] });
   const exit = once(child, 'exit');

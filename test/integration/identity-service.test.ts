@@ -138,7 +138,7 @@ describe('the identity service', () => {
       expect((await send(service, path)).status).toBe(status);
     });
 
-    it('gives nonces, each another one', async () => {
+    it('gives a different nonce each time', async () => {
       const path = `/EnrollmentServer/nonce/${service.tenantId}/?api-version=1.0`;
       const answers = await Promise.all([send(service, path), send(service, path)]);
       const [first, second] = answers.map(({ json }) => json);
@@ -245,7 +245,7 @@ describe('the identity service', () => {
       expect([unbound.deviceid, unbound.amr]).toEqual([undefined, ['pwd', 'mfa']]);
     });
 
-    it('name no device whose certificate is of somebody else, or which is disabled', async () => {
+    it("name no device with another's certificate, and no disabled device", async () => {
       const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
       const pem = file('self.key', privateKey.export({ type: 'pkcs8', format: 'pem' }).toString());
       const certificate = execFileSync('openssl', ['req', '-x509', '-key', pem, '-subj', `/CN=${device.deviceId}`], {
@@ -303,7 +303,7 @@ describe('the identity service', () => {
       expect(service.keys()).toMatchObject([{ kid, attestation: 'ATT_SOFT', deviceId: device.deviceId }]);
     });
 
-    it('of the same key, user and device is one, however often and at once it comes', async () => {
+    it('of the same key, user and device is stored once, even if it is repeated or overlaps', async () => {
       const first = (await register()).json;
       const answers = await Promise.all(Array.from({ length: 8 }, () => register()));
       expect(new Set(answers.map(({ json }) => json.kid))).toEqual(new Set([first.kid]));

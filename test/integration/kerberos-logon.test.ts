@@ -150,7 +150,7 @@ describe.skipIf(missing !== undefined)('a user logs on', () => {
   );
 
   describe('not', () => {
-    it('with a key that the directory has of someone else', async () => {
+    it('with a key that the directory lists for another user', async () => {
       const key = newKey();
       const owner = await newUser('owner', key);
       await synchronize(owner);
@@ -172,7 +172,7 @@ describe.skipIf(missing !== undefined)('a user logs on', () => {
       expect(await stateAndLogon(user, inFiles(user.certificate, newKey()))).toBe('synced: Invalid signature');
     });
 
-    it('with a certificate in the name of someone else', async () => {
+    it("with a certificate in another user's name", async () => {
       const key = newKey();
       const [user, someone] = [await newUser('john', key), await newUser('jane', newKey())];
       await synchronize(user);

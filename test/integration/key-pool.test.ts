@@ -121,59 +121,56 @@ afterEach(() => {
 });
 
 describe.each(['libtpms', 'swtpm'] as const)('a pool of keys on %s', (engine) => {
-  test.each(['p-256', 'rsa-2048'] as const)(
-    'gives %s keys that are as if they were made just now',
-    async (algorithm) => {
-      const { tpm } = await openTestTpm({ engine, lockout: 'windows' });
-      await using _ = tpm;
-      const wanted = { ...policy, algorithm };
-      const pool = createKeyPool({ policy: wanted, sources: { tpm } });
-      expect(await pool.fill()).toBe(1);
-      const events: ProvisionEvent[] = [];
-      const made = await take(pool, { profile: 'attested', onEvent: (event) => events.push(event) });
-      expect(pool.size).toBe(0);
-      expect(made.pregenerated).toBe(true);
-      expect(failedFindings(made, CHALLENGE)).toEqual([]);
-      expect(failedFindings(made, utf8('another challenge'))).toEqual(['challenge', 'creation/challenge']);
-      const data = {
-        key: made.record.publicKey,
-        format: algorithm === 'p-256' ? ('der' as const) : ('pkcs1' as const),
-      };
-      const provider = await openTpmKeyProvider(tpm);
-      const signature = await provider.sign(made.record, { data: DATA, pin: PIN });
-      expect(verifySignature(data.key, 'sha256', DATA, signature, data.format)).toBe(true);
-      expect((await readLockout(tpm)).failedTries).toBe(0);
+  test.each(['p-256', 'rsa-2048'] as const)('gives %s keys that are like new ones', async (algorithm) => {
+    const { tpm } = await openTestTpm({ engine, lockout: 'windows' });
+    await using _ = tpm;
+    const wanted = { ...policy, algorithm };
+    const pool = createKeyPool({ policy: wanted, sources: { tpm } });
+    expect(await pool.fill()).toBe(1);
+    const events: ProvisionEvent[] = [];
+    const made = await take(pool, { profile: 'attested', onEvent: (event) => events.push(event) });
+    expect(pool.size).toBe(0);
+    expect(made.pregenerated).toBe(true);
+    expect(failedFindings(made, CHALLENGE)).toEqual([]);
+    expect(failedFindings(made, utf8('another challenge'))).toEqual(['challenge', 'creation/challenge']);
+    const data = {
+      key: made.record.publicKey,
+      format: algorithm === 'p-256' ? ('der' as const) : ('pkcs1' as const),
+    };
+    const provider = await openTpmKeyProvider(tpm);
+    const signature = await provider.sign(made.record, { data: DATA, pin: PIN });
+    expect(verifySignature(data.key, 'sha256', DATA, signature, data.format)).toBe(true);
+    expect((await readLockout(tpm)).failedTries).toBe(0);
 
-      const usual = await provisionKey({
-        ...{ policy: wanted, sources: { tpm }, challenge: CHALLENGE, pin: PIN },
-        profile: 'attested',
-      });
-      expect(usual.pregenerated).toBe(false);
-      const shape = ({ record: key, keyId, request, attestation, pregenerated, ...same }: ProvisionedKey) => ({
-        ...same,
-        key: {
-          ...key,
-          publicKey: key.publicKey.kty,
-          privateKey: key.privateKey.length,
-          pinDerivation: key.pinDerivation?.kdf,
-          ...{ id: key.id.length, name: key.name.length, created: key.created.length },
-          annotations: Object.keys(key.annotations),
-        },
-        ...{ keyId: keyId.length, body: request.body.length, attestation: attestation.status },
-      });
-      expect(shape(made)).toEqual(shape(usual));
-      expect(
-        events.filter(({ type }) => type === 'end').map((event) => ('detail' in event ? event.detail : '')),
-      ).toEqual([
+    const usual = await provisionKey({
+      ...{ policy: wanted, sources: { tpm }, challenge: CHALLENGE, pin: PIN },
+      profile: 'attested',
+    });
+    expect(usual.pregenerated).toBe(false);
+    const shape = ({ record: key, keyId, request, attestation, pregenerated, ...same }: ProvisionedKey) => ({
+      ...same,
+      key: {
+        ...key,
+        publicKey: key.publicKey.kty,
+        privateKey: key.privateKey.length,
+        pinDerivation: key.pinDerivation?.kdf,
+        ...{ id: key.id.length, name: key.name.length, created: key.created.length },
+        annotations: Object.keys(key.annotations),
+      },
+      ...{ keyId: keyId.length, body: request.body.length, attestation: attestation.status },
+    });
+    expect(shape(made)).toEqual(shape(usual));
+    expect(events.filter(({ type }) => type === 'end').map((event) => ('detail' in event ? event.detail : ''))).toEqual(
+      [
         `${algorithm} in the TPM (virtual), made in advance`,
         'TPM2_Certify over the challenge',
         `${made.request.body.length} characters, profile attested, with the attestation`,
-      ]);
+      ],
+    );
 
-      await pool.close();
-      expect(await leftovers(tpm)).toEqual([]);
-    },
-  );
+    await pool.close();
+    expect(await leftovers(tpm)).toEqual([]);
+  });
 
   test('counts wrong PINs for the key that was taken', async () => {
     const { tpm } = await openTestTpm({ engine, lockout: 'windows' });
@@ -224,7 +221,7 @@ describe.each(['libtpms', 'swtpm'] as const)('a pool of keys on %s', (engine) =>
     expect(await leftovers(tpm)).toEqual([]);
   });
 
-  test('gives each key once, also when many are taken while it is filled', async () => {
+  test('gives each key once, even if many are taken while it is filled', async () => {
     const { tpm } = await openTestTpm({ engine });
     await using _ = tpm;
     const pool = createKeyPool({ policy, sources: { tpm }, size: 3 });
@@ -615,7 +612,7 @@ describe('a pool of keys', () => {
     }
   });
 
-  test('shows no random value, whatever prints it', async () => {
+  test('never prints a random value', async () => {
     await using tpm = await open();
     const seen = watchCreation(tpm);
     await using pool = createKeyPool({ policy, sources: { tpm } });

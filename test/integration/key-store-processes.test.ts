@@ -74,7 +74,7 @@ describe('a key store of several processes', () => {
     expect((await readdir(directory)).filter((name) => name.endsWith('.tmp'))).toEqual([]);
   });
 
-  it('goes on at once when a process is killed while it has the lock', async () => {
+  it('continues at once if a process is killed while it has the lock', async () => {
     for (let kill = 1; kill <= 3; kill++) {
       expect(await new Worker(1, 'hang').killAfter('inside')).toBe(1);
       expect(await new Worker(1).end()).toEqual([0, null]);

@@ -59,7 +59,7 @@ describe.skipIf(isLibtpmsMissing())('a TPM in another process or worker', () => 
     return report;
   }
 
-  it('calls the OpenSSL of the system, never the one inside of Node.js', () => {
+  it("calls the system's OpenSSL, never the one inside Node.js", () => {
     const output = join(parent, 'bindings');
     const { reports } = run('bindings', { env: { LD_DEBUG: 'bindings', LD_DEBUG_OUTPUT: output } });
     expect(reports).toEqual([SUCCESS]);

@@ -250,7 +250,7 @@ describe('a software key with a log of its tries', () => {
     expect(await failures()).toBe(0);
   });
 
-  it('counts the tries of a PIN change as well, and goes on counting after it', async () => {
+  it('counts the tries of a PIN change too, and keeps counting after it', async () => {
     const newPin = utf8('161803');
     await expect(open().changePin(key, { pin: WRONG, newPin })).rejects.toMatchObject({
       code: 'pin-wrong',

@@ -267,7 +267,7 @@ describe('a fault at any command of the making of a key', () => {
     }
   });
 
-  test('leaves no object and no session behind when the TPM goes on working', async () => {
+  test('leaves no object and no session behind if the TPM keeps working', async () => {
     for (let at = 3; at < 14; at++) {
       let armed = true;
       const inner = await openTpm('libtpms', {

@@ -116,7 +116,7 @@ async function signIn(user: string, record: KeyRecord) {
 }
 
 describe('a complete run', () => {
-  it('gives a key that signs in once the directory has it, and no more after it was taken back', async () => {
+  it('gives a key that signs in once the directory has it, until it is unregistered', async () => {
     await directory.addUser({ upn: USER, name: 'Ada' });
     const before = await leftovers(kit.tpm);
     const outcome = await run(USER);
@@ -166,7 +166,7 @@ describe('a complete run', () => {
     expect(keysOf(user)).toHaveLength(1);
   });
 
-  it('lets the service remove no other key, whatever number and user that gives for the one just made', async () => {
+  it('lets the service remove no other key, with any number or user in its answer', async () => {
     const deletions = () => world.service.requests.filter(({ method }) => method === 'DELETE').length;
     const answering = (body: object) =>
       world.service.setIntercept(({ method, path }) =>
@@ -224,7 +224,7 @@ describe('a complete run', () => {
     expect(pool.size).toBe(0);
   });
 
-  it('can be removed when the store is lost, without the key of another device or the one that is kept', async () => {
+  it("can be removed if the store is lost, but not another device's key or a kept key", async () => {
     const user = 'reimaged@contoso.test';
     const { graph, device } = world;
     if ((await run(user)).status !== 'registered') throw new Error('not registered');
@@ -244,7 +244,7 @@ describe('a complete run', () => {
     expect(await readMethodDevice(user, registration.kid, graph)).toBe('absent');
   });
 
-  it('is not followed by a software key unasked, also after it was taken back', async () => {
+  it('is not replaced by a software key unasked, even after it was unregistered', async () => {
     const user = 'downgrade@contoso.test';
     const outcome = await run(user);
     if (outcome.status !== 'registered') throw new Error(outcome.status);
@@ -279,7 +279,7 @@ describe('a complete run', () => {
     expect(await asyncRefusal(() => mixed.prove())).toMatch(/^key-invalid: .* has the private part of another key/);
   });
 
-  it('waits while the service is down, and goes on with a new proof of the key', async () => {
+  it('waits while the service is down, and continues with a new proof of the key', async () => {
     const user = 'down@contoso.test';
     world.service.setIntercept(({ path }) =>
       path.startsWith('/EnrollmentServer/key')

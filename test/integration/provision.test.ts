@@ -105,7 +105,7 @@ describe('a run', () => {
     },
   );
 
-  it.skipIf(missingTpm)('has the passwords of the TPM, also when it is gone on with', async () => {
+  it.skipIf(missingTpm)("has the TPM's passwords, also when it is continued", async () => {
     await using tpm = await newTpm();
     const [ownerAuth, endorsementAuth] = [utf8('the owner of it'), utf8('the endorsement')];
     await tpm.run(HierarchyChangeAuth, { authHandle: TPM_RH.OWNER, newAuth: ownerAuth });
@@ -283,7 +283,7 @@ describe('a run whose outcome at the service is not known', () => {
   it.each([
     ['was not stored', { before: lost() }],
     ['was stored, but the answer was lost', { after: lost() }],
-  ] satisfies [string, RegistrarFault][])('waits, and goes on without another PIN: the key %s', async (_, fault) => {
+  ] satisfies [string, RegistrarFault][])('waits, and continues without another PIN: the key %s', async (_, fault) => {
     registrar.faults.push(fault);
     const first = await run();
     expect(first).toMatchObject({ status: 'pending', problem: { code: 'service-timeout' } });
@@ -350,7 +350,7 @@ describe('a run whose outcome at the service is not known', () => {
   });
 });
 
-describe.skipIf(missingTpm)('a run with a key in a TPM, that is gone on with', () => {
+describe.skipIf(missingTpm)('a continued run with a key in a TPM', () => {
   const policy = definePolicy({ hardware: 'required', algorithm: 'p-256' });
   const begin = async (tpm: Tpm) => {
     registrar.faults.push({ after: lost() });
@@ -440,7 +440,7 @@ describe("a service's statement about a key", () => {
   const full = async () => Promise.reject(new KeyprovError('store-io', 'the disk is full'));
   const broken = () => new Proxy(store, { get: (of, name) => (name === 'save' ? full : Reflect.get(of, name, of)) });
 
-  it('is no command where it says that somebody else has it, and the next run begins with another key', async () => {
+  it('is not obeyed if it says that somebody else has the key, and the next run begins with another key', async () => {
     registrar.faults.push({ upn: 'ceo@contoso.test' });
     expect(await asyncRefusal(run)).toMatch('service-answer');
     expect([registrar.takenBack, registrar.keys.map(({ user }) => user)]).toEqual([[], ['ceo@contoso.test']]);
@@ -456,7 +456,7 @@ describe("a service's statement about a key", () => {
     await nothingLeft();
   });
 
-  it('does not remove another key of the user, whose number it gives for that of ours', async () => {
+  it('does not remove another key of the user whose number the service gives for ours', async () => {
     const good = { kid: 'the-good-one', user: USER, kngc: 'AAEC' };
     registrar.keys.push(good);
     const { register } = registrar;

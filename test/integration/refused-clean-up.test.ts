@@ -66,7 +66,7 @@ it.skipIf(missing)('a session whose flush the TPM refuses is taken out when the 
   expect(await leftAfter(3, { kind: 'command bit', bit: bitOfTag }, work)).toEqual(['done']);
 });
 
-it.skipIf(missing)('an object whose flush the TPM refuses gives way when room is needed', async () => {
+it.skipIf(missing)('an object whose flush the TPM refuses is removed when room is needed', async () => {
   const work = async (tpm: Tpm) => {
     await expect((await load(tpm, 'a')).flush()).rejects.toThrow('TPM_RC_NV_UNAVAILABLE');
     // Three slots are there, and nothing of these may be swapped out unseen: they are used at once.

@@ -381,7 +381,7 @@ describe('registerKey against a real server', () => {
     expect(others.error?.message).toContain('the key was registered for "eve@contoso.test", not for ada@contoso.test');
   });
 
-  it.each([true, false])('ends an answer that does not end in time (bytes now and then: %j)', async (drips) => {
+  it.each([true, false])('ends an answer that is not complete in time (slow bytes: %j)', async (drips) => {
     const found = await underScript(times(2, { drips }), { timeoutMs: 300, maxAttempts: 2 });
     expect([outcomeOf(found.error), found.requests.length, found.delays, found.keys]).toEqual([
       'service-timeout backoff - unknown',

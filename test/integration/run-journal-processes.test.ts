@@ -34,7 +34,7 @@ describe('a run whose process was killed', () => {
     ['beside this one', []],
     ['in a PID namespace of its own', ['unshare', '--pid', '--fork', '--mount-proc', '--kill-child']],
   ];
-  it.each(places.slice(0, isRoot ? 2 : 1))('%s, goes on at the next start, and not before', async (_, container) => {
+  it.each(places.slice(0, isRoot ? 2 : 1))('%s, continues at the next start, and not before', async (_, container) => {
     const [command = '', ...rest] = [...container, process.execPath, script.path, directory];
     const child = spawn(command, rest, { stdio: ['ignore', 'pipe', 'inherit'] });
     const closed = once(child, 'close');

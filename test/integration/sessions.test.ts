@@ -244,7 +244,7 @@ describe.skipIf(missing !== undefined)('sessions', () => {
     await sign({ session, authValue: PIN });
   });
 
-  it('take an authorization value with zeros at its end for the one without', async () => {
+  it('treat an authorization value with trailing zeros like the one without', async () => {
     await using session = await startSession(tpm, {});
     await sign({ session, authValue: concat(PIN, new Uint8Array(3)) });
   });
@@ -305,7 +305,7 @@ describe.skipIf(missing !== undefined)('sessions', () => {
   it.each([
     ['a parameter', (answer: Uint8Array) => answer.set([(answer[20] as number) ^ 1], 20)],
     ['the HMAC', (answer: Uint8Array) => answer.set([(answer.at(-1) as number) ^ 1], answer.length - 1)],
-  ])('notice an answer of which %s was changed on its way', async (_, by) => {
+  ])('detect an answer whose %s was changed in transit', async (_, by) => {
     const salt = { handle: srk.objectHandle, publicArea: srk.outPublic };
     await using session = await startSession(tpm, { salt, use: { audit: true } });
     transport.change = { code: TPM_CC.GetRandom, by };

@@ -65,7 +65,7 @@ describe.each(KINDS)('a software key %s with a PIN', (algorithm, described, hash
     expect([stdout, status]).toEqual(['Verified OK\n', 0]);
   });
 
-  it('signs in the other form that it can', async () => {
+  it('signs in its other signature form', async () => {
     if (key.publicKey.kty === 'RSA') {
       const signature = await provider.sign(key, { data, hash, padding: 'pss', pin: pin() });
       expect(verifySignature(key.publicKey, hash, data, signature, 'pss')).toBe(true);
@@ -102,7 +102,7 @@ describe('the PIN of a software key', () => {
     expect(await signs(key, pin())).toBe(true);
   });
 
-  it('is encrypted under with fresh salt and nonce each time, even when it stays the same', async () => {
+  it('is used with a fresh salt and nonce each time, even if it stays the same', async () => {
     const key = await provider.create({ algorithm: 'p-256', pin: pin() });
     const again = await provider.changePin(key, { pin: pin(), newPin: pin() });
     const octets = [key, again].map(({ privateKey }) => {

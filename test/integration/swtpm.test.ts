@@ -273,7 +273,7 @@ describe.skipIf(missing)('a connection on which something goes wrong', () => {
     await expect(transport.send(GET_RANDOM)).rejects.toMatchObject({ cause: error });
   });
 
-  it('does not come to life by a command that is none', async () => {
+  it('is not revived by an invalid command', async () => {
     await using swtpm = await startSwtpm();
     await using transport = await swtpm.open();
     await expect(transport.send(GET_RANDOM.subarray(0, 9))).rejects.toBeInstanceOf(RangeError);

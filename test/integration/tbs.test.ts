@@ -118,7 +118,7 @@ describe.skipIf(missing)('Windows TBS, with a stand-in for tbs.dll in front of s
     [0x80280404, 'tpm-command-blocked'],
     [0x80284012, 'tpm-command-blocked'],
     [0x8028400a, 'tpm-out-of-memory'],
-  ])('goes on after %i, with which TBS refuses one command', async (value, code) => {
+  ])('continues after %i, with which TBS refuses one command', async (value, code) => {
     await using tpm = await open();
     set('SUBMIT', value);
     expect((await failureOf(tpm.send(GET_RANDOM))).code).toBe(code);
@@ -211,7 +211,7 @@ describe.skipIf(missing)('Windows TBS, with a stand-in for tbs.dll in front of s
     expect(events).toEqual(['timer', 'answer']);
   });
 
-  it('is dead when the TPM goes away while a command runs', async () => {
+  it('is dead if the TPM disappears while a command runs', async () => {
     await using own = await startLocalSwtpm();
     set('SOCKET', own.socket);
     await using tpm = await open();

@@ -97,7 +97,7 @@ describe.skipIf(missing)('the TCTI loader of tpm2-tss', () => {
     expect(simulator.platformMessages.slice(before)).toEqual([CANCEL_ON, CANCEL_OFF]);
   });
 
-  it('is dead when the TPM goes away while a command runs, and a new connection to a new one works', async () => {
+  it('is dead if the TPM disappears while a command runs, and a connection to a new one works', async () => {
     await using swtpm = await startLocalSwtpm();
     await using tpm = await openTcti({ conf: `swtpm:path=${swtpm.socket}` });
     const lost = failureOf(tpm.send(createRsa(1)));

@@ -88,7 +88,7 @@ for (const [engine, isMissing] of ENGINES) {
       expect(new Set(names).size).toBe(3);
     });
 
-    it('are not there any more when the test has ended or failed, and its error is the one that comes', async () => {
+    it("are gone when the test has ended or failed, and the test's error is reported", async () => {
       const opened: Tpm[] = [];
       const body = (work: () => Promise<void>) =>
         withTpm({ engine }, async ({ tpm }) => {

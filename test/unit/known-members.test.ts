@@ -90,7 +90,7 @@ describe('an option that the object of the caller inherits', () => {
 });
 
 describe('bytes of another realm', () => {
-  it('are taken as bytes, and not as something that was read before', async () => {
+  it('are treated as bytes, not as a parsed value', async () => {
     const foreign: Uint8Array = runInNewContext('new Uint8Array([1, 2, 3])');
     expect(foreign).not.toBeInstanceOf(Uint8Array);
     const { challenge } = checkMembers('check', { challenge: foreign }, 'challenge:bytes');

@@ -93,7 +93,7 @@ describe('the layers', () => {
     expect(wrong).toEqual([]);
   });
 
-  it('let cli load the kit for tests for its demo only, and not before that begins', () => {
+  it('let cli load the test kit only for its demo, and not before the demo begins', () => {
     const uses = sources
       .filter((path) => path.startsWith('src/cli/'))
       .flatMap((path) => importsOf(path).map((used) => ({ path, ...used })))

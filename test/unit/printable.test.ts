@@ -49,7 +49,7 @@ describe('printable', () => {
     fc.assert(fc.property(anyText, (text) => !HARMFUL.test(printable(text)) && !printable(text).includes('\n')));
   });
 
-  it('makes JSON that says the same', () => {
+  it('makes JSON with the same contents', () => {
     fc.assert(
       fc.property(fc.dictionary(anyText, fc.oneof(fc.jsonValue(), anyText, fc.array(anyText))), (value) => {
         const text = printableJson(value);
@@ -67,7 +67,7 @@ describe('an error of this library', () => {
 });
 
 describe('a Printer', () => {
-  it('writes no control character but its own, by whatever method', () => {
+  it('writes only its own control characters, with every method', () => {
     const ways: Record<string, (printer: Printer) => void> = {
       lines: (printer) => printer.lines(EVIL, EVIL),
       ask: (printer) => printer.ask(EVIL),

@@ -39,14 +39,14 @@ const ENDS: Readonly<Record<string, string>> = {
   'src/tpm/transports/watched-child.ts': 'kill, which ends with SIGKILL',
 };
 
-describe('a wait for somebody else', () => {
+describe('a wait for others', () => {
   const waiting = filesIn(['src', 'native'], '.ts').filter((path) => OUTSIDE_WAITS.test(codeOf(path)));
 
   it('is only in files for which it is recorded what ends the wait', () => {
     expect(waiting.filter((path) => !Object.hasOwn(ENDS, path))).toEqual([]);
   });
 
-  it('is still in the files of which somebody has', () => {
+  it('is still in every recorded file', () => {
     expect(Object.keys(ENDS).filter((path) => !waiting.includes(path))).toEqual([]);
   });
 });

@@ -18,7 +18,7 @@ const challenge = { version: 1, credentialBlob: fromHex('0102'), encryptedSecret
 const response = { version: 1, secret: fromHex('00aa') } as const;
 
 describe('a challenge and its response', () => {
-  it('become JSON in hexadecimal and come back', () => {
+  it('become hexadecimal JSON and are read back', () => {
     expect(encodeActivationChallenge(challenge)).toEqual({ version: 1, credentialBlob: '0102', encryptedSecret: 'ff' });
     expect(decodeActivationChallenge(encodeActivationChallenge(challenge))).toEqual(challenge);
     expect(encodeActivationResponse(response)).toEqual({ version: 1, secret: '00aa' });

@@ -329,7 +329,7 @@ describe('verifyStatement', () => {
     expect([...checks].sort()).toEqual([...signatures, 'ak-strength'].sort());
   });
 
-  it('refuses another key than the expected one, and another attestation key, whatever names them', () => {
+  it('refuses an unexpected key or attestation key, with any identifier', () => {
     const user = paperKey(userKeyTemplate('rsa-2048'), 'another').area;
     const ak = paperKey(akTemplate('p-256'), 'another').area;
     for (const [expected, trusted] of [

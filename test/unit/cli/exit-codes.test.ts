@@ -39,7 +39,7 @@ describe('the exit code', () => {
     expect(exitCodeOf(errorOfCode(code, 'x'))).toBe(exit);
   });
 
-  it('of wrong arguments, signals, and whatever else there may be', () => {
+  it('of wrong arguments, signals and other causes', () => {
     expect(exitCodeOf(new UsageError(['x']))).toBe(2);
     expect(exitCodeOf(new TypeError('x'))).toBe(1);
     expect(exitCodeOf(undefined)).toBe(1);

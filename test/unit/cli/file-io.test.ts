@@ -30,7 +30,7 @@ it('writes a new file with the mode that the user wants for new files', async ()
   expect([readFileSync(path, 'utf8'), statSync(path).mode & 0o777]).toEqual(['signature', 0o666 & ~umask]);
 });
 
-it('replaces a file, of which the mode stays, also through a link', async () => {
+it('replaces a file and keeps its mode, also through a link', async () => {
   writeFileSync(path, 'old');
   chmodSync(path, 0o640);
   symlinkSync('result', join(directory, 'link'));

@@ -88,7 +88,7 @@ describe('verifyChain', () => {
     }
   });
 
-  it('gives out paths that can be changed without harm', async () => {
+  it('returns paths that can be changed without harm', async () => {
     const { path } = await verify();
     for (const der of path) der.fill(0);
     expect((await verify()).path).toEqual([leaf.der, middle.der, root.der]);

@@ -153,7 +153,7 @@ describe('CBOR', () => {
     ),
   }));
 
-  it('reads whatever it writes, and refuses it cut off at any byte', () => {
+  it('reads its own output, and refuses it truncated at any byte', () => {
     fc.assert(
       fc.property(values, (value) => {
         const bytes = encodeCbor(value);

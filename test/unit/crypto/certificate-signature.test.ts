@@ -122,7 +122,7 @@ describe('isSignedWith', () => {
     expect(isSignedWith(() => ecKey, ecSignature)).toBe(true);
   });
 
-  it('does not take an unknown hash, a format of the other kind of key, and a key that is none', () => {
+  it("does not accept an unknown hash, another key type's format, or an invalid key", () => {
     expect(isSignedWith(() => ecKey, { ...ecSignature, hash: undefined })).toBe(false);
     expect(isSignedWith(() => ecKey, { ...ecSignature, format: 'pkcs1' })).toBe(false);
     const zero = new Uint8Array(32);

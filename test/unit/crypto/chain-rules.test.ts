@@ -165,7 +165,7 @@ describe('verifyChain', () => {
     expect(await faults(certificate({ issuer: 'middle' }), [middle])).toEqual([]);
   });
 
-  it('counts the authorities below one, but for those that issued themselves', async () => {
+  it('counts the CAs below a CA, without self-issued ones', async () => {
     const limited = (pathLength: number) =>
       authority('limited', 'root', { basicConstraints: { ca: true, pathLength } });
     const below = authority('below', 'limited');
@@ -299,7 +299,7 @@ describe('PathSearch', () => {
     expect(ways(unnamed, [root], given).found).toEqual(given.map((middle) => hex(unnamed, middle, root)));
   });
 
-  it('ends at a root, goes nowhere twice, and tries everybody with the name', () => {
+  it('ends at a root, visits nothing twice, and tries every issuer with the name', () => {
     const other = authority('root', 'elsewhere');
     const leaf = certificate({});
     expect(ways(leaf, [root], [other]).found).toEqual([hex(leaf, root)]);

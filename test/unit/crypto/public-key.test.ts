@@ -35,7 +35,7 @@ const keys: readonly (readonly [string, PublicKey, string])[] = [
 ];
 
 describe.each(keys)('a key of %s', (_, key, spki) => {
-  it('becomes the SPKI of the vector and comes back', () => {
+  it("becomes the vector's SPKI and is read back", () => {
     expect(toBase64(encodeSpki(key))).toBe(spki);
     expect(decodeSpki(fromBase64(spki))).toEqual(key);
   });
@@ -49,14 +49,14 @@ describe.each(keys)('a key of %s', (_, key, spki) => {
     }
   });
 
-  it('becomes the PEM that Node writes and comes back', () => {
+  it("becomes Node's PEM and is read back", () => {
     const pem = createPublicKey({ key: Buffer.from(spki, 'base64'), format: 'der', type: 'spki' });
     expect(encodeSpkiPem(key)).toBe(pem.export({ type: 'spki', format: 'pem' }));
     expect(decodeSpkiPem(encodeSpkiPem(key))).toEqual(key);
     expect(decodeSpkiPem(encodeSpkiPem(key).replaceAll('\n', '\r\n'))).toEqual(key);
   });
 
-  it('becomes the JWK that Node writes and comes back', () => {
+  it("becomes Node's JWK and is read back", () => {
     const jwk = createPublicKey({ key: Buffer.from(spki, 'base64'), format: 'der', type: 'spki' });
     expect(encodeJwk(key)).toEqual(jwk.export({ format: 'jwk' }));
     expect(decodeJwk({ ...encodeJwk(key), use: 'sig', kid: 'x' })).toEqual(key);

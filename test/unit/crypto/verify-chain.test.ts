@@ -412,7 +412,7 @@ describe('name constraints', () => {
     expect(failures(await verify(leaf, { intermediates: [named.der] }))).toEqual([]);
   });
 
-  it('says that it has checked too many signatures, and not that one is wrong', async () => {
+  it('reports too many signature checks, not a wrong signature', async () => {
     const subject = buildCommonName('one of many');
     const first = await issueAuthority('', undefined, { subject });
     // All have one key, so each seems to have issued every other: there are too many paths to try.

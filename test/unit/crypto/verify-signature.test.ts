@@ -50,7 +50,7 @@ describe('verifySignature', () => {
     expect(verifySignature(publicOf(publicKey), 'sha256', data, signature.subarray(1), 'pss')).toBe(false);
   });
 
-  it('does not take a format of the other kind of key', () => {
+  it("does not accept another key type's format", () => {
     const [, , , signature] = cases[0];
     for (const format of ['der', 'raw'] as const) {
       expect(() => verifySignature(publicOf(rsa.publicKey), 'sha256', data, signature, format)).toThrow(
@@ -64,7 +64,7 @@ describe('verifySignature', () => {
     }
   });
 
-  it('throws for a key that is none', () => {
+  it('throws for an invalid key', () => {
     const nowhere = { kty: 'EC', crv: 'P-256', x: new Uint8Array(32), y: new Uint8Array(32) } as const;
     const said = refusal(() => verifySignature(nowhere, 'sha256', data, new Uint8Array(64), 'raw'));
     expect(said).toMatch(/^key-invalid: /);
@@ -82,7 +82,7 @@ describe('importPublicKey', () => {
 });
 
 describe('an ECDSA signature', () => {
-  it('changes between raw and DER as Node writes them, whatever its leading bytes', () => {
+  it("converts between Node's raw and DER forms, with any leading bytes", () => {
     for (let round = 0; round < 300; round++) {
       const der = sign('sha256', data, p256.privateKey);
       const raw = ecdsaDerToRaw('P-256', der);

@@ -338,7 +338,7 @@ describe('names', () => {
     expect(await refused(parse({ subject: derSequence(three) }))).toContain('parts left over');
   });
 
-  it('of constraints are read as they are', async () => {
+  it('of constraints are read unchanged', async () => {
     const subtree = (...parts: readonly Uint8Array[]) => derSequence(...parts);
     const dns = (text: string) => primitive(2, utf8(text));
     const read = async (...lists: readonly Uint8Array[]) =>

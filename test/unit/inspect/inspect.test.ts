@@ -198,7 +198,7 @@ describe('inspect', () => {
 describe('secrets', () => {
   const everything = async (bytes: Uint8Array) => JSON.stringify(await inspect(bytes));
 
-  it('of private keys are not shown, in whatever form', async () => {
+  it('of private keys are not shown in any form', async () => {
     const jwk = rsaKey.privateKey.export({ format: 'jwk' });
     const part = Buffer.from(jwk.d ?? '', 'base64url').toString('hex');
     const prime = Buffer.from(jwk.p ?? '', 'base64url').toString('hex');

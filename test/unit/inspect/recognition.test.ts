@@ -105,7 +105,7 @@ describe('inspect', () => {
     expect(new Set(inJson.map(({ format }) => format)).size).toBeGreaterThan(15);
   });
 
-  it.each(inCbor)('knows $name whatever the order of its members', async ({ format, value }) => {
+  it.each(inCbor)('recognizes $name with members in any order', async ({ format, value }) => {
     const found = await inspect(reversed(value));
     expect({ format: found.format, problems: found.problems }).toEqual({ format, problems: [] });
   });

@@ -45,7 +45,7 @@ describe('encryptPkcs8', () => {
 });
 
 describe('decryptPkcs8', () => {
-  it('gives the key back for the secret, and undefined for any other', async () => {
+  it('returns the key for the secret, and undefined for any other', async () => {
     const pem = await encryptPkcs8(pkcs8, secret, COST);
     expect(toHex((await decryptPkcs8(pem, secret)) ?? new Uint8Array())).toBe(toHex(pkcs8));
     for (const wrong of ['314158', '31415', '3141590', '']) {
@@ -67,7 +67,7 @@ describe('decryptPkcs8', () => {
     );
   });
 
-  it('never gives out a key from a file with any one bit changed', async () => {
+  it('never returns a key from a file with one changed bit', async () => {
     const der = decodePem(await encryptPkcs8(pkcs8, secret, 2), LABEL);
     for (let at = 0; at < der.length; at++) {
       const changed = encodePem(

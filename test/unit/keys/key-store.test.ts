@@ -40,7 +40,7 @@ describe('openKeyStore', () => {
     expect(await asyncRefusal(() => openKeyStore(join(root, 'file')))).toMatch(/^store-io: .*file is not a directory/);
   });
 
-  it('removes temporary files that died processes left, and no young ones', async () => {
+  it('removes temporary files of dead processes, but no recent ones', async () => {
     const [old, young] = [temporaryName(), temporaryName()];
     await writeFile(join(directory, old), '{"half":');
     await writeFile(join(directory, young), '{"half":');

@@ -114,7 +114,7 @@ describe('the PIN tries of a key', () => {
     expect((await log.read(key)).failures).toBe(0);
   });
 
-  it('go one after the other, so that right ones do not lock each other out', async () => {
+  it('run one after the other, so that right ones do not lock each other out', async () => {
     let running = 0;
     let most = 0;
     const attempt = async () => {
@@ -185,7 +185,7 @@ describe('the files of a count', () => {
     expect(await asyncRefusal(() => openPinTryLog(directory))).toMatch(/^not-private: .* is writable by other users/);
   });
 
-  it.each(['count.json', 'ledger.json'])('are damaged when %s is, whatever the damage, until reset', async (name) => {
+  it.each(['count.json', 'ledger.json'])('are damaged if %s is, in any way, until reset', async (name) => {
     await wrongTries(2);
     const path = join(await keyFolder(), name);
     const intact = await readFile(path, 'utf8');

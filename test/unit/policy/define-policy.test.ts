@@ -183,7 +183,7 @@ describe('every policy', () => {
     );
   });
 
-  it('is a policy or a PolicyError, whatever JSON comes in', () => {
+  it('is a policy or a PolicyError for any JSON', () => {
     fc.assert(
       fc.property(fc.oneof(fc.json(), fc.string()), (json) => {
         try {

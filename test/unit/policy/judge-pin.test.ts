@@ -57,7 +57,7 @@ describe('judgePin', () => {
     expect(await codesOf(() => judgePin(pin, rules, { history }))).toEqual(['in-history']);
   });
 
-  test.each(ENCODINGS)('refuses %s, and nothing else is said of it', async (_, bytes) => {
+  test.each(ENCODINGS)('refuses %s, with no other problem', async (_, bytes) => {
     expect(await codesOf(() => judgePin(bytes, rules))).toEqual(['encoding-invalid']);
     expect(checkPin(bytes, definePinPolicy()).map(({ code }) => code)).toEqual(['encoding-invalid']);
     expect(await codesOf(() => pinFromFile(bytes))).toEqual(['encoding-invalid']);
@@ -95,7 +95,7 @@ describe('pinFromFile', () => {
     );
   });
 
-  test('gives a copy, so that the file can be wiped', () => {
+  test('returns a copy, so that the file can be wiped', () => {
     const file = utf8('735191');
     const pin = pinFromFile(file);
     file.fill(0);

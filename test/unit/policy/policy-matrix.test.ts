@@ -252,7 +252,7 @@ describe('each setting from each source, through its reader', () => {
     expect(matrix).toBe(MATRIX[documents].trim());
   });
 
-  it('an empty text in a variable is none', () => {
+  it('an empty variable is not set', () => {
     expect(settingFrom('environment', 'DeviceUnlock/GroupA', '')?.layers).toEqual([]);
   });
 

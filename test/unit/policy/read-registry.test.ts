@@ -127,7 +127,7 @@ describe('readRegistryExport', () => {
     }
   });
 
-  it('passes over other keys, and notes unknown and misplaced values in ours', () => {
+  it('skips other keys, and reports unknown and misplaced values in ours', () => {
     const { layers, ignored } = readRegistryExport(
       reg(
         '[HKEY_LOCAL_MACHINE\\SOFTWARE\\Policies\\Microsoft]',
@@ -158,7 +158,7 @@ describe('readRegistryExport', () => {
     expect(readRegistryExport(text).layers).toMatchObject([{ values: { UsePassportForWork: true } }]);
   });
 
-  it('reads several exports one behind the other as an import of the file would', () => {
+  it('reads several joined exports as an import of the file would', () => {
     const first = reg(`[${GPO}]`, '"Enabled"=dword:00000001', '"RequireSecurityDevice"=dword:00000001');
     const second = reg(`[${GPO.toUpperCase()}]`, '"enabled"=dword:00000000', '"RequireSecurityDevice"=-');
     for (const joined of [`${first}\r\n\ufeff${second}`, `${first}\r\n${second}`]) {
@@ -292,7 +292,7 @@ describe('hostile registry exports', () => {
     }
   };
 
-  it('are read or refused, whatever comes in', () => {
+  it('are read or refused, for any input', () => {
     const part = fc.oneof(
       fc.string(),
       fc.constantFrom(

@@ -94,7 +94,7 @@ describe('passMfa', () => {
     expect(started.map(({ ms, signal }) => [ms, signal?.aborted])).toEqual([[600_000, true]]);
   });
 
-  it('never shows the token, whatever prints the proof', async () => {
+  it('never shows the token, however the proof is printed', async () => {
     const proof = await passMfa(tool(passed()).prompt, options());
     const shown = [
       JSON.stringify(proof),

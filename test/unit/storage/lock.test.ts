@@ -42,7 +42,7 @@ describe.each([
     }
   });
 
-  it('lets one after the other in, forty in one process, and loses none', async () => {
+  it('admits forty calls in one process one after the other, and loses none', async () => {
     let inside = 0;
     let counter = 0;
     const work = async () => {
@@ -57,7 +57,7 @@ describe.each([
     expect(counter).toBe(40);
   });
 
-  it('is given back when the work fails, and the error of the work is the one that is seen', async () => {
+  it("is released if the work fails, and the work's error is thrown", async () => {
     await expect(withStoreLock(directory, () => Promise.reject(new Error('first')))).rejects.toThrow('first');
     expect(await withStoreLock(directory, async () => 'ran', now)).toBe('ran');
   });
@@ -145,7 +145,7 @@ describe('the lease', () => {
   });
 
   it.each(['{"pid":1,"token":"t"}', '', '\0\0'])(
-    'is taken over ten seconds after it was renewed last, and not sooner: %j',
+    'is taken over ten seconds after its last renewal, and not sooner: %j',
     async (text) => {
       const file = join(directory, 'a.lock.7');
       writeFileSync(file, text);

@@ -35,7 +35,7 @@ it.each([undefined, null, 5])('does not take %s for a path', (path) => {
   );
 });
 
-it('says so if the working directory is gone, and needs none for an absolute path', () => {
+it('reports a missing working directory, and needs none for an absolute path', () => {
   vi.spyOn(process, 'cwd').mockImplementation(gone);
   expect(absolutePath('/a/../b')).toBe('/b');
   expect(refusal(() => absolutePath('keys'))).toBe(

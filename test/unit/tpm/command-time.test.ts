@@ -34,7 +34,7 @@ describe('timeFor', () => {
   const own = { managed: false };
   const shared = { managed: true };
 
-  it('gives five minutes to what makes keys or tests the TPM, and 90 seconds to all others', () => {
+  it('gives five minutes to commands that make keys or test the TPM, and 90 seconds to all others', () => {
     const slow = NAMES.filter((name) => timeFor(name, own, {}) === 300_000);
     expect(slow.toSorted()).toEqual([
       ...['ChangeEPS', 'ChangePPS', 'Clear', 'Create', 'CreateLoaded', 'CreatePrimary'],
@@ -63,7 +63,7 @@ describe('a TPM that does not answer', () => {
     await expect(opening).rejects.toThrow(RangeError);
   });
 
-  it('loses its transport when the time is up, and whatever waits in the queue is never sent', async () => {
+  it('loses its transport when the time is up, and never sends queued commands', async () => {
     const transport = silentAt(TPM_CC.CreatePrimary);
     const tpm = await Tpm.open(transport, { commandTimeouts: { keyGenerationMs: 20 } });
     const creating = create(tpm);
@@ -93,7 +93,7 @@ describe('a TPM that does not answer', () => {
     expect(transport.closed).toBe(true);
   });
 
-  it('is closed all the same, when its caller goes after somebody has closed it', async () => {
+  it('is still closed if its caller aborts after another one has closed it', async () => {
     const transport = silentAt(TPM_CC.CreatePrimary);
     const tpm = await Tpm.open(transport);
     const caller = new AbortController();

@@ -72,7 +72,7 @@ describe('marks of the objects in a TPM', () => {
     marks.close();
   });
 
-  it('are kept although a file of another connection goes while they are begun', () => {
+  it("are kept even if another connection's file disappears meanwhile", () => {
     disk.removedMeanwhile = [`.keyprov-${randomUUID()}.marks`];
     const marks = make();
     marks.want(NAME);
@@ -105,7 +105,7 @@ describe('marks of the objects in a TPM', () => {
     }
   });
 
-  it('are taken from no other file, and no nonsense stops the work', () => {
+  it('are read from no other file, and invalid data does not stop the work', () => {
     writeFileSync(join(directory, 'notes.marks'), 'keyprov marks "swtpm:a"\nwant 1 name 00\n');
     const marks = make();
     marks.want(NAME);

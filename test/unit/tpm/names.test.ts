@@ -96,7 +96,7 @@ describe('handleName', () => {
 });
 
 describe('qualifiedName', () => {
-  it('is the one that a TPM computed for a primary key and the key below it', () => {
+  it('equals the Name that a TPM computed for a primary key and its child', () => {
     const { srkPublicHex, childAttestHex } = qualified;
     const srk = qualifiedName(handleName(TPM_RH.OWNER), objectName(decode(TPM2B_PUBLIC, fromHex(srkPublicHex))));
     const child = attestedInfo(childAttestHex);

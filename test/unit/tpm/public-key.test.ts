@@ -52,7 +52,7 @@ describe('publicKeyOf', () => {
     expect(publicKeyOf(ecc(curveID, x, y))).toEqual({ kty: 'EC', crv, x: fromHex(x), y: fromHex(y) });
   });
 
-  it('pads coordinates that a TPM gives without their leading zeros', () => {
+  it('pads coordinates that a TPM returns without leading zeros', () => {
     const [curveID, x, y] = POINTS['P-521'];
     expect(publicKeyOf(ecc(curveID, x.slice(2), y))).toEqual({ kty: 'EC', crv: 'P-521', x: fromHex(x), y: fromHex(y) });
   });

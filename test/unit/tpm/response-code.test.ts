@@ -133,7 +133,7 @@ describe('decodeResponseCode', () => {
     expect(decodeResponseCode(0x80280400 | 0).value).toBe(0x80280400);
   });
 
-  it('reads only 0 as a success, whatever the layer', () => {
+  it('reads only 0 as success, in every layer', () => {
     const successes = [];
     for (let layer = 0; layer <= 0xffff; layer++) {
       for (const low of [0, 0x4000, 0x8000]) {
@@ -144,7 +144,7 @@ describe('decodeResponseCode', () => {
     expect(successes).toEqual([0]);
   });
 
-  it('gives codes of other layers no base that a code of a TPM has', () => {
+  it("gives other layers' codes no base of a TPM code", () => {
     const bases = new Set<number>(NAMES.map(([, value]) => value));
     for (let low = 0; low <= 0xffff; low++) {
       for (const layer of [0x0006, 0x0007, 0x0008, 0x0009, 0x000a, 0x000c, 0x000d, 0x8029]) {

@@ -31,8 +31,8 @@ const commandsOf = async (inside: SessionTpm, work: () => Promise<unknown>): Pro
 };
 const { NV_UNAVAILABLE } = TPM_RC;
 
-describe('sessions of which there are more than slots', () => {
-  it('give way when they were not used for the longest time, and come back when they are used', async () => {
+describe('more sessions than slots', () => {
+  it('are swapped out if they are the least recently used, and swapped in when they are used', async () => {
     const { inside, tpm } = await open({ slots: 2 });
     const a = await start(tpm);
     const b = await start(tpm);
@@ -271,7 +271,7 @@ describe('a session whose handle was altered in transit here', () => {
     expect(inside.holds).toEqual([]);
   });
 
-  it('is ended at its close, and no session that was there before', async () => {
+  it('is ended at its close, and no earlier session is', async () => {
     const inside = new SessionTpm();
     inside.startAnother(TPM_HT.POLICY_SESSION);
     const tpm = await Tpm.open(inside.wire, { marksDirectory });
@@ -309,7 +309,7 @@ describe('a session whose handle was altered in transit here', () => {
 });
 
 describe('the end of a session that ended another one, since its handle was altered in transit there', () => {
-  it('is made up for by the end of the other one', async () => {
+  it('is compensated by the end of the other one', async () => {
     const { inside, tpm } = await open();
     const [first, second] = [await start(tpm), await start(tpm)];
     await use(tpm, second);

@@ -11,7 +11,7 @@ describe('sessions of tpm2-tss', () => {
   });
 
   it.each(cases.filter(({ description }) => description.startsWith('HMAC')).map(named))(
-    'end with the first answer of which a bit was changed: %s',
+    'end with the first answer with a changed bit: %s',
     async (_, vector) => {
       const alter = (answer: Uint8Array) => {
         const altered = copy(answer);

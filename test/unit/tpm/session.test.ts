@@ -122,7 +122,7 @@ describe('the key of the HMAC', () => {
     expect(hmacWith(session({ type: 'policy', sessionKey: new Uint8Array(0) }))).toBe('');
   });
 
-  it('gives way to the authorization value in clear after TPM2_PolicyPassword', () => {
+  it('is replaced by the authorization value in the clear after TPM2_PolicyPassword', () => {
     const s = session({ type: 'policy' });
     s.needsPassword = true;
     expect(hmacWith(s)).toBe(toHex(AUTH));

@@ -351,7 +351,7 @@ describe('an abort', () => {
 });
 
 describe('a TPM without room for another object', () => {
-  it('gets it by swapping out the least recently used one, which comes back when it is needed', async () => {
+  it('gets room by swapping out the least recently used one, which is swapped in when it is needed', async () => {
     const fake = new FakeTpm();
     const tpm = await Tpm.open(fake);
     const [a, b, c] = [await load(tpm), await load(tpm), await load(tpm)];
@@ -475,7 +475,7 @@ describe('a wrong argument', () => {
 });
 
 describe('a transport that fails', () => {
-  it('fails every command under way with its own error', async () => {
+  it('fails every running command with its own error', async () => {
     const fake = new FakeTpm(() => {
       throw new KeyprovError('transport-lost', 'gone');
     });

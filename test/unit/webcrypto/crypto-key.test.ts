@@ -60,7 +60,7 @@ describe('createCrypto', () => {
     expect(() => crypto.getRandomValues(new Uint8Array(65537))).toThrow(DOMException);
   });
 
-  it('refuses a time that is none', () => {
+  it('refuses an invalid time', () => {
     for (const pinCacheMs of [-1, Number.NaN]) expect(() => createCrypto({ pinCacheMs })).toThrow(RangeError);
   });
 

@@ -33,7 +33,7 @@ const run = (command: string, signal = new AbortController().signal) =>
 
 // The test runner's time limit reveals an endless wait.
 describe.skipIf(process.platform !== 'linux')('a command of the user', () => {
-  it('is done when it ends, whatever it has left behind with its output', async () => {
+  it('is done when it ends, even if a child keeps its output open', async () => {
     expect(await run(`${member('background')} 2>/dev/null & echo abc`)).toBe('abc');
     expect(await run('head -c 65536 /dev/zero | tr "\\0" x')).toHaveLength(65_536);
   });

@@ -27,7 +27,7 @@ describe('lines of standard input', () => {
     expect(lines).toEqual(['first', 'second', '', 'last', undefined]);
   });
 
-  it('are given up when the signal aborts, and nothing is lost', async () => {
+  it('are abandoned when the signal aborts, and nothing is lost', async () => {
     const stream = new PassThrough();
     const reader = new LineReader(stream, () => {});
     const controller = new AbortController();

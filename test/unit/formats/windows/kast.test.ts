@@ -157,7 +157,7 @@ describe('buildKast', () => {
     expect(statementFromKast(decodeKast(both))).toEqual(expected);
   });
 
-  it('leaves the private area out if there is none, and reads a KAST without it', () => {
+  it('leaves out a missing private area, and reads a KAST without it', () => {
     const options = { claim: 'authority-and-subject', authRequired: true } as const;
     const without = buildKast(statement, { ...options, privateArea: new Uint8Array(0) });
     // Without the area and its length.

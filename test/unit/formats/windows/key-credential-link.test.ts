@@ -177,7 +177,7 @@ describe('buildKeyCredentialLink', () => {
     expect(findKeyCredentialProblems(parseKeyCredentialLink(blob))).toEqual([]);
   });
 
-  it('makes the blob with which a computer may write its own key: no times of use, no custom information', () => {
+  it('makes the blob for a computer that writes its own key, without times of use or custom information', () => {
     const { lastLogon: _, customKeyInformation: __, ...computer } = credential;
     expect(parseKeyCredentialLink(buildKeyCredentialLink(computer)).entries.map(({ id }) => id)).toEqual([
       1, 2, 3, 4, 5, 6, 9,

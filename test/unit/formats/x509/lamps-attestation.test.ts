@@ -248,7 +248,7 @@ describe('a bundle', () => {
 describe('a certification in it', () => {
   const { certInfo, signature, pubArea, ak } = paperStatement('p-256', 'p-256');
 
-  it('may lack the public area, but then gives no statement', () => {
+  it('may lack the public area, but then contains no statement', () => {
     const certify = decodeTpmCertify(encodeTpmCertify({ certInfo, signature }));
     expect(certify).toEqual({ certInfo, signature });
     expect(refusal(() => statementFromTpmCertify(certify, ak))).toMatch(/does not contain the key's public area/);

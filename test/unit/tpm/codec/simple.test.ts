@@ -79,7 +79,7 @@ describe('bitField', () => {
   }
   const codec = bitField<Flags>('FLAGS', 4, { low: 0, range: [4, 4], high: 31 });
 
-  it('knows a set attribute as true and leaves the others out', () => {
+  it('reads a set attribute as true and leaves out the others', () => {
     checkCodec(codec, { low: true, range: 9, high: true }, '80000091');
     checkCodec(codec, {}, '00000000');
   });

@@ -11,7 +11,7 @@ const works = () => Promise.resolve(ANSWER);
 const fails = (error: unknown) => (): Promise<Bytes> => Promise.reject(error);
 
 describe('TransportLife', () => {
-  it('goes on after an error that is none of the transport', async () => {
+  it("continues after an error other than the transport's", async () => {
     const life = new TransportLife('x:');
     const error = new TpmError('tpm-command-blocked', 'no');
     await expect(life.send(COMMAND, {}, fails(error))).rejects.toBe(error);

@@ -130,7 +130,7 @@ async function recordingOf(...traffic: (readonly [command: string, answer: strin
 }
 
 describe('replayTransport', () => {
-  it('answers the same commands in the same order, whatever the password', async () => {
+  it('answers the same commands in the same order, with any password', async () => {
     const replay = replayTransport(await recordingOf([GET_RANDOM, RANDOM], [CLEAR, OK]));
     expect(replay).toMatchObject({ kind: 'swtpm', address: 'replay:swtpm', emulator: true, managed: false });
     expect(toHex(await replay.send(fromHex(GET_RANDOM)))).toBe(RANDOM);
@@ -191,7 +191,7 @@ describe('formatRecording', () => {
 });
 
 describe('files of recordings', () => {
-  it('come back as they were saved, readable for the user alone', async () => {
+  it('are read back as saved, and only the user can read the file', async () => {
     const directory = await mkdtemp(join(tmpdir(), 'keyprov-recording-'));
     try {
       const path = join(directory, 'traffic.json');

@@ -65,7 +65,7 @@ describe('SocketConnection.connect', () => {
     });
   });
 
-  it.skipIf(!hasIpv6)('finds localhost at ::1, whatever the system makes of that name', async () => {
+  it.skipIf(!hasIpv6)('finds localhost at ::1, however the system resolves it', async () => {
     const server = await listenOn('::1');
     await (await connect(server.port)).close();
     await server.close();
