@@ -264,7 +264,7 @@ export async function inspectSamples(): Promise<Sample[]> {
     add('private-key', pkcs8, 'PKCS#8', open);
     add('private-key', privateKey.export({ type: 'sec1', format: 'pem' }).toString(), 'EC PRIVATE KEY', open);
     add('private-key', rsaKey.privateKey.export({ type: 'pkcs1', format: 'pem' }).toString(), 'RSA PRIVATE KEY', open);
-    const unknown = ['whether it is encrypted is not known'];
+    const unknown = ['it is not known whether it is encrypted'];
     add('private-key', encodePem('VENDOR PRIVATE KEY', utf8('vendor-key')), 'VENDOR PRIVATE KEY', unknown);
     add('encrypted-private-key', await encryptPkcs8(pkcs8, utf8('pin'), 2 ** 10));
     const keyFile = {

@@ -76,7 +76,7 @@ export function parsePolicy(json: string): Policy {
 
 /** Reads a JSON text, which may begin with a byte order mark. @throws PolicyError for text that is not JSON. */
 export function parseSettings(json: string): unknown {
-  if (typeof json !== 'string') throw new TypeError('the JSON of a policy must be a text');
+  if (typeof json !== 'string') throw new TypeError('the policy JSON must be a string');
   const text = json.replace(/^\uFEFF/, ''); // editors on Windows begin a file with a byte order mark
   return parseJson('policy', text, (setting, problem, cause) => {
     return new PolicyError([{ setting, problem, expected: 'one JSON object' }], { cause });

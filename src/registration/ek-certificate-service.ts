@@ -37,7 +37,7 @@ const SERVICES = {
       return encodeURIComponent(`${base64}=`);
     },
     certificateOf: ({ text }) => {
-      const certificate = JsonMembers.parse('the answer', text).text('certificate');
+      const certificate = JsonMembers.parse('the response', text).text('certificate');
       return fromBase64Url(unpadded(certificate.replaceAll('%3D', '=')));
     },
   },

@@ -70,7 +70,7 @@ async function openPlatformTpm(options: SignalOptions): Promise<TpmTransport> {
   const kind = process.platform === 'win32' ? 'tbs' : process.platform === 'linux' ? 'device' : undefined;
   if (kind === undefined) {
     throw new KeyprovError('no-tpm', `no TPM can be reached on ${process.platform}`, {
-      remedy: 'name an emulator (libtpms, swtpm, mssim) or a TCTI',
+      remedy: 'use an emulator (libtpms, swtpm, mssim) or a TCTI',
     });
   }
   try {

@@ -64,7 +64,9 @@ export async function readNature(
   const signs: string[] = [];
   const { emulator, kind, address } = tpm.transport;
   if (emulator) {
-    signs.push(kind === 'tbs' ? 'Windows says that its interface is an emulator' : `${address} names an emulator`);
+    signs.push(
+      kind === 'tbs' ? 'Windows says that its interface is an emulator' : `${address} is the address of an emulator`,
+    );
   }
   const manufacturer = VIRTUAL_MANUFACTURERS.get(vendor.manufacturer);
   if (manufacturer !== undefined) signs.push(manufacturer);
@@ -72,7 +74,7 @@ export async function readNature(
     signs.push(`its vendor string is '${vendor.vendorString}'`);
   }
   if (isVirtualByCertificate({ manufacturer: certificateManufacturer })) {
-    signs.push(`its EK certificate names the manufacturer ${certificateManufacturer}`);
+    signs.push(`its EK certificate has the manufacturer ${certificateManufacturer}`);
   }
   return { virtual: signs.length > 0, signs, vendor };
 }

@@ -55,7 +55,7 @@ function formatEntry(entry: RecordingEntry, index: number, nameOf: (code: number
   const name = nameOf(code) ?? `command 0x${code.toString(16).padStart(8, '0')}`;
   const head = `${String(index + 1).padStart(4)}  ${name.padEnd(28)} ${String(command.length).padStart(4)} -> `;
   const time = `${entry.milliseconds.toFixed(1)} ms`;
-  if (entry.answer === undefined) return `${head}no answer  ${time}\n`;
+  if (entry.answer === undefined) return `${head}no response  ${time}\n`;
   const answer = fromHex(entry.answer);
   const responseCode = uint32At(answer, 6);
   const text = responseCode === 0 ? 'ok' : describeResponseCode(decodeResponseCode(responseCode));

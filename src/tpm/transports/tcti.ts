@@ -42,7 +42,7 @@ export async function openTcti(options: TctiOptions): Promise<TctiTransport> {
   const address = `tcti:${conf}`;
   // tpm2-tss would search by itself, and take an emulator if it finds no TPM.
   if (conf === '') {
-    throw new KeyprovError('address-invalid', 'tcti: the address does not name a TCTI', {
+    throw new KeyprovError('address-invalid', 'tcti: the address has no TCTI', {
       remedy: 'write, for example, tcti:device:/dev/tpmrm0',
     });
   }

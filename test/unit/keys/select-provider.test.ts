@@ -128,7 +128,7 @@ describe('the choice of a TPM', () => {
     const said = await asyncRefusal(() =>
       select({ hardware: 'required', virtualTpm: 'refuse' }, { tpm: () => Tpm.open(wire) }),
     );
-    expect(said).toContain('policy refuses virtual TPMs: fake names an emulator; its manufacturer is IBM');
+    expect(said).toContain('policy refuses virtual TPMs: fake is the address of an emulator; its manufacturer is IBM');
   });
 
   it('belongs to a virtual TPM that policy allows', async () => {

@@ -184,7 +184,7 @@ describe('formatRecording', () => {
         'the authorization failed and counts towards the lockout  T ms\n',
         '   3  command 0x00000fff             10 ->   10 bytes  TPM_RC_COMMAND_CODE: ',
         'the TPM does not have this command  T ms\n',
-        '   4  TPM2_GetRandom                 12 -> no answer  T ms\n',
+        '   4  TPM2_GetRandom                 12 -> no response  T ms\n',
       ].join(''),
     );
   });
