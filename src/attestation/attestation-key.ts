@@ -73,7 +73,7 @@ export interface CreateAttestationKeyOptions extends SignalOptions {
    * a primary key certifies the true reset counts and firmware version (TPMS_ATTEST, Part 2, 10.12.12).
    */
   readonly parent?: HandleArg | undefined;
-  /** Authorization of the endorsement hierarchy, for a primary key. Default: that of the `Tpm`. */
+  /** The endorsement hierarchy's authorization, for a primary key. Default: the password given to the `Tpm`. */
   readonly endorsementAuth?: Authorization | undefined;
   /** At most 64 bytes for the creation data (outsideInfo); a KeyAttestationStatement may want a nonce there. */
   readonly nonce?: Uint8Array | undefined;

@@ -28,10 +28,13 @@ export interface OpenEndorsementKeyOptions extends SignalOptions {
    */
   readonly template?: EkTemplateName | 'auto' | undefined;
   /**
-   * Authorization of the endorsement hierarchy; as bytes, it is proved in a salted session. Default: that of the `Tpm`.
+   * The endorsement hierarchy's authorization; bytes are proved in a salted session. Default: the password given to the
+   * `Tpm`.
    */
   readonly endorsementAuth?: Authorization | undefined;
-  /** Authorization of the owner, for NV indices that only the owner may read. Default: that of the `Tpm`. */
+  /**
+   * The owner's authorization, for NV indices that only the owner may read. Default: the password given to the `Tpm`.
+   */
   readonly ownerAuth?: Authorization | undefined;
   /** The Name that the key must have, from a record or a verified certificate. */
   readonly expectedName?: Uint8Array | undefined;

@@ -17,7 +17,8 @@ export { encodeBareSignature };
  * The inverse of {@link encodeBareSignature}. Takes the missing scheme from the public area of the signer, which must
  * name one, as attestation keys do. Pads r and s to the size of the field.
  *
- * @throws KeyprovError `statement-invalid` for a signer without scheme, `key-invalid` for an ECDSA signature not in DER.
+ * @throws KeyprovError `statement-invalid` for a signer without scheme, `key-invalid` for an ECDSA signature not in
+ * DER.
  */
 export function decodeBareSignature(signer: TpmtPublic, bare: Uint8Array): TpmtSignature {
   checkObject(signer, 'the public area of the signing key', 'type');
@@ -34,8 +35,8 @@ export function decodeBareSignature(signer: TpmtPublic, bare: Uint8Array): TpmtS
 }
 
 /**
- * Verifies a TPM's signature over `data` by the key of the public area `signer`. Algorithm and hash must match
- * the public area if that names any; r and s may lack leading zeros.
+ * Verifies a TPM's signature over `data` by the key of the public area `signer`. Algorithm and hash must match the
+ * public area's scheme, if it has one; r and s may lack leading zeros.
  *
  * @returns the problem, or `undefined` if the signature is good.
  * @throws KeyprovError `key-invalid` if `signer` is not an RSA, P-256, P-384 or P-521 key.

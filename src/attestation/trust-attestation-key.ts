@@ -75,7 +75,7 @@ export interface Trust {
   readonly tiers: readonly Tier[];
   /** Why it is not trusted, for people. */
   readonly problem: string;
-  /** Findings that may fail, because the verifier's own list stands in for them. */
+  /** Findings that may fail, because the verifier's own list replaces them. */
   readonly excused: readonly Finding<CheckId>[];
 }
 
@@ -194,7 +194,7 @@ const chainOptions = (
   allowedManufacturers,
 });
 
-/** An emulator has a certificate too, which names it. */
+/** An emulator may have a certificate too, which says so. */
 const certifiedTier = (certificate: EkCertificate, best: Tier): Tier =>
   isVirtualByCertificate(certificate) ? 'virtual' : best;
 

@@ -19,7 +19,10 @@ const AK_CERTIFICATE_PURPOSE = '2.23.133.8.3';
 /** The expectations of {@link verifyAkCertificate}. */
 export interface VerifyAkCertificateOptions extends Omit<ChainOptions, 'extendedKeyUsage'> {
   readonly ak: Subject;
-  /** The endorsement key and its certificate, if any. If the certificate names an endorsement key, it must be this one. */
+  /**
+   * The endorsement key and its certificate, if any. If the attestation key's certificate identifies an endorsement
+   * key, it must be this one.
+   */
   readonly ek: { readonly key: Subject; readonly certificate: Uint8Array | undefined } | undefined;
   /** As for `verifyEkCertificate`. */
   readonly allowedManufacturers?: readonly string[] | undefined;
@@ -94,7 +97,9 @@ async function readOrNothing(der: Uint8Array): Promise<EkCertificate | undefined
   }
 }
 
-/** In DER: an otherName that is a PermanentIdentifier (RFC 4043, 2) of 64 letters, assigned by tcg-on-ekPermIdSha256. */
+/**
+ * In DER: an otherName that is a PermanentIdentifier (RFC 4043, 2) of 64 letters, assigned by tcg-on-ekPermIdSha256.
+ */
 const EK_IDENTIFIER = {
   before: fromHex('a05706082b06010505070803a04b30490c40'),
   after: fromHex('06056781050c01'),
@@ -102,7 +107,7 @@ const EK_IDENTIFIER = {
 /** Before the SHA-256 of the key's SubjectPublicKeyInfo in base64: smallstep. */
 const EK_URN = 'urn:ek:sha256:';
 
-/** Whether every endorsement key that the certificate names is this one. A certificate may name none. */
+/** Tells whether every endorsement key that the certificate identifies is this one. It need not identify any. */
 function isOfEk({ subjectAltNames }: Certificate, ek: Subject, ekCertificate: Uint8Array | undefined): boolean {
   return subjectAltNames.every((name) => {
     if (name.kind === 'uri' && name.value.startsWith(EK_URN)) {

@@ -58,7 +58,10 @@ export class TpmError extends KeyprovError {
   readonly responseCode: ResponseCode | undefined;
   /** Seconds until the TPM accepts one more try, after `tpm-lockout` or a wrong password; undefined if unknown. */
   readonly retryAfterSeconds: number | undefined;
-  /** Whose password is missing, wrong, or blocked, unless it is that of a user's key; named as in `HierarchyAuth`. */
+  /**
+   * What the missing, wrong or blocked password belongs to, unless that is a user's key; with the names of
+   * `HierarchyAuth`.
+   */
   readonly hierarchy: HierarchyName | undefined;
 
   constructor(

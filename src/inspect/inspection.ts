@@ -7,7 +7,7 @@ export type Confidence = 'certain' | 'likely' | 'damaged' | 'none';
 
 /** The format that was found. */
 export interface Reading {
-  /** For programs: `tpmt-public`, `certificate`, … or `unknown`. The names are those of {@link FORMATS}. */
+  /** For programs: `tpmt-public`, `certificate`, … or `unknown`; a name from {@link FORMATS}. */
   readonly format: string;
   /** For people. */
   readonly title: string;

@@ -149,7 +149,7 @@ export function keyRecordFromJson(members: JsonMembers): KeyRecord {
   };
 }
 
-/** Reads version 1, which named neither user nor TPM, and held `{}` as the policy of a key made without one. */
+/** Reads version 1, which had neither user nor TPM, and `{}` as the policy of a key made without one. */
 export function olderKeyRecordFromJson(members: JsonMembers): KeyRecord {
   const stranger = ['user', 'deviceId', 'tpm', 'exports'].find((name) => members.has(name));
   if (stranger !== undefined) throw new TypeError(`version 1 has no ${stranger}`);

@@ -15,7 +15,9 @@ import { OLD_FILES, readOldDirectory } from './old-directory.ts';
 export interface KeyList {
   /** Sorted by id. */
   readonly records: readonly KeyRecord[];
-  /** One `store-invalid`, `not-private` or `store-io` for each record that cannot be read; it names the file. */
+  /**
+   * One `store-invalid`, `not-private` or `store-io` for each record that cannot be read, with its file in the message.
+   */
   readonly damaged: readonly KeyprovError[];
 }
 

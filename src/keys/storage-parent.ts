@@ -36,9 +36,12 @@ export interface StorageParent {
 
 /** Options for making the primary. */
 export interface ParentOptions extends SignalOptions {
-  /** Authorization of the owner hierarchy. Default: that of the `Tpm`. Bytes are proved in a salted session. */
+  /**
+   * The owner hierarchy's authorization; bytes are proved in a salted session. Default: the password given to the
+   * `Tpm`.
+   */
   readonly ownerAuth?: Authorization | undefined;
-  /** Authorization value of the storage root key. Default: that of the `Tpm`. */
+  /** The storage root key's authorization value. Default: the password given to the `Tpm`. */
   readonly parentAuth?: Uint8Array | undefined;
   /**
    * The key that sessions are salted with. Default: the parent; for making the parent, a primary key of the NULL

@@ -59,7 +59,7 @@ export interface TpmKeyProviderOptions extends ParentOptions {
    * Default: the key's parent, whose Name is pinned when the first key is made under it.
    */
   readonly saltKey?: SaltKey | undefined;
-  /** Authorization of the endorsement hierarchy, for the attestation key. Default: that of the `Tpm`. */
+  /** The endorsement hierarchy's authorization, for the attestation key. Default: the password given to the `Tpm`. */
   readonly endorsementAuth?: Authorization | undefined;
   /** How PINs become authorization values. Default: scrypt with a salt per key. */
   readonly pinDerivation?: 'scrypt' | 'pcp-sha1' | 'pcp-sha256' | undefined;

@@ -104,7 +104,7 @@ export function characterUse(use: PinCharacterUse): CharacterUse {
 
 /**
  * Completes `settings` with the defaults of these documents.
- * @throws PolicyError that names every wrong setting at once.
+ * @throws PolicyError that lists every wrong setting.
  */
 export function definePinPolicy(settings: PinSettings = {}, documents: PolicyDocuments = 'current'): PinPolicy {
   const problems: PolicyProblem[] = [];
@@ -115,7 +115,7 @@ export function definePinPolicy(settings: PinSettings = {}, documents: PolicyDoc
 
 /**
  * Checks the rules for a PIN: a rule that is missing would not be applied, and a record with wrong ones cannot be read.
- * @throws TypeError if one is missing, as in a whole `Policy`; PolicyError if one is wrong.
+ * @throws TypeError if one is missing, as when a complete `Policy` is passed; PolicyError if one is wrong.
  */
 export function checkPinRules(rules: unknown): asserts rules is PinPolicy {
   const missing = isJsonObject(rules) ? [...PIN_NUMBERS, ...PIN_CLASSES].find((name) => rules[name] === undefined) : '';

@@ -56,7 +56,7 @@ type Section = SettingSection | { readonly source: 'eas' };
  * HKEY_LOCAL_MACHINE, HKEY_USERS and HKEY_CURRENT_USER, those of the PassportForWork CSP, and of the DeviceLock CSP.
  * Bytes may be UTF-16 or UTF-8. Skips everything else in the export.
  *
- * @throws PolicyError that names every invalid line, every wrong value, and users or tenants to choose from.
+ * @throws PolicyError that lists every invalid line and wrong value, and the users or tenants to choose from.
  */
 export function readRegistryExport(file: Uint8Array | string, options: ReadRegistryOptions = {}): PolicyReading {
   const { userSid } = options;

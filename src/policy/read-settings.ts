@@ -28,7 +28,7 @@ export interface LayerOptions {
   readonly origin?: string | undefined;
 }
 
-/** Makes a layer from an object. @throws PolicyError that names every wrong setting at once. */
+/** Makes a layer from an object. @throws PolicyError that lists every wrong setting. */
 export function layerOf(settings: LayerSettings, options: LayerOptions = {}): PolicyLayer {
   const { source = 'object', scope = 'machine', origin = 'settings of the caller' } = options;
   return readLayer(settings, { source, scope, origin });
@@ -40,9 +40,7 @@ export function parseLayer(json: string, options: LayerOptions = {}): PolicyLaye
   return readLayer(parseSettings(json), { source, scope, origin });
 }
 
-/**
- * Makes a layer from a value like {@link LayerSettings}. @throws PolicyError that names every wrong setting at once.
- */
+/** Makes a layer from a value like {@link LayerSettings}. @throws PolicyError that lists every wrong setting. */
 export function readLayer(given: unknown, from: Omit<PolicyLayer, 'values'>): PolicyLayer {
   const problems: PolicyProblem[] = [];
   const { pin, ...own } = readSettings(given, problems, ['windows']);

@@ -30,7 +30,7 @@ interface Item {
  * `Replace` and `Delete`, also inside `Atomic` and `Sequence`, for nodes of the PassportForWork CSP (user and device)
  * and of DeviceLock in the Policy CSP. Skips commands for other nodes.
  *
- * @throws PolicyError that names every wrong element and value at once, and tenants to choose from.
+ * @throws PolicyError that lists every wrong element and value, and the tenants to choose from.
  */
 export function readSyncMl(xml: string, options: ReadSyncMlOptions = {}): PolicyReading {
   const { origin = 'SyncML', tenantId } = options;

@@ -15,7 +15,7 @@ export interface MfaPromptOptions
     Pick<DeviceCodeOptions, 'onCode'> {
   /** The server, as for `openKeyRegistrar`. */
   readonly url: string | URL;
-  /** Default: that of Windows' client. */
+  /** Default: the client id that Windows uses. */
   readonly clientId?: string | undefined;
 }
 
@@ -39,7 +39,7 @@ export function createMfaPrompt(options: MfaPromptOptions): MfaPrompt {
   });
 }
 
-/** What a token must be for. The caller names the resource, never the server that issues the token. */
+/** What a token must be for. The resource comes from the caller, never from the server that issues the token. */
 export type TokenDemand = Pick<MfaRequest, 'user' | 'resource'> & Partial<Pick<MfaRequest, 'maxAgeSeconds'>>;
 
 /** Gets a token for any resource, by the sign-in of {@link createMfaPrompt}, with the same errors. */

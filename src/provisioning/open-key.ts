@@ -71,7 +71,7 @@ export interface ChangeKeyPinOptions extends Omit<ReplacePinOptions, 'provider' 
   readonly pin: Uint8Array;
   /** The new PIN in UTF-8, wiped by the caller; or a function that asks for it. */
   readonly newPin: ReplacePinOptions['prompt'];
-  /** The rules for the new PIN. Default: those of the current PIN, else the defaults. */
+  /** The rules for the new PIN. Default: the rules that the current PIN met, or else the default rules. */
   readonly policy?: PinPolicy | undefined;
 }
 

@@ -43,8 +43,8 @@ export interface NewPinStateOptions extends Omit<AddToPinHistoryOptions, 'keep'>
 
 /**
  * The state for a PIN that was just set and meets these rules. The caller wipes the PIN.
- * @throws RangeError with `recovery`, for a service key of less than 2048 bits, no user, or a PIN of more than 127 bytes;
- * the reason of `signal`.
+ * @throws RangeError with `recovery`, for a service key of less than 2048 bits, no user, or a PIN of more than 127
+ * bytes; the reason of `signal`.
  */
 export async function newPinState(pin: Uint8Array, policy: PinPolicy, options: NewPinStateOptions): Promise<PinState> {
   const { publicKey, history = { entries: [] }, recovery, now = Date.now, ...hashing } = options;
@@ -107,8 +107,8 @@ export function pinMustChangeOf(record: KeyRecord, policy: PinPolicy, now: numbe
 }
 
 /**
- * The rules for the PIN of a key: those of the policy in force if a source sets any for PINs, else those that its
- * present PIN met, else the defaults. So a call without a policy does not loosen the rules of a key.
+ * Returns the PIN rules for a key: the rules of the policy in force if a source sets any; otherwise the rules that its
+ * current PIN met; otherwise the defaults. So a call without a policy does not loosen a key's rules.
  */
 export function pinRulesFor(
   record: KeyRecord,

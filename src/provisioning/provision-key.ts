@@ -34,7 +34,7 @@ import { newPinState, writePinState } from './pin-state.ts';
 /** The steps of {@link provisionKey}, in order. */
 export type ProvisionStep = 'key' | 'attestation' | 'request';
 
-/** Progress. Each `begin` is followed by an `end` of the same step, or the whole call fails. */
+/** Progress. Each `begin` is followed by an `end` of the same step, unless the call fails. */
 export type ProvisionEvent =
   | { readonly type: 'begin'; readonly step: ProvisionStep }
   | { readonly type: 'end'; readonly step: ProvisionStep; readonly detail: string };

@@ -52,7 +52,7 @@ export interface ProvisionOptions extends SignalOptions {
   /** Pepper of the PIN history; see `PinHistoryOptions`. */
   readonly pinPepper?: Uint8Array | undefined;
   readonly registrar: KeyRegistrar;
-  /** Form of the request. Default: the registrar's profile, else the choice of `provisionKey`. */
+  /** Form of the request. Default: the registrar's profile, or else the default of `provisionKey`. */
   readonly profile?: ProvisionKeyOptions['profile'] | undefined;
   /** Has an attestation CA certify the attestation key; its certificate goes into the statement and the request. */
   readonly enrolAk?: ProvisionKeyOptions['enrolAk'] | undefined;

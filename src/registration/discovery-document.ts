@@ -21,7 +21,7 @@ export interface DiscoveredServices {
   readonly nonce?: DiscoveredService;
   /** Issues tokens. */
   readonly authentication?: { readonly authorizeEndpoint?: URL; readonly tokenEndpoint?: URL };
-  /** The whole response, including unknown members. Its addresses are unchecked. */
+  /** The complete response, including unknown members. Its addresses are not checked. */
   readonly raw: Readonly<Record<string, unknown>>;
 }
 

@@ -20,7 +20,7 @@ export interface SignInRequest {
   readonly key: SigningKey;
   /** The key of the device, and its certificates in DER, its own first. */
   readonly device: { readonly key: SigningKey; readonly certificates: readonly Uint8Array[] };
-  /** Default: that of Windows. */
+  /** Default: the client id that Windows uses. */
   readonly clientId?: string | undefined;
   /** Default `openid aza ugs`. */
   readonly scope?: string | undefined;

@@ -5,7 +5,7 @@ import { isEntraHost } from './entra-hosts.ts';
 export interface ResourceOwner {
   /** `tokenEndpoint` of the same discovery. */
   readonly tokenEndpoint?: URL | undefined;
-  /** Resources that the caller has named. */
+  /** Resources that the caller trusts. */
   readonly trustedResources: readonly string[];
 }
 

@@ -16,8 +16,7 @@ const REPLACE_MS = 2_000;
 const IN_USE: ReadonlySet<unknown> = new Set(['EPERM', 'EACCES', 'EBUSY']);
 
 /**
- * Writes `data` to a file (mode 0600) that appears whole or not at all. Returns false if a file of that name exists.
- * Durable.
+ * Writes `data` atomically to a new file (mode 0600). Returns false if a file with that name exists. Durable.
  * @throws KeyprovError `store-io`
  */
 export async function createFile(directory: string, name: string, data: string | Uint8Array): Promise<boolean> {
@@ -33,8 +32,8 @@ export async function createFile(directory: string, name: string, data: string |
 }
 
 /**
- * Replaces a file: at every moment either the whole old or the whole new file is there. Durable.
- * `data` can be computed from the {@link fileIdentity} of the new file.
+ * Replaces a file atomically: readers see either the complete old file or the complete new one. Durable. `data` can be
+ * computed from the {@link fileIdentity} of the new file.
  */
 export async function replaceFile(
   directory: string,

@@ -38,7 +38,7 @@ export async function holdLock(path: string, options: StoreLockOptions = {}): Pr
   throw new KeyprovError('store-busy', `${path} is locked by ${holder} (${taken.kind})`, { remedy: REMEDY });
 }
 
-/** Calls `take` until it gives a lock, or names the same holder for the whole time-out. Returns its last result. */
+/** Calls `take` until it returns a lock, or the same holder for the entire time-out. Returns its last result. */
 export async function takeInTurn<T extends HeldLock | FileLock | Holder>(
   take: () => Promise<T>,
   { signal, timeout = 10_000 }: StoreLockOptions,

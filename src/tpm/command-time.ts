@@ -6,7 +6,7 @@ import { isTransportError, type TpmTransport } from './transport.ts';
 
 /** How long a TPM may take for one command before its transport counts as dead, in milliseconds. */
 export interface CommandTimeouts {
-  /** For commands that make keys or seeds, or test the whole TPM. Default: 300,000, as in the Linux kernel. */
+  /** For commands that make keys or seeds, or run a full self-test. Default: 300,000, as in the Linux kernel. */
   readonly keyGenerationMs?: number | undefined;
   /**
    * For all other commands. Default: 90,000, as in the TCG PC Client Device Driver Design Principles for TPM 2.0,

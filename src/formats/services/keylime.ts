@@ -143,9 +143,9 @@ export function parseKeylimeRegistration(request: KeylimeRequest): KeylimeRegist
 }
 
 /**
- * Builds the request that proves to the registrar that the agent has activated its credential, by its secret.
+ * Builds the request with which an agent proves to the registrar that it has activated its credential.
  *
- * @throws TypeError for an id that cannot stand in the path of the request.
+ * @throws TypeError for an id that cannot be part of the request's path.
  *
  * @example
  * ```ts

@@ -166,7 +166,7 @@ export interface SmallstepChain {
 }
 
 /**
- * Builds the response to `POST secret` from X.509 certificates in DER, that of the attestation key first.
+ * Builds the response to `POST secret` from X.509 certificates in DER, the attestation key's first.
  *
  * @example
  * ```ts
@@ -182,7 +182,7 @@ export function buildSmallstepChain(certificates: readonly Uint8Array[]): Smalls
 }
 
 /**
- * Reads the response to `POST secret`: X.509 certificates in DER, unparsed, that of the attestation key first.
+ * Reads the response to `POST secret`: X.509 certificates in DER, unparsed, the attestation key's first.
  * @throws KeyprovError `request-invalid` for anything else.
  */
 export function parseSmallstepChain(json: unknown): Bytes[] {

@@ -9,7 +9,7 @@ import { type TpmDescription, tpmDirectoryName } from '../x509/tpm-description.t
 
 /** tcg-kp-AIKCertificate: the purpose of an attestation key certificate. */
 export const AK_CERTIFICATE_PURPOSE = '2.23.133.8.3';
-/** id-fido-gen-ce-aaguid: the extension that names the kind of authenticator. WebAuthn Level 3, 8.3.1. */
+/** id-fido-gen-ce-aaguid: the extension with the authenticator's model. WebAuthn Level 3, 8.3.1. */
 export const AAGUID_EXTENSION = '1.3.6.1.4.1.45724.1.1.4';
 
 /** Content of an attestation key certificate. */

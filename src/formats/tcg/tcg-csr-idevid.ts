@@ -45,7 +45,7 @@ export interface BuildTcgCsrIdevidOptions {
   readonly prodCaData?: Uint8Array | undefined;
   readonly bootEvntLog?: Uint8Array | undefined;
   readonly ekCert?: Uint8Array | undefined;
-  /** Default: that of the key's scheme. */
+  /** Default: the hash of the key's scheme. */
   readonly hashAlgoId?: ContentHash | undefined;
 }
 

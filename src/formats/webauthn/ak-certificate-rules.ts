@@ -76,8 +76,8 @@ export function findAaguidProblem(certificate: Uint8Array, aaguid: Uint8Array): 
 }
 
 /**
- * The public area (TPMT_PUBLIC) of the attestation key of such an object: `known`, which must match the key in the
- * certificate, else built from the certificate and `alg`: see `buildAkPublicArea`.
+ * Returns the public area (TPMT_PUBLIC) of such an object's attestation key: `known`, which must match the key in the
+ * certificate; without it, one built from the certificate and `alg`: see `buildAkPublicArea`.
  * @throws KeyprovError `request-invalid` for another key, or an `alg` that TPMs or this type of key do not have.
  */
 export function findAkPublicArea(

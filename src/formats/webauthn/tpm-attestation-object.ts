@@ -16,7 +16,7 @@ import { COSE_ALG } from './cose-key.ts';
 export interface TpmAttestationObject {
   /** `alg`: the algorithm of the signature, see {@link COSE_ALG}. */
   readonly algorithm: number;
-  /** `x5c`: certificates in DER, that of the attestation key first. */
+  /** `x5c`: certificates in DER, the attestation key's first. */
   readonly certificates: readonly Uint8Array[];
   /** `sig`: bare for WebAuthn verifiers, a TPMT_SIGNATURE for ACME servers. */
   readonly signature: Uint8Array;

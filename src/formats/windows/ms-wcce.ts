@@ -115,7 +115,7 @@ export interface WcceRequestOptions extends EnvelopeOptions {
   readonly exchangeCertificate: Uint8Array;
   /** Default `Microsoft Platform Crypto Provider`, which AD CS demands. */
   readonly kspName?: string | undefined;
-  /** OID of the statement: that of MS-WCCE (default), or that of the Windows SDK. */
+  /** The statement's OID: from MS-WCCE (default), or from the Windows SDK. */
   readonly statementOid?: typeof ENROLL.ATTESTATION_STATEMENT | typeof ENROLL.ATTESTATION_STATEMENT_SDK | undefined;
 }
 
@@ -183,7 +183,7 @@ export function buildWcceChallenge({
   ];
 }
 
-/** The SHA-1 that names an exchange certificate. */
+/** The SHA-1 that identifies an exchange certificate. */
 export const computeExchangeCertificateHash = (certificate: Uint8Array): Bytes => digest('sha1', certificate);
 
 /** The attributes of a request or a response. A part is present if its attribute is. */

@@ -8,7 +8,7 @@ import { TPM2B_ECC_POINT, TPM2B_ECC_POINT_SECRET } from '../structures/object.ts
 export interface RsaDecryptArgs {
   keyHandle: HandleArg;
   cipherText: Uint8Array;
-  /** TPM_ALG_NULL uses the scheme of the key; for a key without a scheme the result is the whole padded block. */
+  /** TPM_ALG_NULL uses the key's scheme; for a key without a scheme, the result is the complete padded block. */
   inScheme: TpmtRsaDecrypt;
   /** The OAEP label, including its terminating zero byte. */
   label: Uint8Array;
