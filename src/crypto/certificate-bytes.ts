@@ -18,6 +18,7 @@ export function splitCertificates(bytes: Uint8Array): Bytes[] {
   checkSize(bytes, LIMIT.file, invalid);
   const text = latin1(bytes);
   if (text.includes('-----BEGIN CERTIFICATE-----')) return splitPem(text);
+  if (text.startsWith('-----BEGIN ')) throw invalid('PEM without a CERTIFICATE block');
   const certificates: Bytes[] = [];
   for (let rest = bytes; ; ) {
     rest = rest.subarray(paddingOf(rest));

@@ -98,7 +98,9 @@ function certificatesIn(bytes: Bytes): Bytes[] {
     });
   }
   const text = markedEncoding(bytes) === undefined ? undefined : decodeFileText(bytes);
-  return splitCertificates(text === undefined ? bytes : utf8(text));
+  const certificates = splitCertificates(text === undefined ? bytes : utf8(text));
+  if (certificates.length === 0) throw new KeyprovError('certificate-invalid', 'it contains no certificate');
+  return certificates;
 }
 
 /** `MSCF`, the first bytes of a cabinet file. */

@@ -138,6 +138,22 @@ describe('loadTpmRoots', () => {
     });
   });
 
+  it.each([
+    ['an empty file', '', 'it contains no certificate'],
+    ['zeros', '\0\0\0', 'it contains no certificate'],
+    [
+      'a key in PEM',
+      '-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n',
+      'PEM without a CERTIFICATE block',
+    ],
+  ])('says that there is no certificate in %s', async (_, content, problem) => {
+    const path = join(directory, 'no-certificate');
+    writeFileSync(path, content);
+    await expect(loadTpmRoots(path)).rejects.toThrow(`${path}: no CA certificate: `);
+    await expect(loadTpmRoots(path)).rejects.toThrow(problem);
+    rmSync(path);
+  });
+
   it('says how to extract a cabinet file', async () => {
     const file = join(directory, 'TrustedTpm.cab');
     writeFileSync(file, 'MSCF\0\0\0\0');
