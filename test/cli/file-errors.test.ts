@@ -13,31 +13,35 @@ const PIN = '731902';
 const root = temporaryDirectory();
 const path = (name: string): string => join(root.path, name);
 const [file, directory, nowhere] = [path('a file'), path('a directory'), path('nowhere')];
-const stored = ['--store', path('store'), '--tpm', 'none'];
-const service = ['--service', 'https://localhost:1', '--token-command', 'true'];
+const store = ['--store', path('store')];
+const stored = [...store, '--tpm', 'none'];
+const service = ['--service', 'https://localhost:1'];
 const owner = ['--user', 'ada@contoso.test', '--device-id', '11111111-2222-3333-4444-555555555555'];
 const ldap = ['--ldap', 'ldaps://localhost:1', '--ldap-base', 'dc=x', '--ldap-bind-dn', 'cn=x'];
 
 /** The arguments with which each command reaches its files; undefined for one that opens a window. */
 const NEEDS: Readonly<Record<string, readonly string[] | undefined>> = {
-  provision: [...service, ...stored, ...owner, '--skip-prerequisites'],
+  provision: [...service, '--token-command', 'true', ...stored, ...owner, '--skip-prerequisites'],
   create: ['--tpm', 'none', '--store', path('another store')],
   status: stored,
-  'sync-status': [...ldap, '--ldap-password-file', '-', ...stored],
+  'sync-status': [...ldap, '--ldap-password-file', '-', ...store],
   'change-pin': stored,
-  reset: [...service, '--yes', '--no-pin', '--skip-prerequisites', '--allow-downgrade', ...owner, ...stored],
-  unregister: [...service, '--yes', ...stored],
-  remove: ['--yes', '--store', path('store')],
+  reset: [
+    ...[...service, '--token-command', 'true', '--yes', '--no-pin', '--skip-prerequisites', '--allow-downgrade'],
+    ...[...owner, ...stored],
+  ],
+  unregister: [...service, '--yes', ...store],
+  remove: ['--yes', ...store],
   sign: ['--in', file, ...stored],
   request: ['--format', 'csr', '--name', 'ada', ...stored],
   attest: ['--format', 'statement', '--challenge', 'c0ffee', ...stored],
-  verify: ['--challenge', 'c0ffee', ...stored],
+  verify: ['--challenge', 'c0ffee', ...store],
   inspect: [],
   'policy explain': [],
   doctor: [],
   dashboard: undefined,
   sim: [],
-  tpm: ['--tpm', 'libtpms', '--store', path('store')],
+  tpm: ['--tpm', 'libtpms', ...store],
   completion: [],
 };
 /** A command with these options, and the others that it needs. */

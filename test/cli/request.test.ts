@@ -139,7 +139,8 @@ describe.skipIf(missing)('a key in a TPM', () => {
     ['csr-wcce', 'rsa'],
     ['csr-wcce', 'ec'],
   ])('is asked a certificate for with %s, and openssl req accepts the %s one', async (format, key) => {
-    await make('request', format, key, ...withPin, '--exchange-certificate', path('exchange.pem'));
+    const exchange = format === 'csr-wcce' ? ['--exchange-certificate', path('exchange.pem')] : [];
+    await make('request', format, key, ...withPin, ...exchange);
     const { status, text } = tool('openssl', 'req', '-in', out, '-verify', '-noout', '-subject', '-pubkey');
     expect(status, text).toBe(0);
     expect(text).toContain('Certificate request self-signature verify OK');
@@ -277,8 +278,8 @@ describe.skipIf(missing)('a key in a TPM', () => {
 
   it.each([
     ['request', ['--format', 'csr'], 5, 'pin-required'],
-    ['request', ['--format', 'csr', '--ak-certificate', '/nowhere'], 7, 'store-io'],
-    ['request', ['--format', 'jwk', '--ak-certificate', 'package.json'], 7, 'certificate-invalid'],
+    ['request', ['--format', 'csr-lamps', '--ak-certificate', '/nowhere'], 7, 'store-io'],
+    ['request', ['--format', 'kast', '--ak-certificate', 'package.json'], 7, 'certificate-invalid'],
   ] as const)('is not used: %s %j', async (command, args, exit, code) => {
     const { status, json } = await commands.onlyJson([command, ...args, '--store', path('rsa'), '--tpm', tpm]);
     expect({ status, json }).toMatchObject({ status: exit, json: { ok: false, error: { code } } });
@@ -299,6 +300,12 @@ describe.skipIf(missing)('a key in a TPM', () => {
       /does not contain a user, a device and a tenant/,
     ],
     ['request', 'ec', ['--format', 'webauthn'], /--rp-id is missing.*--origin is missing.*--challenge is missing/s],
+    [
+      'request',
+      'ec',
+      ['--format', 'csr', '--challenge', 'aa', '--sid', 'x'],
+      /--challenge cannot be used with --format csr.*--sid cannot be used with --format csr/s,
+    ],
     ['request', 'ec', ['--format', 'csrr'], /did you mean 'csr'\?/],
     ['request', 'ec', [], /--format is missing/],
     ['attest', 'ec', ['--format', 'statement'], /--challenge is missing/],

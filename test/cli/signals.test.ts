@@ -238,8 +238,8 @@ const CASES: Readonly<Record<string, Case>> = {
     env: ({ tpm }) => ({ KEYPROV_TPM: tpm }),
   },
   'inspect, with a file that comes never': { args: (at) => ['inspect', at.fifo], hangs: atFifo },
-  'verify, with a store whose policy comes never': {
-    args: (at) => ['verify', '--store', at.world.store, '--challenge', 'c0ffee', '--policy', at.fifo],
+  'status, with a policy that comes never': {
+    args: (at) => ['status', '--store', at.world.store, '--policy', at.fifo],
     hangs: atFifo,
   },
   'policy explain, with a policy that comes never': {
@@ -254,7 +254,7 @@ const CASES: Readonly<Record<string, Case>> = {
     hangs: connected,
   },
   'unregister, with a service that says nothing': {
-    args: (at) => ['unregister', ...stored(at), ...silentService(at), '--yes', '--token-command', 'echo x'],
+    args: (at) => ['unregister', '--store', at.world.store, ...silentService(at), '--yes'],
     hangs: connected,
   },
   'reset, with a service that says nothing': {

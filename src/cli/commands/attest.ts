@@ -23,7 +23,7 @@ export const attestCommand: CliCommand = {
 
 function define(command: Command): void {
   command.description('attest a key over a challenge, and write the statement in any format that contains one');
-  defineFormats(command, FORMATS);
+  defineFormats(command, FORMATS, (option) => option !== 'statement');
 }
 
 async function runAttest(given: Arguments, context: Context): Promise<Outcome> {

@@ -28,7 +28,7 @@ import { type StoredKey, withStoredKey } from '../stored-key.ts';
 import { readPinOf } from '../terminal/pin-input.ts';
 import type { Outcome } from '../terminal/report.ts';
 import { readEndorsementKey } from './formats/endorsement.ts';
-import { REQUEST_FORMATS, type RequestFormat } from './formats/request-formats.ts';
+import { REQUEST_FORMATS, type RequestFormat, usedBy } from './formats/request-formats.ts';
 import type { RequestInput } from './formats/request-parts.ts';
 
 /** `keyprov request`. */
@@ -46,21 +46,23 @@ function define(command: Command): void {
   command.description(
     'build a request for a key, in any format, without sending it; a format that contains an attestation gets a new one',
   );
-  defineFormats(command, REQUEST_FORMATS);
-  command.addOption(valueOption('--statement <file>', 'attestation.json to use instead of a new one'));
+  defineFormats(command, REQUEST_FORMATS, () => true);
 }
 
-/** The options that `request` and `attest` share. */
-export function defineFormats(command: Command, formats: FormatRun['formats']): void {
+/** Adds the options of `request` and `attest`, with those of the formats' options that `isOffered` accepts. */
+export function defineFormats(
+  command: Command,
+  formats: FormatRun['formats'],
+  isOffered: (option: FormatOption) => boolean,
+): void {
   command
     .addOption(requiredOption('--format <format>', 'format to build', Object.keys(formats)))
     .option('--formats', 'list the formats with their required options')
     .addOption(valueOption('--out <file>', 'file to write (default: standard output)'));
   for (const option of keyOptions()) command.addOption(option);
-  command
-    .addOption(valueOption('--pin-file <file>', 'file with the PIN, if the key signs'))
-    .addOption(valueOption('--challenge <hex>', 'challenge for the attestation, 1 to 64 bytes'));
-  addFormatOptions(command);
+  command.addOption(valueOption('--pin-file <file>', 'file with the PIN, if the key signs'));
+  const used = Object.values(formats).flatMap((format) => [...usedBy(format)]);
+  addFormatOptions(command, new Set(used.filter(isOffered)));
 }
 
 async function runRequest(given: Arguments, context: Context): Promise<Outcome> {
@@ -81,12 +83,9 @@ export async function runFormat(given: Arguments, context: Context, { formats, n
   const format = formats[name];
   const [output, pinFile, statementFile] = [given.text('out'), given.text('pin-file'), given.text('statement')];
   const wanted = await readKeyArguments(given, context);
-  const readOptions = readFormatOptions(given, format === undefined ? [] : needs(format));
-  if (statementFile !== undefined && format?.attests !== true) {
-    given.problems.push('--statement works only with formats that contain one');
-  }
+  const readOptions = format && readFormatOptions(given, { format: name, needed: needs(format), used: usedBy(format) });
   given.check();
-  if (format === undefined) throw new UsageError(['no format']);
+  if (format === undefined || readOptions === undefined) throw new UsageError(['no format']);
   const options = await readOptions();
   await checkOutput(output);
   const store = await openExistingStore(given, context);

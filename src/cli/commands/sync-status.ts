@@ -21,7 +21,7 @@ import type { CliCommand, Context } from '../command.ts';
 import { EXIT, exitCodeOf } from '../exit-codes.ts';
 import { connectingLdapReader } from '../ldap-directory.ts';
 import type { Arguments } from '../options/arguments.ts';
-import { keyOptions, readKeyArguments } from '../options/key-option.ts';
+import { keyChoiceOptions, readKeyChoice } from '../options/key-option.ts';
 import { fileOf, urlOf } from '../options/service-option.ts';
 import { openExistingStore } from '../options/store-option.ts';
 import { valueOption } from '../options/value-option.ts';
@@ -46,7 +46,7 @@ export const syncStatusCommand: CliCommand = {
 
 function define(command: Command): void {
   command.description('show whether a registered key has reached the directory that on-premises sign-in uses');
-  for (const option of keyOptions()) command.addOption(option);
+  for (const option of keyChoiceOptions()) command.addOption(option);
   command
     .addOption(valueOption('--ldap <url>', 'on premises: ldaps://…, or ldap://… with StartTLS'))
     .addOption(valueOption('--ldap-base <dn>', 'DN that contains the users'))
@@ -71,7 +71,7 @@ type Place =
 
 async function runSyncStatus(given: Arguments, context: Context): Promise<Outcome> {
   const { report, signal } = context;
-  const { choice } = await readKeyArguments(given, context);
+  const choice = readKeyChoice(given);
   const place = readPlace(given);
   const schedule = await readSchedule(given, report);
   const roots = { ldap: await fileOf(given, 'ldap-ca'), graph: await fileOf(given, 'service-ca') };

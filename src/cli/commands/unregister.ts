@@ -6,7 +6,7 @@ import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import { keyJson } from '../key-report.ts';
 import type { Arguments } from '../options/arguments.ts';
-import { keyOptions, readKeyArguments } from '../options/key-option.ts';
+import { keyChoiceOptions, readKeyChoice } from '../options/key-option.ts';
 import { graphOptions, readServiceArguments, serviceOptions } from '../options/service-option.ts';
 import { openExistingStore } from '../options/store-option.ts';
 import { readYes, yesOption } from '../options/yes-option.ts';
@@ -26,7 +26,7 @@ export const unregisterCommand: CliCommand = {
 
 function define(command: Command): void {
   command.description('remove a key from the service, then from the store');
-  for (const option of [...keyOptions(), ...serviceOptions(), ...graphOptions(), yesOption()]) {
+  for (const option of [...keyChoiceOptions(), ...serviceOptions(), ...graphOptions(), yesOption()]) {
     command.addOption(option);
   }
 }
@@ -34,7 +34,7 @@ function define(command: Command): void {
 async function runUnregister(given: Arguments, context: Context): Promise<Outcome> {
   const { report, prompter, signal } = context;
   const isSure = readYes(given, context);
-  const { choice } = await readKeyArguments(given, context);
+  const choice = readKeyChoice(given);
   const service = await readServiceArguments(given);
   given.check();
   report.speakPlainly();

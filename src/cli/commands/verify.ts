@@ -12,7 +12,7 @@ import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import { exists } from '../file-io.ts';
 import type { Arguments } from '../options/arguments.ts';
-import { type KeyArguments, keyOptions, readKeyArguments } from '../options/key-option.ts';
+import { type KeyArguments, keyChoiceOptions, readKeyChoice } from '../options/key-option.ts';
 import { makerAdvice, makerOption, readMakers } from '../options/maker-option.ts';
 import { readRoots } from '../options/roots-option.ts';
 import { openExistingStore } from '../options/store-option.ts';
@@ -44,7 +44,7 @@ function define(command: Command): void {
     .addOption(makerOption())
     .option('--accept-ek-purpose', 'accept AK certificates with EK purpose or no purpose')
     .option('--all', 'also show the checks that passed');
-  for (const option of keyOptions()) command.addOption(option);
+  for (const option of keyChoiceOptions()) command.addOption(option);
 }
 
 const CAVEAT =
@@ -62,7 +62,7 @@ async function runVerify(given: Arguments, context: Context): Promise<Outcome> {
   given.required('challenge');
   const challenge = given.hex('challenge', 64) ?? new Uint8Array(0);
   const [file, path] = [given.text('in'), given.text('ak-roots')];
-  const { choice } = await readKeyArguments(given, context);
+  const choice = readKeyChoice(given);
   const allowedManufacturers = readMakers(given);
   if (path === undefined) given.refuse(['accept-ek-purpose', 'allow-maker'], 'works only with --ak-roots');
   given.check();

@@ -7,39 +7,33 @@ import { readInput } from '../../storage/read-input.ts';
 import type { Arguments } from './arguments.ts';
 import { valueOption } from './value-option.ts';
 
-/** Texts that some formats need. */
-const TEXTS = {
-  name: 'for csr: common name (default: the user)',
-  'for-user': 'user in the request (default: from the record)',
-  'for-device': 'device (default: from the record)',
-  'tenant-id': 'for pkinit: tenant',
-  sid: 'for pkinit: SID of the user',
-  dn: 'for key-credential-link: distinguished name',
-  audience: 'for ngc-assertion (default: common)',
-  nonce: 'for ngc-assertion: nonce from the service',
-  'rp-id': 'for webauthn: id of the relying party',
-  origin: 'for webauthn: origin',
-  token: 'for acme: token of the challenge',
+/** The options that only some formats use: the value of each, and its description. */
+const OPTIONS = {
+  challenge: ['hex', 'challenge for the attestation, 1 to 64 bytes'],
+  name: ['text', 'for csr: common name (default: the user)'],
+  'for-user': ['name', 'user in the request (default: from the record)'],
+  'for-device': ['guid', 'device (default: from the record)'],
+  'tenant-id': ['guid', 'for pkinit: tenant'],
+  sid: ['text', 'for pkinit: SID of the user'],
+  dn: ['text', 'for key-credential-link: distinguished name'],
+  audience: ['text', 'for ngc-assertion (default: common)'],
+  nonce: ['text', 'for ngc-assertion: nonce from the service'],
+  'rp-id': ['text', 'for webauthn: id of the relying party'],
+  origin: ['text', 'for webauthn: origin'],
+  token: ['text', 'for acme: token of the challenge'],
+  'account-key': ['file', 'for acme: public key of the account, JWK'],
+  'ak-certificate': ['file', "attestation key's certificate, then its CAs'"],
+  'ek-certificate': ['file', 'for csr-wcce: EK certificate, if not in the TPM'],
+  'exchange-certificate': ['file', 'for csr-wcce: CA exchange certificate'],
+  statement: ['file', 'attestation.json to use instead of a new one'],
 } as const;
 
-const KINDS: Readonly<Record<string, string>> = { 'for-user': 'name', 'for-device': 'guid', 'tenant-id': 'guid' };
-
-/** Files that some formats need. */
-const FILES = {
-  'account-key': 'for acme: public key of the account, JWK',
-  'ak-certificate': "attestation key's certificate, then its CAs'",
-  'ek-certificate': 'for csr-wcce: EK certificate, if not in the TPM',
-  'exchange-certificate': 'for csr-wcce: CA exchange certificate',
-} as const;
-
-/** The options that are texts. */
-export type TextOption = keyof typeof TEXTS;
-/** The options that formats need. */
-export type FormatOption = TextOption | keyof typeof FILES | 'challenge';
+/** An option that only some formats use. */
+export type FormatOption = keyof typeof OPTIONS;
 
 /** The values of the format options. */
 export interface FormatOptions {
-  readonly texts: ReadonlyMap<TextOption, string>;
+  readonly texts: ReadonlyMap<FormatOption, string>;
   readonly challenge: Bytes | undefined;
   readonly accountKey: PublicKey | undefined;
   readonly akCertificates: readonly Bytes[];
@@ -48,29 +42,37 @@ export interface FormatOptions {
   readonly exchangeCertificate: Bytes | undefined;
 }
 
-/** Adds the options of formats to a command. */
-export function addFormatOptions(command: Command): void {
-  for (const [name, description] of Object.entries(TEXTS)) {
-    command.addOption(valueOption(`--${name} <${KINDS[name] ?? 'text'}>`, description));
-  }
-  for (const [name, description] of Object.entries(FILES)) {
-    command.addOption(valueOption(`--${name} <file>`, description));
+/** Adds the options that formats use to a command. */
+export function addFormatOptions(command: Command, used: ReadonlySet<FormatOption>): void {
+  for (const name of FORMAT_OPTIONS.filter((option) => used.has(option))) {
+    const [value, description] = OPTIONS[name];
+    command.addOption(valueOption(`--${name} <${value}>`, description));
   }
 }
 
+/** The value of `--format`, and the options that the format needs or uses. */
+export interface FormatUse {
+  readonly format: string;
+  readonly needed: readonly FormatOption[];
+  readonly used: ReadonlySet<FormatOption>;
+}
+
 /** Reads the options that were given. The result reads the files: call it after all arguments have been checked. */
-export function readFormatOptions(given: Arguments, needed: readonly FormatOption[]): () => Promise<FormatOptions> {
+export function readFormatOptions(given: Arguments, { format, needed, used }: FormatUse): () => Promise<FormatOptions> {
   const challenge = given.hex('challenge', 64);
-  const texts = new Map<TextOption, string>();
-  for (const name of Object.keys(TEXTS).filter(isTextOption)) {
+  const texts = new Map<FormatOption, string>();
+  for (const name of FORMAT_OPTIONS) {
     const value = given.text(name);
     if (value !== undefined) texts.set(name, value);
   }
-  const files = new Map(Object.keys(FILES).map((name) => [name, given.text(name)]));
-  const missing = needed.filter((name) => given.text(name) === undefined);
+  const missing = needed.filter((name) => !texts.has(name));
   given.problems.push(...missing.map((name) => `--${name} is missing: the format needs it`));
-  const read = async <T>(name: keyof typeof FILES, use: (content: Uint8Array) => T): Promise<T | undefined> => {
-    const path = files.get(name);
+  given.refuse(
+    FORMAT_OPTIONS.filter((name) => !used.has(name)),
+    `cannot be used with --format ${format}`,
+  );
+  const read = async <T>(name: FormatOption, use: (content: Uint8Array) => T): Promise<T | undefined> => {
+    const path = texts.get(name);
     return path === undefined ? undefined : use(await readInput(path, given));
   };
   return async () => ({
@@ -83,4 +85,5 @@ export function readFormatOptions(given: Arguments, needed: readonly FormatOptio
   });
 }
 
-const isTextOption = (name: string): name is TextOption => Object.hasOwn(TEXTS, name);
+const isFormatOption = (name: string): name is FormatOption => Object.hasOwn(OPTIONS, name);
+const FORMAT_OPTIONS: readonly FormatOption[] = Object.keys(OPTIONS).filter(isFormatOption);

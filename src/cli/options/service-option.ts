@@ -46,7 +46,6 @@ export function serviceOptions(): Option[] {
     valueOption('--device-cert <file>', "device's certificate, PEM"),
     valueOption('--device-key <file>', "device's private key, PEM"),
     valueOption('--client-id <guid>', 'application that signs in'),
-    valueOption('--token-command <cmd>', 'prints an access token (default: ask the user)'),
   ];
 }
 

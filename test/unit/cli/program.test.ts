@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import type { CliCommand, Context } from '../../../src/cli/command.ts';
 import { COMMANDS } from '../../../src/cli/commands/index.ts';
 import type { Arguments } from '../../../src/cli/options/arguments.ts';
-import { isRequiredOption } from '../../../src/cli/options/value-option.ts';
+import { isRequiredOption, ValueOption } from '../../../src/cli/options/value-option.ts';
 import { buildProgram, helpLast } from '../../../src/cli/program.ts';
 import { LineReader } from '../../../src/cli/terminal/line-reader.ts';
 import { Printer } from '../../../src/cli/terminal/printer.ts';
@@ -139,6 +139,25 @@ describe.each(LOADED.map(({ name, command }) => [name, command] as const))('keyp
       (problem) => /^--([a-z-]+) is missing$/.exec(problem)?.[1] ?? [],
     );
     expect(shown.sort()).toEqual(demanded.sort());
+  });
+});
+
+describe.each(['request', 'attest'])('keyprov %s', (name) => {
+  it('offers only options that one of its formats uses', async () => {
+    const command = subcommand(programOf(), name);
+    const format = command.options.find(({ long }) => long === '--format');
+    if (!(format instanceof ValueOption)) throw new Error('--format takes no value');
+    const words = command.options.flatMap(({ long, flags }) => (flags.includes('<') ? [`${long}=00`] : []));
+    const refusals: string[][] = [];
+    for (const one of format.suggestions) {
+      const others = words.filter((word) => word !== '--format=00');
+      const problems = await problemsOf([name, ...others, '--format', one]);
+      refusals.push(problems.filter((problem) => problem.endsWith(` cannot be used with --format ${one}`)));
+    }
+    const optionOf = (problem: string) => problem.split(' ')[0];
+    const [first = [], ...others] = refusals.map((problems) => new Set(problems.map(optionOf)));
+    expect([...first].filter((one) => others.every((refused) => refused.has(one)))).toEqual([]);
+    expect(first).toContain('--token');
   });
 });
 

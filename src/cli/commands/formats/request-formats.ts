@@ -39,12 +39,21 @@ export interface RequestFormat {
   readonly title: string;
   /** Options that it needs. */
   readonly needs?: readonly FormatOption[];
+  /** Options that it uses if they are given, besides those of every format that attests. */
+  readonly uses?: readonly FormatOption[];
   /** Set if it contains a statement; `keyprov attest` makes a new one. */
   readonly attests?: true;
   /** The data over which the key is certified. Default: the challenge itself. */
   readonly extraData?: (input: Omit<RequestInput, 'statement'>) => Bytes;
   /** Text, or bytes. */
   readonly build: (input: RequestInput) => string | Bytes | Promise<string | Bytes>;
+}
+
+const CSR_OPTIONS = ['name', 'for-user'] as const;
+
+/** The options that a format needs or uses. */
+export function usedBy({ needs = [], uses = [], attests }: RequestFormat): ReadonlySet<FormatOption> {
+  return new Set([...needs, ...uses, ...(attests ? (['challenge', 'ak-certificate', 'statement'] as const) : [])]);
 }
 
 /** The values of `--format`. */
@@ -68,21 +77,24 @@ export const REQUEST_FORMATS: Readonly<Record<string, RequestFormat>> = {
       );
     },
   },
-  csr: { title: 'certificate request (PKCS#10), PEM', build: (input) => csrOf(input, []) },
+  csr: { title: 'certificate request (PKCS#10), PEM', uses: CSR_OPTIONS, build: (input) => csrOf(input, []) },
   'csr-lamps': {
     title: 'csr with an attestation bundle (LAMPS)',
+    uses: CSR_OPTIONS,
     attests: true,
     build: (input) => csrOf(input, [buildLampsAttestation(statementOf(input))]),
   },
   'csr-wcce': {
     title: "csr with AD CS's attributes (MS-WCCE), for --ak-certificate or the TPM's endorsement key",
     needs: ['exchange-certificate'],
+    uses: [...CSR_OPTIONS, 'ek-certificate'],
     attests: true,
     build: async (input) => csrOf(input, await wcceAttributes(input)),
   },
   pkinit: {
     title: 'self-signed certificate for key trust (PKINIT), PEM',
     needs: ['sid', 'tenant-id'],
+    uses: ['for-user', 'for-device'],
     build: async ({ key, signing, options }) => {
       const [sid, tenantId] = [textOf(options, 'sid'), textOf(options, 'tenant-id')];
       const deviceId = textOf(options, 'for-device', key.deviceId);
@@ -106,6 +118,7 @@ export const REQUEST_FORMATS: Readonly<Record<string, RequestFormat>> = {
   acme: {
     title: 'answer to the ACME challenge device-attest-01, JSON',
     needs: ['ak-certificate'],
+    uses: ['token', 'account-key'],
     attests: true,
     extraData: ({ options: { accountKey, challenge, texts } }) => {
       if (challenge !== undefined) return challenge;
@@ -142,6 +155,7 @@ export const REQUEST_FORMATS: Readonly<Record<string, RequestFormat>> = {
   },
   'key-credential-link': {
     title: 'value of msDS-KeyCredentialLink: a blob, or DN-Binary with --dn',
+    uses: ['for-device', 'dn'],
     build: ({ key, options }) => {
       const [deviceId, now] = [options.texts.get('for-device') ?? key.deviceId, encodeFileTime(new Date())];
       const blob = buildKeyCredentialLink({
@@ -161,6 +175,7 @@ export const REQUEST_FORMATS: Readonly<Record<string, RequestFormat>> = {
   'ngc-assertion': {
     title: 'sign-in assertion of a registered RSA key, valid for ten minutes',
     needs: ['nonce'],
+    uses: ['for-user', 'audience'],
     build: async ({ key, signing, options }) => {
       const issuedAt = Math.floor(Date.now() / 1000);
       const assertion = {

@@ -19,7 +19,7 @@ import { decode } from '../../../tpm/codec/index.ts';
 import { publicKeyOf } from '../../../tpm/public-key.ts';
 import { TPM2B_PRIVATE, TPMT_PUBLIC } from '../../../tpm/structures/object.ts';
 import { UsageError } from '../../options/arguments.ts';
-import type { FormatOptions, TextOption } from '../../options/format-options.ts';
+import type { FormatOption, FormatOptions } from '../../options/format-options.ts';
 
 /** The input of a request format. */
 export interface RequestInput {
@@ -38,7 +38,7 @@ export const line = (text: string): string => `${text}\n`;
 export const json = (value: object): string => line(JSON.stringify(value, undefined, 2));
 
 /** The value of an option, or of the record. */
-export function textOf({ texts }: FormatOptions, name: TextOption, fallback?: string): string {
+export function textOf({ texts }: FormatOptions, name: FormatOption, fallback?: string): string {
   const value = texts.get(name) ?? fallback;
   if (value === undefined) throw new UsageError([`--${name} is missing: the format needs it, and the record has none`]);
   return value;
