@@ -1,5 +1,5 @@
 import { type Bytes, copy } from '../bytes.ts';
-import { isKeyprovError, KeyprovError } from '../errors.ts';
+import { isKeyprovError, KeyprovError, rethrowAs } from '../errors.ts';
 import { checkSize, LIMIT } from '../limits.ts';
 import { type CertificateSignature, isSignedWith, readSignature } from './certificate-signature.ts';
 import { type DerFields, DerNode } from './der-read.ts';
@@ -66,12 +66,16 @@ export const EXTENSION = {
  */
 export async function parseCertificate(der: Uint8Array): Promise<Certificate> {
   checkSize(der, LIMIT.certificate, invalid);
-  try {
-    return read(copy(der));
-  } catch (cause) {
-    if (!isKeyprovError(cause) || cause.code === 'certificate-invalid') throw cause;
-    throw invalid(`it cannot be read: ${cause.message}`, cause);
-  }
+  return reading('it', () => read(copy(der)));
+}
+
+/** Runs `work`, and gives its errors the code for certificates. */
+function reading<T>(what: string, work: () => T): T {
+  return rethrowAs(work, (cause) =>
+    isKeyprovError(cause) && cause.code !== 'certificate-invalid'
+      ? invalid(`${what} cannot be read: ${cause.message}`, cause)
+      : undefined,
+  );
 }
 
 function read(der: Bytes): Certificate {
@@ -82,21 +86,15 @@ function read(der: Bytes): Certificate {
   fields.next(TAG.INTEGER);
   fields.next(TAG.SEQUENCE);
   const issuer = readName(fields.next());
-  const validity = fields.next().fields(TAG.SEQUENCE);
-  const [notBefore, notAfter] = [readTime(validity.next()), readTime(validity.next())];
-  validity.end();
+  const [notBefore, notAfter] = fields
+    .next()
+    .read(TAG.SEQUENCE, (times) => [readTime(times.next()), readTime(times.next())] as const);
   const subject = readName(fields.next());
   const spki = copy(fields.next(TAG.SEQUENCE).der);
   const extensions = readExtensions(fields);
   const value = <T>(id: string, from: (value: DerNode) => T): T | undefined => {
     const found = extensions.get(id);
-    if (found === undefined) return undefined;
-    try {
-      return from(DerNode.lenient(found.value, 'its value'));
-    } catch (cause) {
-      if (!isKeyprovError(cause) || cause.code === 'certificate-invalid') throw cause;
-      throw invalid(`the extension ${id} cannot be read: ${cause.message}`, cause);
-    }
+    return found && reading(`the extension ${id}`, () => from(DerNode.lenient(found.value, 'its value')));
   };
   return {
     der,

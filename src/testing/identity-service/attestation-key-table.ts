@@ -2,7 +2,7 @@ import type { Tier } from '../../attestation/evidence.ts';
 import { type Bytes, toHex } from '../../bytes.ts';
 import { digest } from '../../crypto/kdf.ts';
 import type { TpmDescription } from '../../formats/x509/tpm-description.ts';
-import type { Database } from './database.ts';
+import { Table } from './database.ts';
 
 /** The tier proved for an attestation key. */
 export type AkTier = Exclude<Tier, 'software'>;
@@ -26,22 +26,16 @@ export interface PendingActivation extends AttestationKeyRecord {
 }
 
 /** The attestation CA's challenges, and the attestation keys that have passed them. */
-export class AttestationKeyTable {
+export class AttestationKeyTable extends Table {
   static readonly schema: string = `
     CREATE TABLE IF NOT EXISTS activation (secret_sha256 TEXT PRIMARY KEY, ak BLOB NOT NULL, tier TEXT NOT NULL,
       manufacturer INTEGER NOT NULL, model TEXT NOT NULL, version INTEGER NOT NULL, ek_sha256 TEXT NOT NULL,
       expires INTEGER NOT NULL);
     CREATE TABLE IF NOT EXISTS attestation_key (certificate_sha256 TEXT PRIMARY KEY, ak BLOB NOT NULL, tier TEXT NOT NULL)`;
 
-  readonly #database: Database;
-
-  constructor(database: Database) {
-    this.#database = database;
-  }
-
   /** Stores the claims that `secret` will prove. Keeps only the digest of the secret. */
   challenge(secret: Uint8Array, { pubArea, tier, tpm, ekSha256 }: PendingActivation, expires: Date): void {
-    this.#database.run(
+    this.database.run(
       'INSERT INTO activation VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
       ...[sha256(secret), pubArea, tier, tpm.manufacturer, tpm.model, tpm.version, ekSha256, expires.getTime()],
     );
@@ -49,9 +43,9 @@ export class AttestationKeyTable {
 
   /** Returns the claims that `secret` proves, once. */
   activate(secret: Uint8Array, now: Date): PendingActivation | undefined {
-    const row = this.#database.first('SELECT * FROM activation WHERE secret_sha256 = ?', sha256(secret));
+    const row = this.database.first('SELECT * FROM activation WHERE secret_sha256 = ?', sha256(secret));
     if (row === undefined) return undefined;
-    this.#database.run('DELETE FROM activation WHERE secret_sha256 = ?', sha256(secret));
+    this.database.run('DELETE FROM activation WHERE secret_sha256 = ?', sha256(secret));
     if (row.integer('expires') <= now.getTime()) return undefined;
     return {
       pubArea: row.bytes('ak'),
@@ -67,12 +61,12 @@ export class AttestationKeyTable {
 
   /** Stores the certificate issued for an attestation key. */
   certified(certificate: Uint8Array, { pubArea, tier }: AttestationKeyRecord): void {
-    this.#database.run('INSERT INTO attestation_key VALUES (?, ?, ?)', sha256(certificate), pubArea, tier);
+    this.database.run('INSERT INTO attestation_key VALUES (?, ?, ?)', sha256(certificate), pubArea, tier);
   }
 
   /** The attestation key for which the service issued that certificate. */
   withCertificate(certificate: Uint8Array): AttestationKeyRecord | undefined {
-    const row = this.#database.first('SELECT * FROM attestation_key WHERE certificate_sha256 = ?', sha256(certificate));
+    const row = this.database.first('SELECT * FROM attestation_key WHERE certificate_sha256 = ?', sha256(certificate));
     return row && { pubArea: row.bytes('ak'), tier: tierOf(row.text('tier')) };
   }
 }

@@ -119,6 +119,15 @@ export class Database {
   }
 }
 
+/** One part of what a database holds. */
+export class Table {
+  protected readonly database: Database;
+
+  constructor(database: Database) {
+    this.database = database;
+  }
+}
+
 const FILE = 'service.db';
 
 const bound = (values: readonly Value[]): SQLiteValue[] => [...values];

@@ -1,4 +1,4 @@
-import type { Database, Row } from './database.ts';
+import { type Row, Table } from './database.ts';
 
 /** A device code, and its state. */
 export interface DeviceCodeRecord {
@@ -18,41 +18,35 @@ export interface DeviceCodeRecord {
 }
 
 /** Device codes of unfinished sign-ins. */
-export class DeviceCodeTable {
+export class DeviceCodeTable extends Table {
   static readonly schema: string =
     `CREATE TABLE IF NOT EXISTS device_code (code TEXT PRIMARY KEY, user_code TEXT NOT NULL UNIQUE,
     upn TEXT NOT NULL, resource TEXT NOT NULL, client TEXT NOT NULL, methods TEXT NOT NULL, created INTEGER NOT NULL,
     approved INTEGER, answered INTEGER, polled INTEGER)`;
 
-  readonly #database: Database;
-
-  constructor(database: Database) {
-    this.#database = database;
-  }
-
   add({ code, userCode, upn, resource, clientId, methods, created }: DeviceCodeRecord): void {
     const sql = `INSERT INTO device_code (code, user_code, upn, resource, client, methods, created)
       VALUES (?, ?, ?, ?, ?, ?, ?)`;
-    this.#database.run(sql, code, userCode, upn, resource, clientId, methods.join(' '), created.getTime());
+    this.database.run(sql, code, userCode, upn, resource, clientId, methods.join(' '), created.getTime());
   }
 
   find(code: string): DeviceCodeRecord | undefined {
-    const row = this.#database.first('SELECT * FROM device_code WHERE code = ?', code);
+    const row = this.database.first('SELECT * FROM device_code WHERE code = ?', code);
     return row && read(row);
   }
 
   /** Stores the user's first answer. False if there is no such code, or it already has an answer. */
   answer(userCode: string, approved: boolean, time: Date): boolean {
     const sql = 'UPDATE device_code SET approved = ?, answered = ? WHERE user_code = ? AND answered IS NULL';
-    return this.#database.run(sql, Number(approved), time.getTime(), userCode) > 0;
+    return this.database.run(sql, Number(approved), time.getTime(), userCode) > 0;
   }
 
   setPolled(code: string, time: Date): void {
-    this.#database.run('UPDATE device_code SET polled = ? WHERE code = ?', time.getTime(), code);
+    this.database.run('UPDATE device_code SET polled = ? WHERE code = ?', time.getTime(), code);
   }
 
   remove(code: string): void {
-    this.#database.run('DELETE FROM device_code WHERE code = ?', code);
+    this.database.run('DELETE FROM device_code WHERE code = ?', code);
   }
 }
 

@@ -1,5 +1,5 @@
 import type { Bytes } from '../../bytes.ts';
-import type { Database, Row } from './database.ts';
+import { type Row, Table } from './database.ts';
 
 /** A joined device. */
 export interface ServiceDevice {
@@ -15,38 +15,32 @@ export interface ServiceDevice {
 }
 
 /** The joined devices. */
-export class DeviceTable {
+export class DeviceTable extends Table {
   static readonly schema: string =
     `CREATE TABLE IF NOT EXISTS device (id TEXT PRIMARY KEY COLLATE NOCASE, upn TEXT NOT NULL,
     name TEXT NOT NULL, certificate BLOB NOT NULL UNIQUE, enabled INTEGER NOT NULL, joined INTEGER NOT NULL)`;
 
-  readonly #database: Database;
-
-  constructor(database: Database) {
-    this.#database = database;
-  }
-
   add({ deviceId, upn, displayName, certificate, enabled, joined }: ServiceDevice): void {
     const sql = 'INSERT INTO device VALUES (?, ?, ?, ?, ?, ?)';
-    this.#database.run(sql, deviceId, upn, displayName, certificate, Number(enabled), joined.getTime());
+    this.database.run(sql, deviceId, upn, displayName, certificate, Number(enabled), joined.getTime());
   }
 
   find(deviceId: string): ServiceDevice | undefined {
-    return record(this.#database.first('SELECT * FROM device WHERE id = ?', deviceId));
+    return record(this.database.first('SELECT * FROM device WHERE id = ?', deviceId));
   }
 
   /** The device with that certificate. */
   withCertificate(der: Uint8Array): ServiceDevice | undefined {
-    return record(this.#database.first('SELECT * FROM device WHERE certificate = ?', der));
+    return record(this.database.first('SELECT * FROM device WHERE certificate = ?', der));
   }
 
   all(): ServiceDevice[] {
-    return this.#database.all('SELECT * FROM device ORDER BY joined, id').map(read);
+    return this.database.all('SELECT * FROM device ORDER BY joined, id').map(read);
   }
 
   /** False if there is no such device. */
   setEnabled(deviceId: string, enabled: boolean): boolean {
-    return this.#database.run('UPDATE device SET enabled = ? WHERE id = ?', Number(enabled), deviceId) > 0;
+    return this.database.run('UPDATE device SET enabled = ? WHERE id = ?', Number(enabled), deviceId) > 0;
   }
 }
 

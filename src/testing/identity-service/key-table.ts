@@ -1,5 +1,5 @@
 import type { Bytes } from '../../bytes.ts';
-import type { Database, Row } from './database.ts';
+import { type Row, Table } from './database.ts';
 
 /** A registered key. */
 export interface ServiceKey {
@@ -40,7 +40,7 @@ export interface OutboxEntry {
 const STATUS = ['waiting', 'written', 'present', 'removed', 'absent', 'failed'] as const;
 
 /** The registered keys, and the synchronization's tasks. */
-export class KeyTable {
+export class KeyTable extends Table {
   static readonly schema: string = `
     CREATE TABLE IF NOT EXISTS key (kid TEXT PRIMARY KEY, upn TEXT NOT NULL COLLATE NOCASE,
       device TEXT NOT NULL COLLATE NOCASE, key_id BLOB NOT NULL, material BLOB NOT NULL, blob BLOB NOT NULL,
@@ -48,18 +48,12 @@ export class KeyTable {
     CREATE TABLE IF NOT EXISTS outbox (id INTEGER PRIMARY KEY AUTOINCREMENT, action TEXT NOT NULL, upn TEXT NOT NULL,
       key_id BLOB NOT NULL, blob BLOB NOT NULL, due INTEGER NOT NULL, status TEXT NOT NULL, reason TEXT)`;
 
-  readonly #database: Database;
-
-  constructor(database: Database) {
-    this.#database = database;
-  }
-
   /** Adds the key, with an entry due at `due`; or finds the same key of the same user and device. */
   register(key: ServiceKey, due: Date): ServiceKey {
-    return this.#database.transaction(() => {
+    return this.database.transaction(() => {
       const found = this.find(key);
       if (found !== undefined) return found;
-      this.#database.run(
+      this.database.run(
         'INSERT INTO key VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
         ...[key.kid, key.upn, key.deviceId, key.keyId, key.keyMaterial, key.blob, key.attestation],
         key.created.getTime(),
@@ -72,19 +66,19 @@ export class KeyTable {
   /** Finds the same key of the same user and device. */
   find({ upn, deviceId, keyId }: Pick<ServiceKey, 'upn' | 'deviceId' | 'keyId'>): ServiceKey | undefined {
     const sql = 'SELECT * FROM key WHERE upn = ? AND device = ? AND key_id = ?';
-    const found = this.#database.first(sql, upn, deviceId, keyId);
+    const found = this.database.first(sql, upn, deviceId, keyId);
     return found && readKey(found);
   }
 
   /** Removes the key, and adds the entry that removes it from the directory. False if there is no such key. */
   remove(upn: string, kid: string, due: Date): boolean {
-    return this.#database.transaction(() => {
-      const found = this.#database.first('SELECT * FROM key WHERE upn = ? AND kid = ?', upn, kid);
+    return this.database.transaction(() => {
+      const found = this.database.first('SELECT * FROM key WHERE upn = ? AND kid = ?', upn, kid);
       if (found === undefined) return false;
       const key = readKey(found);
-      this.#database.run('DELETE FROM key WHERE kid = ?', kid);
+      this.database.run('DELETE FROM key WHERE kid = ?', kid);
       // An unwritten key must not be written after its removal.
-      this.#database.run(
+      this.database.run(
         `UPDATE outbox SET status = 'absent', reason = 'removed before it was written'
           WHERE action = 'add' AND status IN ('waiting', 'failed') AND upn = ? AND blob = ?`,
         ...[key.upn, key.blob],
@@ -98,8 +92,8 @@ export class KeyTable {
   list(upn?: string): ServiceKey[] {
     const rows =
       upn === undefined
-        ? this.#database.all('SELECT * FROM key ORDER BY created, rowid')
-        : this.#database.all('SELECT * FROM key WHERE upn = ? ORDER BY created, rowid', upn);
+        ? this.database.all('SELECT * FROM key ORDER BY created, rowid')
+        : this.database.all('SELECT * FROM key WHERE upn = ? ORDER BY created, rowid', upn);
     return rows.map(readKey);
   }
 
@@ -107,8 +101,8 @@ export class KeyTable {
   outbox(time?: Date): OutboxEntry[] {
     const rows =
       time === undefined
-        ? this.#database.all('SELECT * FROM outbox ORDER BY id')
-        : this.#database.all(
+        ? this.database.all('SELECT * FROM outbox ORDER BY id')
+        : this.database.all(
             "SELECT * FROM outbox WHERE status IN ('waiting', 'failed') AND due <= ? ORDER BY id",
             time.getTime(),
           );
@@ -116,12 +110,12 @@ export class KeyTable {
   }
 
   setOutcome(id: number, status: OutboxEntry['status'], reason: string | undefined): void {
-    this.#database.run('UPDATE outbox SET status = ?, reason = ? WHERE id = ?', status, reason ?? null, id);
+    this.database.run('UPDATE outbox SET status = ?, reason = ? WHERE id = ?', status, reason ?? null, id);
   }
 
   #queue(action: OutboxEntry['action'], { upn, keyId, blob }: ServiceKey, due: Date): void {
     const sql = "INSERT INTO outbox (action, upn, key_id, blob, due, status) VALUES (?, ?, ?, ?, ?, 'waiting')";
-    this.#database.run(sql, action, upn, keyId, blob, due.getTime());
+    this.database.run(sql, action, upn, keyId, blob, due.getTime());
   }
 }
 
