@@ -1,9 +1,9 @@
 import { uint16At, uint32At } from '../bytes.ts';
 import { CodecError, expectEnd, Reader, readFields } from '../tpm/codec/index.ts';
 import type { AnyCommand } from '../tpm/command.ts';
+import * as commands from '../tpm/commands/index.ts';
 import { commandName, handleType, TPM_HT, TPM_RH, TPM_ST } from '../tpm/constants.ts';
 import { HEADER_SIZE } from '../tpm/frame.ts';
-import { BY_CODE } from '../tpm/redact.ts';
 import { decodeResponseCode } from '../tpm/response-code.ts';
 import { TPM_HANDLE } from '../tpm/structures/base.ts';
 import { TPM_RC } from '../tpm/tpm-rc.ts';
@@ -12,6 +12,9 @@ import { bytesField, field, group, listOf, secretField } from './fields.ts';
 import type { Format } from './format.ts';
 import type { Description, Field } from './inspection.ts';
 
+const BY_CODE: ReadonlyMap<number, AnyCommand> = new Map(
+  Object.values<AnyCommand>(commands).map((command) => [command.code, command]),
+);
 const DECRYPT = 0x20;
 
 const tagOf = (bytes: Uint8Array): number => uint16At(bytes, 0);

@@ -6,8 +6,7 @@ import { handleType, TPM_HT, TPM_RH, TPM_ST } from './constants.ts';
 import { HEADER_SIZE } from './frame.ts';
 import { TPM_RC } from './tpm-rc.ts';
 
-/** The commands by their numbers. */
-export const BY_CODE: ReadonlyMap<number, AnyCommand> = new Map(
+const BY_CODE: ReadonlyMap<number, AnyCommand> = new Map(
   Object.values<AnyCommand>(commands).map((command) => [command.code, command]),
 );
 const ENCRYPT = 0x40;
