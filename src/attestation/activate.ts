@@ -1,4 +1,4 @@
-import { type Bytes, checkObject, view } from '../bytes.ts';
+import { type Bytes, checkObject, EMPTY, view } from '../bytes.ts';
 import { isTpmError } from '../errors/tpm-error.ts';
 import { KeyprovError, withCleanup } from '../errors.ts';
 import type { SignalOptions } from '../signal.ts';
@@ -74,7 +74,7 @@ async function withHiddenAuth(
   { signal }: SignalOptions,
 ): Promise<HandleArg> {
   const entity = entityOf(ak);
-  const { auth: authValue = new Uint8Array(0) } = entity;
+  const { auth: authValue = EMPTY } = entity;
   if (!(authValue instanceof Uint8Array)) return entity;
   const session = await startSession(tpm, {
     salt: { handle, publicArea },

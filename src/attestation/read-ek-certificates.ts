@@ -1,4 +1,4 @@
-import { type Bytes, concat, copy, equal } from '../bytes.ts';
+import { type Bytes, concat, copy, EMPTY, equal } from '../bytes.ts';
 import { firstCertificate, splitCertificates } from '../crypto/certificate-bytes.ts';
 import { encodeSpki, type PublicKey } from '../crypto/public-key.ts';
 import { parseCertificate } from '../crypto/x509.ts';
@@ -69,14 +69,14 @@ const isChainIndex = (index: number): boolean => index >= 0x01c00100 && index <=
  * @throws KeyprovError `certificate-invalid` if the given bytes are not certificates; any error of the fetcher.
  */
 export async function readEkCertificates(tpm: Tpm, options: ReadEkCertificatesOptions = {}): Promise<EkCertificates> {
-  const { given = new Uint8Array(0), fetcher, signal } = options;
+  const { given = EMPTY, fetcher, signal } = options;
   const certificates: FoundEkCertificate[] = [];
   const problems: EkCertificateProblem[] = [];
   /** Returns what `use` makes of these indices in order; `undefined`, with a problem, if it fails. */
   const read = async <T>(indices: readonly number[], use: (content: Bytes) => T): Promise<T | undefined> => {
     try {
       const contents: Uint8Array[] = [];
-      for (const index of indices) contents.push((await readNv(tpm, index, options)) ?? new Uint8Array(0));
+      for (const index of indices) contents.push((await readNv(tpm, index, options)) ?? EMPTY);
       return use(concat(...contents));
     } catch (error) {
       if (!isUnreadable(error)) throw error;

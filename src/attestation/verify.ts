@@ -1,4 +1,4 @@
-import { checkBytes, equal } from '../bytes.ts';
+import { checkBytes, EMPTY, equal } from '../bytes.ts';
 import type { PublicKey } from '../crypto/public-key.ts';
 import { KeyprovError } from '../errors.ts';
 import type { Finding } from '../finding.ts';
@@ -102,7 +102,7 @@ export function checkStatement(
   });
   const keyQualifiedName = () => {
     const { attested } = certified();
-    return 'qualifiedName' in attested ? attested.qualifiedName : new Uint8Array(0);
+    return 'qualifiedName' in attested ? attested.qualifiedName : EMPTY;
   };
 
   findings.check('ak-trusted', () => trustProblem(ak));

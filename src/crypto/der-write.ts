@@ -1,4 +1,4 @@
-import { type Bytes, concat, fromHex, toHex, utf8 } from '../bytes.ts';
+import { type Bytes, concat, EMPTY, fromHex, toHex, utf8 } from '../bytes.ts';
 import { checkSize, checkTextSize } from '../limits.ts';
 
 /** The ASN.1 tags of keys, signatures, certificates and requests. X.680, 8.6. */
@@ -57,7 +57,7 @@ export const derExplicit = (number: number, ...parts: readonly Uint8Array[]): By
 export function derUnsigned(value: Uint8Array): Bytes {
   const first = value.findIndex((byte) => byte !== 0);
   const digits = first < 0 ? new Uint8Array(1) : value.subarray(first);
-  return derValue(TAG.INTEGER, (digits[0] ?? 0) >= 0x80 ? new Uint8Array(1) : new Uint8Array(0), digits);
+  return derValue(TAG.INTEGER, (digits[0] ?? 0) >= 0x80 ? new Uint8Array(1) : EMPTY, digits);
 }
 
 /** An INTEGER from 0 on. */

@@ -1,4 +1,4 @@
-import { copy, equal } from '../bytes.ts';
+import { copy, EMPTY, equal } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import type { Call, InUse } from './call.ts';
 import { altered } from './check-values.ts';
@@ -42,7 +42,7 @@ export class ObjectSlots {
   /** What a command will load or start, if that can be said beforehand. */
   loadedBy({ name, answerHandle }: AnyCommand, args: object): Mark['what'] | undefined {
     if (answerHandle === undefined) return undefined;
-    if (answerHandle[1] === 'session') return { kind: 'session', bytes: new Uint8Array(0) };
+    if (answerHandle[1] === 'session') return { kind: 'session', bytes: EMPTY };
     const { inPublic, context }: { inPublic?: TpmtPublic; context?: TpmsContext } = args;
     if (inPublic !== undefined) {
       const isExact = name.startsWith('Load') && isHashAlg(inPublic.nameAlg);

@@ -1,4 +1,4 @@
-import type { Bytes } from '../bytes.ts';
+import { type Bytes, EMPTY } from '../bytes.ts';
 import { digest } from '../crypto/kdf.ts';
 import { TpmError } from '../errors/tpm-error.ts';
 import { encode } from './codec/index.ts';
@@ -31,7 +31,7 @@ export function policyCommandCode(commandCode: number): PolicyStep {
 }
 
 /** TPM2_PolicySecret with the Name of the entity. Part 3, 23.4. */
-export function policySecret(entityName: Uint8Array, policyRef: Uint8Array = new Uint8Array(0)): PolicyStep {
+export function policySecret(entityName: Uint8Array, policyRef: Uint8Array = EMPTY): PolicyStep {
   return (soFar, hash) => hashOf(hash, hashOf(hash, soFar, code(TPM_CC.PolicySecret), entityName), policyRef);
 }
 
@@ -117,7 +117,7 @@ export function windowsHelloBranches(): readonly Bytes[] {
     withAuth(TPM_CC.ObjectChangeAuth),
     withAuth(TPM_CC.Certify),
     withAuth(TPM_CC.ActivateCredential),
-    new Uint8Array(0),
+    EMPTY,
     policyDigest(TPM_ALG.SHA256, policyCommandCode(TPM_CC.Certify)),
   ];
 }

@@ -78,7 +78,7 @@ export function sessionKey(
   nonceTPM: Uint8Array,
   nonceCaller: Uint8Array,
 ): Bytes {
-  if (salt === undefined && boundAuth === undefined) return new Uint8Array(0);
+  if (salt === undefined && boundAuth === undefined) return EMPTY;
   const { name, size } = HASHES[authHash];
   const material = concatSecrets(trimAuthValue(boundAuth ?? EMPTY), salt ?? EMPTY);
   try {

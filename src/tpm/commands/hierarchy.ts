@@ -1,3 +1,4 @@
+import { EMPTY } from '../../bytes.ts';
 import { type Command, command, type HandleArg } from '../command.ts';
 import { TPM_RH } from '../constants.ts';
 import {
@@ -68,7 +69,7 @@ function authAfterClear(authHandle: HandleArg): Uint8Array {
     const { auth } = authHandle;
     if (auth !== undefined && 'session' in auth && auth.authValue !== undefined) return auth.authValue;
   }
-  return new Uint8Array(0);
+  return EMPTY;
 }
 
 /** Changes the authorization value of a hierarchy or of the lockout. TPM2_HierarchyChangeAuth, Part 3, 24.8. */

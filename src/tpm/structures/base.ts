@@ -1,3 +1,4 @@
+import { EMPTY } from '../../bytes.ts';
 import {
   bitField,
   bytes16,
@@ -218,5 +219,5 @@ export const TPMT_TK_HASHCHECK: Codec<TpmtTkHashcheck> = ticket('TPMT_TK_HASHCHE
 export const NULL_HASHCHECK: Readonly<TpmtTkHashcheck> = {
   tag: TPM_ST.HASHCHECK,
   hierarchy: 0x40000007,
-  digest: new Uint8Array(0),
+  digest: EMPTY,
 };

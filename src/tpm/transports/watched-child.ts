@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
+import { EMPTY } from '../../bytes.ts';
 import { readEnd } from '../../storage/read-input.ts';
 
 /** Options of a {@link WatchedChild}. */
@@ -109,7 +110,7 @@ export class WatchedChild {
     const watcher = this.#process.stdio[3];
     if (watcher instanceof Writable) watcher.on('error', () => undefined).end('\n');
     // Absent if the program could not even be started.
-    const log = await readEnd(this.#log, MOST_OUTPUT).catch(() => new Uint8Array(0));
+    const log = await readEnd(this.#log, MOST_OUTPUT).catch(() => EMPTY);
     this.#said = new TextDecoder().decode(log);
     this.#hasEnded = true;
   }
