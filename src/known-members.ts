@@ -24,6 +24,7 @@ const KINDS = {
   },
   objects: { what: 'an array of objects', is: (value: unknown) => isListOf(value, isObject) },
   list: { what: 'an array', is: Array.isArray },
+  function: { what: 'a function', is: (value: unknown) => typeof value === 'function' },
   identity: { what: `an object with ${IDENTIFIER}`, is: isIdentity },
   identities: {
     what: `an array of objects, each with ${IDENTIFIER}`,
@@ -42,23 +43,25 @@ type KindOf<Type> = [Type] extends [Uint8Array]
   ? 'bytes'
   : [Type] extends [boolean]
     ? 'boolean'
-    : [string, Type] extends [Type, string]
-      ? 'text'
-      : [Type] extends [readonly string[]]
-        ? 'texts'
-        : [Type] extends [readonly (infer One extends object)[]]
-          ? [Uint8Array] extends [One]
-            ? 'certificates'
-            : [One] extends [Readonly<Record<string, Uint8Array>>]
-              ? 'identities'
-              : [One] extends [{ readonly key: Readonly<Record<string, Uint8Array>> }]
-                ? 'trusted'
-                : 'objects'
-          : [Type] extends [readonly unknown[]]
-            ? 'list'
-            : [Type] extends [Readonly<Record<string, Uint8Array>>]
-              ? 'identity'
-              : never;
+    : [Type] extends [(...args: never[]) => unknown]
+      ? 'function'
+      : [string, Type] extends [Type, string]
+        ? 'text'
+        : [Type] extends [readonly string[]]
+          ? 'texts'
+          : [Type] extends [readonly (infer One extends object)[]]
+            ? [Uint8Array] extends [One]
+              ? 'certificates'
+              : [One] extends [Readonly<Record<string, Uint8Array>>]
+                ? 'identities'
+                : [One] extends [{ readonly key: Readonly<Record<string, Uint8Array>> }]
+                  ? 'trusted'
+                  : 'objects'
+            : [Type] extends [readonly unknown[]]
+              ? 'list'
+              : [Type] extends [Readonly<Record<string, Uint8Array>>]
+                ? 'identity'
+                : never;
 
 /** A member as {@link checkMembers} wants it: with its kind, and `?` if it may be absent. */
 type Marked<Name extends string, Type> = [KindOf<NonNullable<Type>>] extends [never]

@@ -1,6 +1,7 @@
 import { MfaError, type MfaProblem } from '../errors/mfa-error.ts';
 import { isKeyprovError, type KeyprovError, sayError } from '../errors.ts';
 import { encodeGuid } from '../formats/windows/guid.ts';
+import { checkMembers } from '../known-members.ts';
 import { readTokenClaims, type TokenClaims, tokenProblems } from '../registration/registration-token.ts';
 import { type Sleep, sleepFor } from '../registration/sleep.ts';
 import { unlessAborted } from '../signal.ts';
@@ -106,6 +107,12 @@ export class MfaProof {
  * @throws the reason of `signal` when it aborts.
  */
 export async function passMfa(prompt: MfaPrompt, options: PassMfaOptions): Promise<MfaProof> {
+  options = checkMembers(
+    'passMfa',
+    options,
+    'user:text deviceId:text resource:text methods:texts? maxAgeMs timeoutMs maxAttempts mayRetry:function? sleep:function?',
+    'now:function? signal',
+  );
   const { timeoutMs = DEFAULT_TIMEOUT_MS, maxAgeMs = FRESH_MS, maxAttempts = 1, mayRetry, signal } = options;
   if (!(timeoutMs > 0 && timeoutMs <= LONGEST_TIMEOUT_MS))
     throw new RangeError(`timeoutMs must be above 0 and at most ${LONGEST_TIMEOUT_MS}, not ${timeoutMs}`);

@@ -3,6 +3,7 @@ import { checkMembers } from '../known-members.ts';
 import { NGC_CLAIMS } from '../registration/authorize-request.ts';
 import { authenticateWithDeviceCode, type DeviceCodeOptions } from '../registration/device-code.ts';
 import { type DiscoverServicesOptions, discoverServices } from '../registration/discovery.ts';
+import { absoluteUrl } from '../registration/service-url.ts';
 import type { SignalOptions } from '../signal.ts';
 import type { MfaPrompt, MfaRequest } from './mfa-gate.ts';
 
@@ -31,8 +32,9 @@ export function createMfaPrompt(options: MfaPromptOptions): MfaPrompt {
   options = checkMembers(
     'createMfaPrompt',
     options,
-    'url tenant:text? fetch onCode clientId:text? trustedHosts:texts? trustedResources:texts?',
+    'url tenant:text? fetch:function? onCode:function clientId:text? trustedHosts:texts? trustedResources:texts?',
   );
+  absoluteUrl(options.url, 'url');
   return async (request, { signal }) => ({
     status: 'passed',
     token: await tokenByCode(request, { ...options, signal }),

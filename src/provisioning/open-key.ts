@@ -1,6 +1,6 @@
 import type { webcrypto } from 'node:crypto';
 import type { AttestationStatement } from '../attestation/statement.ts';
-import { type Bytes, checkBytes, equal } from '../bytes.ts';
+import { type Bytes, checkBytes, checkObject, equal } from '../bytes.ts';
 import { encodeSpki, type PublicKey } from '../crypto/public-key.ts';
 import { verifySignature } from '../crypto/verify-signature.ts';
 import { SelectionError } from '../errors/selection-error.ts';
@@ -179,6 +179,7 @@ export class UserKey {
    * `tpm-lockout`; TypeError if data or PIN are not bytes.
    */
   async sign(options: SignOptions & PinTryOptions): Promise<Bytes> {
+    checkObject(options, 'the options of sign', 'data');
     const { data, hash = 'sha256', padding = 'pkcs1', format = 'der', pin } = options;
     checkBytes(data, 'the data to sign');
     if (pin !== undefined) checkPossiblePin(pin);
@@ -216,6 +217,7 @@ export class UserKey {
    */
   async attest(options: AttestUserKeyOptions): Promise<AttestationStatement> {
     const { algorithm } = this.#record;
+    checkObject(options, 'the options of attest', 'challenge');
     const wanted = { ...options, policy: { algorithm, attestation: 'required' } } as const;
     checkRequestOptions(wanted);
     const { outcome } = await this.#useTpm(
@@ -230,7 +232,9 @@ export class UserKey {
    * Builds the registration request of the key, with a new attestation over the challenge.
    * @throws as `requestForKey` does
    */
-  async request({ attestation = 'preferred', ...options }: UserKeyRequestOptions): Promise<KeyRequest> {
+  async request(given: UserKeyRequestOptions): Promise<KeyRequest> {
+    checkObject(given, 'the options of request', 'challenge');
+    const { attestation = 'preferred', ...options } = given;
     const { algorithm, backend } = this.#record;
     const wanted = { ...options, policy: { algorithm, attestation } };
     if (backend === 'software') return await requestForKey(this.#record, { ...wanted, sources: {} });
@@ -247,7 +251,9 @@ export class UserKey {
    * only.
    * @throws KeyprovError as `changeUserPin` does.
    */
-  async changePin({ pin, newPin, policy, ...options }: ChangeKeyPinOptions): Promise<KeyRecord> {
+  async changePin(given: ChangeKeyPinOptions): Promise<KeyRecord> {
+    checkObject(given, 'the options of changePin', 'newPin');
+    const { pin, newPin, policy, ...options } = given;
     const record = this.#record;
     checkHasPin(record);
     const { store } = this.#options;

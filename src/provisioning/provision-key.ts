@@ -118,9 +118,9 @@ export async function provisionKey(options: ProvisionKeyOptions): Promise<Provis
   options = checkMembers(
     'provisionKey',
     options,
-    'policy sources challenge:bytes pin:bytes? user:text? deviceId:text? profile enrolAk pinRecovery',
+    'policy sources challenge:bytes pin:bytes? user:text? deviceId:text? profile enrolAk:function? pinRecovery',
     'pinPepper:bytes? previous allowDowngrade:boolean? fallBack',
-    'tpmOptions onEvent now signal',
+    'tpmOptions onEvent:function? now:function? signal',
   );
   return await provisionFromStock(options, undefined);
 }

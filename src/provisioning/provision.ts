@@ -49,9 +49,9 @@ export async function provision(options: ProvisionOptions): Promise<ProvisionOut
   options = checkMembers(
     'provision',
     options,
-    'user:text deviceId:text store policy sources prerequisites mfa mfaOptions pin pinRecovery pinPepper:bytes?',
+    'user:text deviceId:text store policy sources prerequisites mfa:function mfaOptions pin pinRecovery pinPepper:bytes?',
     'registrar profile',
-    'enrolAk pool tpmOptions allowDowngrade:boolean? fallBack previous onEvent now signal',
+    'enrolAk:function? pool tpmOptions allowDowngrade:boolean? fallBack previous onEvent:function? now:function? signal',
   );
   checkArguments(options);
   const { user, deviceId, store, registrar, signal, onEvent = () => {}, now = () => new Date() } = options;
@@ -82,7 +82,7 @@ export async function provision(options: ProvisionOptions): Promise<ProvisionOut
 
 /** For callers without types, before the user is asked for anything. @throws TypeError */
 function checkArguments(options: ProvisionOptions): void {
-  const { store, prerequisites, mfa, pin, registrar, signal } = options;
+  const { store, prerequisites, pin, registrar, signal } = options;
   const demand = (isRight: boolean, what: string): void => {
     if (!isRight) throw new TypeError(`provision: ${what}`);
   };
@@ -92,7 +92,6 @@ function checkArguments(options: ProvisionOptions): void {
     prerequisites === 'skip' || typeof prerequisites === 'function',
     "prerequisites must be 'skip', or a function that returns the result of checkPrerequisites",
   );
-  demand(typeof mfa === 'function', 'mfa must be a function, such as that of createMfaPrompt');
   demand(
     pin === 'none' || typeof pin === 'function' || pin instanceof Uint8Array,
     "pin must be a function that asks for it, a Uint8Array, or 'none'",

@@ -1,3 +1,4 @@
+import { absoluteUrl } from './service-url.ts';
 /** Requirements for a sign-in at a version 1 endpoint. Version 2 ignores `amr_values`. */
 export interface SignInDemand {
   readonly clientId: string;
@@ -39,9 +40,12 @@ export interface DeviceCodeDemand extends SignInDemand {
  */
 export const NGC_CLAIMS: string = '{"access_token":{"amr":{"values":["ngcmfa","mfa"]}}}';
 
-/** Returns the URL to open in the browser. Send the code that it yields to the token endpoint. RFC 6749, 4.1.1. */
+/**
+ * Returns the URL to open in the browser. Send the code that it yields to the token endpoint. RFC 6749, 4.1.1.
+ * @throws TypeError if the endpoint is not a URL.
+ */
 export function authorizeUrl({ endpoint, redirectUri, prompt, state, codeChallenge, ...demand }: AuthorizeDemand): URL {
-  const url = new URL(endpoint);
+  const url = absoluteUrl(endpoint, 'endpoint');
   const parameters = {
     response_type: 'code',
     ...parametersOf(demand),
@@ -63,7 +67,7 @@ export function deviceCodeRequest({ tokenEndpoint, ...demand }: DeviceCodeDemand
   readonly url: URL;
   readonly form: URLSearchParams;
 } {
-  const url = new URL(tokenEndpoint);
+  const url = absoluteUrl(tokenEndpoint, 'tokenEndpoint');
   if (!url.pathname.endsWith('/token')) throw new TypeError(`${url.origin}${url.pathname} does not end with /token`);
   url.pathname = url.pathname.replace(/token$/, 'devicecode');
   return { url, form: new URLSearchParams(entriesOf(parametersOf(demand))) };

@@ -6,7 +6,7 @@ import { isEntraHost } from './entra-hosts.ts';
 import { peerLine } from './peer-text.ts';
 import { peerTime } from './peer-time.ts';
 import type { ServiceOptions } from './service-message.ts';
-import { isSafeUrl } from './service-url.ts';
+import { absoluteUrl, isSafeUrl } from './service-url.ts';
 import { type Sleep, sleepFor } from './sleep.ts';
 import { type IssuedTokens, issuedTokens, postForm, readMembers, secondsIn } from './token-endpoint.ts';
 
@@ -87,7 +87,7 @@ export async function authenticateWithDeviceCode(
   }
   await unlessAborted(async () => onCode(prompt), signal);
 
-  const tokenUrl = new URL(demand.tokenEndpoint);
+  const tokenUrl = absoluteUrl(demand.tokenEndpoint, 'tokenEndpoint');
   const poll = new URLSearchParams({
     grant_type: GRANT,
     client_id: demand.clientId,

@@ -152,7 +152,7 @@ const methodsOf = (user: string): string =>
   `v1.0/users/${pathSegment(user)}/authentication/windowsHelloForBusinessMethods`;
 
 const graphUrl = (path: string, { graphUrl = 'https://graph.microsoft.com/' }: Pick<GraphOptions, 'graphUrl'>): URL =>
-  new URL(path, baseUrl(graphUrl));
+  new URL(path, baseUrl(graphUrl, 'graphUrl'));
 
 const authorized = async (token: GraphOptions['token'], { signal }: SignalOptions) => ({
   authorization: `Bearer ${await unlessAborted(token, signal)}`,

@@ -59,11 +59,12 @@ export async function openKeyRegistrar(given: OpenKeyRegistrarOptions): Promise<
   given = checkMembers(
     'openKeyRegistrar',
     given,
-    'url tenant:text? fetch graph format headers apiVersionIn maxAttempts maxDelayMs timeoutMs trustedHosts:texts?',
+    'url tenant:text? fetch:function? graph format headers apiVersionIn maxAttempts maxDelayMs timeoutMs trustedHosts:texts?',
     'trustedResources:texts?',
-    'lookup sleep signal',
+    'lookup:function? sleep:function? signal',
   );
   const { url, graph, ...options } = given;
+  if (graph !== undefined) checkMembers('graph of openKeyRegistrar', graph, 'token:function graphUrl');
   const { apiVersionIn, maxAttempts, maxDelayMs, lookup, sleep, ...service } = options;
   const services = await discoverServices(url, service);
   const isEntra = new URL(url).hostname === ENTRA.endpoint.hostname;

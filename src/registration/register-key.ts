@@ -10,6 +10,7 @@ import { jsonOf } from './json-service.ts';
 import { isContext, isRegistrationId, peerLine } from './peer-text.ts';
 import { registrationRefusal } from './registration-refusal.ts';
 import type { ServiceAnswer, ServiceOptions, ServiceRequest } from './service-message.ts';
+import { absoluteUrl } from './service-url.ts';
 import { type Sleep, sleepFor } from './sleep.ts';
 
 /** The service that registers the key: `keyProvisioning` from discovery. */
@@ -134,7 +135,7 @@ function buildRequest(
   // fetch would quote the token in its message.
   if (!/^[!-~]+$/.test(token))
     throw new TypeError('the token is empty, or has characters that are not allowed in a token');
-  const url = new URL(endpoint);
+  const url = absoluteUrl(endpoint, 'endpoint');
   if (apiVersionIn === 'query') url.searchParams.set('api-version', version);
   else url.searchParams.delete('api-version');
   return {

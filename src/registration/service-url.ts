@@ -10,9 +10,16 @@ export function isSafeUrl(url: URL): boolean {
   return url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url));
 }
 
-/** A URL to append paths to. Keeps its own path, with or without a slash at the end. */
-export function baseUrl(url: string | URL): URL {
-  const base = new URL(url);
+/** A URL that the caller gives as `name`. @throws TypeError if it has no scheme, or is no URL for another reason. */
+export function absoluteUrl(url: string | URL, name: string): URL {
+  if (!URL.canParse(String(url)))
+    throw new TypeError(`${name} must be a URL with its scheme, such as https://sts.contoso.test`);
+  return new URL(url);
+}
+
+/** A URL to append paths to. Keeps its own path, with or without a slash at the end. @throws as {@link absoluteUrl} */
+export function baseUrl(url: string | URL, name = 'url'): URL {
+  const base = absoluteUrl(url, name);
   if (!base.pathname.endsWith('/')) base.pathname += '/';
   return base;
 }

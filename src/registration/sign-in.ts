@@ -3,6 +3,7 @@ import { buildJws, type JwsAlgorithm, type SigningKey } from '../formats/service
 import { buildNgcAssertion } from '../formats/windows/ngc-assertion.ts';
 import { isEntraHost } from './entra-hosts.ts';
 import type { ServiceOptions } from './service-message.ts';
+import { absoluteUrl } from './service-url.ts';
 import { postForm, readMembers, secondsIn } from './token-endpoint.ts';
 
 /** The user who signs in, and the key and device to use. */
@@ -64,7 +65,7 @@ export async function signInWithKey(request: SignInRequest, options: SignInOptio
   const { user, key, device, clientId = CLIENT_ID, scope = SCOPE } = request;
   const { lifetime = 300, now = () => new Date(), signal } = options;
   if (device.certificates.length === 0) throw new TypeError('the device has no certificate');
-  const url = new URL(request.tokenEndpoint);
+  const url = absoluteUrl(request.tokenEndpoint, 'tokenEndpoint');
   const audience = request.audience ?? (isEntraHost(url.hostname) ? 'common' : undefined);
   if (audience === undefined) throw new TypeError(`the sign-in at ${url.origin} needs an audience`);
   const challenge = await postForm(url, new URLSearchParams({ grant_type: 'srv_challenge' }), [], options);

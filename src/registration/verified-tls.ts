@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import type { PeerCertificate, SecureContext } from 'node:tls';
+import { checkObject, checkText } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import { describeFileError } from '../storage/file-error.ts';
 
@@ -39,6 +40,14 @@ export interface VerifiedTls {
  */
 export function verifiedTls({ ca, onlyTheseRoots = false, clientCertificate }: TlsTrust, host?: string): VerifiedTls {
   const given = ca === undefined ? [] : [ca].flat();
+  // Node would ignore a text without a certificate.
+  if (!given.every((text) => typeof text === 'string' && text.includes('CERTIFICATE-----')))
+    throw new TypeError('ca must be certificates in PEM: a string, or an array of strings');
+  if (clientCertificate !== undefined) {
+    checkObject(clientCertificate, 'clientCertificate', 'certificate', 'privateKey');
+    checkText(clientCertificate.certificate, 'the certificate of clientCertificate');
+    checkText(clientCertificate.privateKey, 'the privateKey of clientCertificate');
+  }
   if (onlyTheseRoots && given.length === 0) throw new TypeError('onlyTheseRoots needs roots in ca');
   return {
     minVersion: 'TLSv1.2',

@@ -34,7 +34,7 @@ export async function openTpm(address: string | TpmAddress = 'auto', options: Op
   options = checkMembers(
     'openTpm',
     options,
-    'signal lifetime commandTimeouts marksDirectory:text? hierarchyAuth wrap create:boolean?',
+    'signal lifetime commandTimeouts marksDirectory:text? hierarchyAuth wrap:function? create:boolean?',
   );
   options.signal?.throwIfAborted();
   const transport = await openTransport(typeof address === 'string' ? parseTpmAddress(address) : address, options);

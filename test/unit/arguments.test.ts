@@ -8,6 +8,7 @@ import * as windows from '../../src/formats/windows/index.ts';
 import * as x509 from '../../src/formats/x509/index.ts';
 import * as keyprov from '../../src/index.ts';
 import * as provisioning from '../../src/provisioning/index.ts';
+import { UserKey } from '../../src/provisioning/open-key.ts';
 import * as registration from '../../src/registration/index.ts';
 import { asyncRefusal } from '../refusal.ts';
 
@@ -173,5 +174,79 @@ describe('options that were forgotten', () => {
   ])('are a TypeError in words that names %s', async (name, call, before) => {
     const said = await asyncRefusal(async () => Reflect.apply(call, undefined, before));
     expect(said).toMatch(new RegExp(`^foreign: TypeError: .*${name}`));
+  });
+});
+
+describe('what a caller without types gets wrong', () => {
+  const PEM = '-----BEGIN CERTIFICATE-----';
+  const url = 'https://sts.contoso.test';
+  const mfa = { user: 'ada', deviceId: '47f577e3-d2d0-4a0a-8aca-e0501098bde4', resource: 'urn:x' };
+  const neverAsked = () => Promise.reject(new Error('the user was asked'));
+  const key = new UserKey(Object('record'), { sources: {} });
+
+  it.each<[string, () => unknown, string]>([
+    [
+      'a server without a scheme',
+      () => registration.openKeyRegistrar({ url: 'sts.contoso.test' }),
+      'url must be a URL',
+    ],
+    ['no server', () => Reflect.apply(registration.openKeyRegistrar, undefined, [{}]), 'url must be a URL'],
+    [
+      'a server without a scheme, before a user is asked',
+      () => provisioning.createMfaPrompt({ url: 'sts.contoso.test', onCode: () => {} }),
+      'url must be a URL',
+    ],
+    [
+      'a token in place of the function that gets one',
+      () => registration.openKeyRegistrar({ url, graph: { token: Object('eyJ0') } }),
+      'graph of openKeyRegistrar: token must be a function, not an object',
+    ],
+    [
+      'a text in place of a function',
+      () => registration.openKeyRegistrar({ url, fetch: Object('fetch') }),
+      'openKeyRegistrar: fetch must be a function',
+    ],
+    ['a root in DER', () => registration.createServiceFetch({ ca: Object(BYTES) }), 'ca must be certificates in PEM'],
+    ['a root that is a number', () => registration.createServiceFetch({ ca: Object([5]) }), 'ca must be certificates'],
+    [
+      'a file name for a root',
+      () => registration.createServiceFetch({ ca: 'ca.pem' }),
+      'ca must be certificates in PEM',
+    ],
+    [
+      'a client certificate without its key',
+      () => registration.createServiceFetch({ clientCertificate: Object(PEM) }),
+      'clientCertificate must be an object with certificate and privateKey',
+    ],
+    [
+      'a key in DER',
+      () => registration.createServiceFetch({ clientCertificate: { certificate: PEM, privateKey: Object(BYTES) } }),
+      'the privateKey of clientCertificate must be a string',
+    ],
+    [
+      'a misspelt option of the authentication',
+      () => provisioning.passMfa(neverAsked, Object({ ...mfa, method: ['fido'] })),
+      "passMfa has no option 'method', did you mean 'methods'?",
+    ],
+    [
+      'a text for several values',
+      () => provisioning.passMfa(neverAsked, { ...mfa, methods: Object('fido') }),
+      'passMfa: methods must be an array of strings',
+    ],
+    ['no data to sign', () => Reflect.apply(key.sign, key, []), 'the options of sign must be an object with data'],
+    ['no PIN', () => Reflect.apply(key.changePin, key, []), 'the options of changePin must be an object with newPin'],
+    [
+      'no challenge',
+      () => Reflect.apply(key.attest, key, []),
+      'the options of attest must be an object with challenge',
+    ],
+    [
+      'no challenge',
+      () => Reflect.apply(key.request, key, []),
+      'the options of request must be an object with challenge',
+    ],
+  ])('is refused by name: %s', async (_, call, message) => {
+    const said = await asyncRefusal(async () => call());
+    expect(said).toContain(`foreign: TypeError: ${message}`);
   });
 });

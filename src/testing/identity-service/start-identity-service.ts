@@ -97,7 +97,7 @@ export async function startIdentityService(options: IdentityServiceOptions): Pro
     'ekAllowList:identities? allowedManufacturers:texts? acceptSha1:boolean? minTier profile',
     'mfaClaims:texts? mfaMaxAgeMs deviceCodeLifetimeS pollIntervalS syncIntervalMs onPremises',
     'domainController:text? pageSize',
-    'intercept now signal',
+    'intercept:function? now:function? signal',
   );
   const { signal, directory: kept } = options;
   signal?.throwIfAborted();
