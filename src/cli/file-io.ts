@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import { withCleanup } from '../errors.ts';
 import { unlessAborted } from '../signal.ts';
 import { removeIfThere, replaceBy, writeTemporary } from '../storage/atomic-file.ts';
-import { errorCode, fileError } from '../storage/file-error.ts';
+import { errorCode, fileError, ignoring } from '../storage/file-error.ts';
 
 /**
  * Runs `work` on a file that the user named. It may be a pipe without a peer, so `signal` ends the wait. An error of the
@@ -68,11 +68,4 @@ export async function exists(path: string): Promise<boolean> {
   return (await fileIo(path, () => ifThere(stat(path)))) !== undefined;
 }
 
-async function ifThere<T>(work: Promise<T>): Promise<T | undefined> {
-  try {
-    return await work;
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') return undefined;
-    throw error;
-  }
-}
+const ifThere = <T>(work: Promise<T>): Promise<T | undefined> => work.catch(ignoring('ENOENT', undefined));

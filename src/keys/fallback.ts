@@ -1,6 +1,7 @@
 import { type AttemptCode, PassedOver } from '../errors/selection-error.ts';
 import { TpmError } from '../errors/tpm-error.ts';
 import { KeyprovError } from '../errors.ts';
+import { UNSUPPORTED } from '../tpm/first-supported.ts';
 
 /**
  * Why a TPM cannot make a key. `absent`: it is missing or permanently unusable, so under `preferred` software may make
@@ -21,18 +22,13 @@ export interface FallbackReason {
   readonly why: string;
 }
 
-const absent = (code: AttemptCode, why: string, rest: Partial<FallbackReason> = {}): FallbackReason => ({
-  ...{ code, class: 'absent', why },
-  ...rest,
-});
-const password = (code: AttemptCode, why: string, rest: Partial<FallbackReason> = {}): FallbackReason => ({
-  ...{ code, class: 'password', why },
-  ...rest,
-});
-const temporary = (code: AttemptCode, why: string, rest: Partial<FallbackReason> = {}): FallbackReason => ({
-  ...{ code, class: 'temporary', why },
-  ...rest,
-});
+const reasonOf =
+  (kind: FallbackClass) =>
+  (code: AttemptCode, why: string, rest: Partial<FallbackReason> = {}): FallbackReason => ({
+    ...{ code, class: kind, why },
+    ...rest,
+  });
+const [absent, password, temporary] = [reasonOf('absent'), reasonOf('password'), reasonOf('temporary')];
 
 const KEY_COMMANDS = ['CreatePrimary', 'Create', 'TestParms'];
 
@@ -53,18 +49,7 @@ export const FALLBACK_REASONS: readonly FallbackReason[] = [
   }),
   absent('tpm-response', 'the TPM is a TPM 1.2', { responseCodes: ['TPM_RC_BAD_TAG'] }),
   absent('tpm-response', 'the TPM does not support the algorithm, curve or key size', {
-    responseCodes: [
-      'ASYMMETRIC',
-      'CURVE',
-      'HASH',
-      'KDF',
-      'KEY_SIZE',
-      'MODE',
-      'SCHEME',
-      'SYMMETRIC',
-      'TYPE',
-      'VALUE',
-    ].map((name) => `TPM_RC_${name}`),
+    responseCodes: UNSUPPORTED.map((name) => `TPM_RC_${name}`),
     commands: KEY_COMMANDS,
   }),
   absent('tpm-response', 'Windows finds no TPM, or its service is disabled', {

@@ -9,7 +9,6 @@ import {
   unlinkSync,
   writeSync,
 } from 'node:fs';
-import { errorCode } from './file-error.ts';
 import { type Holder, readHolder } from './lock-holder.ts';
 import { openPrivateFile } from './private-files.ts';
 
@@ -70,11 +69,6 @@ function lockOf(path: string, fd: number): FileLock {
 /** Tells whether the path still leads to that open file. */
 function isAt(path: string, fd: number): boolean {
   const open = fstatSync(fd, { bigint: true });
-  try {
-    const found = lstatSync(path, { bigint: true });
-    return found.ino === open.ino && found.dev === open.dev;
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') return false;
-    throw error;
-  }
+  const found = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+  return found?.ino === open.ino && found.dev === open.dev;
 }

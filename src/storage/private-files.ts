@@ -12,7 +12,7 @@ import {
 import { dirname, isAbsolute, join } from 'node:path';
 import { KeyprovError } from '../errors.ts';
 import { fileIdentity } from './atomic-file.ts';
-import { errorCode } from './file-error.ts';
+import { errorCode, ignoring } from './file-error.ts';
 import { makeDirectory } from './make-directory.ts';
 import { absolutePath } from './user-paths.ts';
 
@@ -61,8 +61,7 @@ export function readPrivateFile(
   try {
     fd = openPrivateFile(path, constants.O_RDONLY, secret ? OTHERS : OTHERS_WRITE);
   } catch (error) {
-    if (errorCode(error) === 'ENOENT') return undefined;
-    throw error;
+    return ignoring('ENOENT', undefined)(error);
   }
   try {
     const stats = fstatSync(fd, { bigint: true });

@@ -1,23 +1,23 @@
 import { isTpmError, TpmError } from '../errors/tpm-error.ts';
 import { TPM_RC } from './tpm-rc.ts';
 
-/** Response codes for an unsupported algorithm, size or curve. */
-const UNSUPPORTED: ReadonlySet<number> = new Set<number>([
-  TPM_RC.ASYMMETRIC,
-  TPM_RC.CURVE,
-  TPM_RC.HASH,
-  TPM_RC.KDF,
-  TPM_RC.KEY_SIZE,
-  TPM_RC.MODE,
-  TPM_RC.SCHEME,
-  TPM_RC.SYMMETRIC,
-  TPM_RC.TYPE,
-  TPM_RC.VALUE,
-]);
+/** Names of the response codes for an unsupported algorithm, size or curve. */
+export const UNSUPPORTED = [
+  'ASYMMETRIC',
+  'CURVE',
+  'HASH',
+  'KDF',
+  'KEY_SIZE',
+  'MODE',
+  'SCHEME',
+  'SYMMETRIC',
+  'TYPE',
+  'VALUE',
+] as const;
 
 /** Tells whether the TPM refused a command because it does not support an algorithm, size or curve in it. */
 export function isUnsupported(error: unknown): boolean {
-  return isTpmError(error) && UNSUPPORTED.has(error.responseCode.base);
+  return isTpmError(error) && UNSUPPORTED.some((name) => TPM_RC[name] === error.responseCode.base);
 }
 
 /**
