@@ -129,7 +129,7 @@ export interface AttestKeyOptions extends CertifyKeyOptions {
  * import { openTpm } from 'keyprov';
  * import { attestKey, createAttestationKey } from 'keyprov/attestation';
  *
- * declare const challenge: Uint8Array; // of the service
+ * declare const challenge: Uint8Array; // from the service
  *
  * await using tpm = await openTpm();
  * await using ak = await createAttestationKey(tpm, { algorithm: 'p-256' });

@@ -74,8 +74,8 @@ export type EvidenceResult =
  * import { readFile } from 'node:fs/promises';
  * import { parseCertificate, decodeStatement, verifyEvidence } from 'keyprov/attestation';
  *
- * declare const received: { evidence: unknown; spki: Uint8Array }; // what the client sent
- * declare const challenge: Uint8Array; // what you gave it before
+ * declare const received: { evidence: unknown; spki: Uint8Array }; // from the client
+ * declare const challenge: Uint8Array; // the one that you issued
  *
  * const result = await verifyEvidence(decodeStatement(received.evidence), {
  *   challenge,

@@ -56,7 +56,7 @@ export type VerificationResult =
  * import { type KeyIdentity, decodeStatement, verifyStatement } from 'keyprov/attestation';
  *
  * declare const received: unknown; // the JSON that the client sent
- * declare const kept: { challenge: Uint8Array; attestationKey: KeyIdentity }; // what you gave out, and whom you trust
+ * declare const kept: { challenge: Uint8Array; attestationKey: KeyIdentity }; // the challenge you issued, the key you trust
  *
  * const result = verifyStatement(decodeStatement(received), kept);
  * if (result.ok) console.log(result.publicKey);

@@ -101,7 +101,7 @@ export async function makeKey(options: MakeKeyOptions): Promise<MadeKey> {
  * ```ts
  * import { definePolicy, keySources, openKeyStore, provisionKey } from 'keyprov';
  *
- * declare const challenge: Uint8Array; // of the service
+ * declare const challenge: Uint8Array; // from the service
  *
  * const store = await openKeyStore('./keys');
  * const made = await provisionKey({
