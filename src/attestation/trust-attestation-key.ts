@@ -185,7 +185,9 @@ const certificatesOf = (party: Party): readonly Uint8Array[] =>
 const chainOptions = (
   above: readonly Uint8Array[],
   { roots, intermediates = [], time, acceptSha1, keepAuthorities, allowedManufacturers }: CertificateOptions,
-): Omit<ChainOptions, 'extendedKeyUsage'> & { readonly allowedManufacturers: readonly string[] | undefined } => ({
+): Omit<ChainOptions, 'extendedKeyUsage' | 'mayLackPurpose'> & {
+  readonly allowedManufacturers: readonly string[] | undefined;
+} => ({
   roots,
   intermediates: [...above, ...intermediates],
   time,

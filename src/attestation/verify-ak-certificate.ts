@@ -17,7 +17,7 @@ import { EK_CERTIFICATE_PURPOSE } from './verify-ek-certificate.ts';
 const AK_CERTIFICATE_PURPOSE = '2.23.133.8.3';
 
 /** The expectations of {@link verifyAkCertificate}. */
-export interface VerifyAkCertificateOptions extends Omit<ChainOptions, 'extendedKeyUsage'> {
+export interface VerifyAkCertificateOptions extends Omit<ChainOptions, 'extendedKeyUsage' | 'mayLackPurpose'> {
   readonly ak: Subject;
   /**
    * The endorsement key and its certificate, if any. If the attestation key's certificate identifies an endorsement
@@ -54,10 +54,16 @@ export async function verifyAkCertificate(
   );
   const { ak, ek, allowedManufacturers, acceptEkPurpose = false, ...options } = given;
   const parsed = await readOrNothing(der);
-  const chain = await verifyChain(parsed?.certificate ?? der, {
-    ...options,
-    extendedKeyUsage: acceptEkPurpose ? purposeOf(parsed?.certificate) : AK_CERTIFICATE_PURPOSE,
-  });
+  const purposes = parsed?.certificate.extendedKeyUsage;
+  const verifyFor = (extendedKeyUsage: string) =>
+    verifyChain(parsed?.certificate ?? der, { ...options, extendedKeyUsage, mayLackPurpose: acceptEkPurpose });
+  const isForEk = acceptEkPurpose && purposes?.includes(EK_CERTIFICATE_PURPOSE) === true;
+  let chain = await verifyFor(isForEk ? EK_CERTIFICATE_PURPOSE : AK_CERTIFICATE_PURPOSE);
+  if (!chain.ok && acceptEkPurpose && purposes === undefined) {
+    // It has the purpose of its authorities, which must be one of the two as well.
+    const ekChain = await verifyFor(EK_CERTIFICATE_PURPOSE);
+    if (ekChain.ok) chain = ekChain;
+  }
   const findings = new Findings();
   findings.add(chain.findings.map((one) => ({ ...one, id: `ak-chain/${one.id}` })));
   if (parsed !== undefined) {
@@ -79,12 +85,6 @@ export async function verifyAkCertificate(
     }
   }
   return { ok: findings.list.every(({ status }) => status === 'pass'), findings: findings.list, certificate: parsed };
-}
-
-/** The purpose to hold a certificate to that may also be for endorsement keys, or name no purpose. */
-function purposeOf(certificate: Certificate | undefined): string | undefined {
-  const purposes = certificate?.extendedKeyUsage;
-  return purposes?.includes(EK_CERTIFICATE_PURPOSE) ? EK_CERTIFICATE_PURPOSE : purposes && AK_CERTIFICATE_PURPOSE;
 }
 
 /** A certificate that cannot be read is a finding of the chain. */

@@ -25,7 +25,7 @@ export type EkCertificateCheck =
   | 'ek-specification';
 
 /** Options of {@link verifyEkCertificate}. */
-export interface VerifyEkCertificateOptions extends Omit<ChainOptions, 'extendedKeyUsage'> {
+export interface VerifyEkCertificateOptions extends Omit<ChainOptions, 'extendedKeyUsage' | 'mayLackPurpose'> {
   /** The endorsement key that the certificate must be for. If absent, only the certificate is checked. */
   readonly ek?: TpmtPublic | undefined;
   /**

@@ -32,6 +32,8 @@ export interface ChainOptions {
   readonly time?: Date | undefined;
   /** The OID of a purpose that the certificate must have. A CA certificate with purposes must have it too. */
   readonly extendedKeyUsage?: string | undefined;
+  /** Whether the certificate may also name no purpose. Default false. */
+  readonly mayLackPurpose?: boolean | undefined;
   /** Accepts SHA-1 in signatures too, for old chains of TPM makers. Default false. */
   readonly acceptSha1?: boolean | undefined;
   /**
@@ -120,12 +122,12 @@ function judge(
   check('critical-extensions', 'every critical extension is understood', about(criticalProblem));
   check('name-constraints', 'all names meet the name constraints', nameProblems(path, comparisons));
   check('end-entity', 'it is not a CA certificate', about(endEntityProblem, path.slice(0, 1)));
-  const { extendedKeyUsage: purpose } = options;
+  const { extendedKeyUsage: purpose, mayLackPurpose = false } = options;
   if (purpose !== undefined)
     check(
       'extended-key-usage',
       `it is for ${purpose}`,
-      about((one, i) => purposeProblem(one, i === 0, purpose), path.slice(0, -1)),
+      about((one, i) => purposeProblem(one, { isLeaf: i === 0, mayLackPurpose, purpose }), path.slice(0, -1)),
     );
   check('algorithms', 'signatures and keys are strong enough', [
     ...about((one) => findSignatureProblem(one, options.acceptSha1 ?? false), path.slice(0, -1)),
@@ -191,8 +193,11 @@ function nameProblems(path: readonly Certificate[], comparisons: Comparisons): (
   );
 }
 
-function purposeProblem({ extendedKeyUsage }: Certificate, isLeaf: boolean, purpose: string): string | undefined {
-  if (extendedKeyUsage === undefined) return isLeaf ? 'it has no extended key usage' : undefined;
+function purposeProblem(
+  { extendedKeyUsage }: Certificate,
+  { isLeaf, mayLackPurpose, purpose }: { isLeaf: boolean; mayLackPurpose: boolean; purpose: string },
+): string | undefined {
+  if (extendedKeyUsage === undefined) return isLeaf && !mayLackPurpose ? 'it has no extended key usage' : undefined;
   const isFor = extendedKeyUsage.includes(purpose) || (!isLeaf && extendedKeyUsage.includes('2.5.29.37.0'));
   return isFor ? undefined : `it is for ${extendedKeyUsage.join(', ')}, not for ${purpose}`;
 }

@@ -362,6 +362,22 @@ describe('evidence is refused', () => {
     }
   });
 
+  it('without a purpose, under an authority for other purposes', async () => {
+    const { activation: _, ekRoots: __, ...byCertificate } = options;
+    const wanted = { ...byCertificate, minTier: 'ek-certificate', acceptEkPurpose: true } as const;
+    for (const [purpose, accepted] of [
+      [AK_PURPOSE, []],
+      [EK_PURPOSE, []],
+      ['2.5.29.37.0', []],
+      ['1.3.6.1.5.5.7.3.1', ['ak-chain/extended-key-usage', 'ak-trusted', 'tier']],
+    ] as const) {
+      const akIssuer = await issueAuthority('narrow', authorities.ak, { purposes: [purpose] });
+      const evidence = await paperEvidence(authorities, { akIssuer, akCertificate: { purposes: undefined as never } });
+      const result = await verifyEvidence(evidence, { ...wanted, intermediates: [akIssuer.der] });
+      expect(failures(result)).toEqual(accepted);
+    }
+  });
+
   it('for an activation of another key', async () => {
     const other = nameOf(encode(TPMT_PUBLIC, paperKey(ekTemplate('L-2'), 'another').area));
     const { activation } = options;
