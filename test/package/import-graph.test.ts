@@ -12,8 +12,8 @@ const run = promisify(execFile);
  */
 const MOST: Readonly<Record<string, readonly [files: number, kilobytes: number]>> = {
   // Reading policy includes Windows' registry, and text in every encoding.
-  keyprov: [12, 637],
-  'keyprov/provisioning': [12, 628],
+  keyprov: [12, 638],
+  'keyprov/provisioning': [12, 630],
   'keyprov/keys': [7, 372],
   // Opening a TPM checks the names of the options.
   'keyprov/tpm': [8, 270],
@@ -27,14 +27,14 @@ const MOST: Readonly<Record<string, readonly [files: number, kilobytes: number]>
   'keyprov/formats/tcg': [5, 208],
   'keyprov/formats/services': [7, 305],
   'keyprov/policy': [5, 263],
-  'keyprov/registration': [10, 396], // and the certificates of TPM makers
+  'keyprov/registration': [10, 397], // and the certificates of TPM makers
   'keyprov/windows': [5, 236],
   'keyprov/webcrypto': [6, 312],
   'keyprov/inspect': [15, 618],
   'keyprov/testing': [13, 598],
   '--version': [3, 160],
   // Includes code that the dashboard shares with other commands, which the bundler puts in the same file.
-  'status --help': [10, 687],
+  'status --help': [11, 687],
   // And code that `verify` and `tpm` share to verify certificates.
   'create --help': [11, 721],
 };

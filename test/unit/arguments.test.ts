@@ -250,3 +250,21 @@ describe('what a caller without types gets wrong', () => {
     expect(said).toContain(`foreign: TypeError: ${message}`);
   });
 });
+
+describe('a function that builds', () => {
+  it.each<[string, CallableFunction, readonly unknown[]]>([
+    ['buildTcgCsrIdevid', tcg.buildTcgCsrIdevid, []],
+    ['buildAkCertificate', tcg.buildAkCertificate, []],
+    ['buildEkCertificate', tcg.buildEkCertificate, []],
+    ['buildJws', services.buildJws, []],
+    ['buildCertificateRequest', x509.buildCertificateRequest, []],
+    ['buildEnvelope', x509.buildEnvelope, [BYTES, BYTES]],
+    ['buildPkinitCertificate', windows.buildPkinitCertificate, [{}, {}]],
+  ])('refuses forgotten and unknown options by name: %s', async (name, build, before) => {
+    const call = (...more: readonly unknown[]) =>
+      asyncRefusal(async () => Reflect.apply(build, undefined, [...before, ...more]));
+    const isForgotten = before.length === 0;
+    if (isForgotten) expect(await call()).toContain(`foreign: TypeError: ${name} needs an options object`);
+    expect(await call({ x: 1 })).toContain(`foreign: TypeError: ${name} has no option 'x'`);
+  });
+});

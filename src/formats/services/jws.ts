@@ -4,6 +4,7 @@ import { type SignatureFormat, verifySignature } from '../../crypto/verify-signa
 import { TpmError } from '../../errors/tpm-error.ts';
 import { JsonMembers } from '../../json.ts';
 import type { SignOptions } from '../../keys/provider.ts';
+import { checkMembers } from '../../known-members.ts';
 import { checkTextSize, LIMIT } from '../../limits.ts';
 import { inRequest, requestInvalid } from '../x509/in-request.ts';
 
@@ -70,7 +71,12 @@ const ALGORITHMS: Readonly<Record<JwsAlgorithm, Algorithm>> = {
  * console.log(verifyJws(parseJws(jws), key.publicKey, 'RS256')); // true
  * ```
  */
-export async function buildJws({ key, algorithm, header, payload, signal }: JwsOptions): Promise<string> {
+export async function buildJws(given: JwsOptions): Promise<string> {
+  const { key, algorithm, header, payload, signal } = checkMembers(
+    'buildJws',
+    given,
+    'key algorithm header payload:bytes signal',
+  );
   const { options, fits } = ALGORITHMS[algorithm];
   if (!fits(key.publicKey)) throw new TypeError(`${algorithm} cannot be used with this ${key.publicKey.kty} key`);
   const head = header !== undefined && 'alg' in header ? header : { alg: algorithm, ...header };

@@ -1,6 +1,7 @@
 import type { Bytes } from '../../bytes.ts';
 import { derOctets, derSequence } from '../../crypto/der-write.ts';
 import type { PublicKey } from '../../crypto/public-key.ts';
+import { checkMembers } from '../../known-members.ts';
 import type { AlternativeName } from '../x509/alternative-names.ts';
 import { type Extension, extendedKeyUsage, noAuthority, subjectAltName } from '../x509/extensions.ts';
 import { type CertificateAuthority, issueUnder } from '../x509/issue-certificate.ts';
@@ -52,6 +53,11 @@ export async function buildAkCertificate(
   options: AkCertificateOptions,
   authority: CertificateAuthority,
 ): Promise<Bytes> {
+  options = checkMembers(
+    'buildAkCertificate',
+    options,
+    'publicKey tpm notBefore notAfter aaguid:bytes? alternativeNames:objects? serialNumber:bytes? hash',
+  );
   const { publicKey, tpm, notBefore, notAfter, aaguid, alternativeNames = [], serialNumber, hash } = options;
   if (aaguid !== undefined && aaguid.length !== 16)
     throw new RangeError(`an AAGUID has 16 bytes, not ${aaguid.length}`);

@@ -2,6 +2,7 @@ import type { Bytes } from '../../bytes.ts';
 import { derInteger, derOid, derSequence, derSetOf, derText } from '../../crypto/der-write.ts';
 import type { PublicKey } from '../../crypto/public-key.ts';
 import { EXTENSION, KEY_USAGE } from '../../crypto/x509.ts';
+import { checkMembers } from '../../known-members.ts';
 import { type Extension, extendedKeyUsage, keyUsage, noAuthority, subjectAltName } from '../x509/extensions.ts';
 import { type CertificateAuthority, issueUnder } from '../x509/issue-certificate.ts';
 import type { SigningHash } from '../x509/signature-algorithm.ts';
@@ -39,6 +40,8 @@ export async function buildEkCertificate(
   options: EkCertificateOptions,
   authority: CertificateAuthority,
 ): Promise<Bytes> {
+  const members = 'publicKey tpm notBefore notAfter revision serialNumber:bytes? hash';
+  options = checkMembers('buildEkCertificate', options, members);
   const { publicKey, tpm, notBefore, notAfter, revision = 159, serialNumber, hash } = options;
   const specification = derSequence(derText('utf8', '2.0'), derInteger(0), derInteger(revision));
   const extensions: Extension[] = [

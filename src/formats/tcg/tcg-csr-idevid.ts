@@ -3,6 +3,7 @@ import type { AttestationStatement } from '../../attestation/statement.ts';
 import { type Bytes, checkObject, concat, EMPTY, equal, uint32s } from '../../bytes.ts';
 import { encodeSpki } from '../../crypto/public-key.ts';
 import { readOr } from '../../errors.ts';
+import { checkMembers } from '../../known-members.ts';
 import { decode, encode } from '../../tpm/codec/index.ts';
 import { TPM_ALG } from '../../tpm/constants.ts';
 import { publicKeyOf } from '../../tpm/public-key.ts';
@@ -65,6 +66,11 @@ export interface BuildTcgCsrIdevidOptions {
  * ```
  */
 export async function buildTcgCsrIdevid(options: BuildTcgCsrIdevidOptions): Promise<Bytes> {
+  options = checkMembers(
+    'buildTcgCsrIdevid',
+    options,
+    'statement key prodModel:text prodSerial:text prodCaData:bytes? bootEvntLog:bytes? ekCert:bytes? hashAlgoId',
+  );
   const { statement, key, prodModel, prodSerial } = options;
   const area = inRequest(`${WHAT}: signingPub`, () => decode(TPMT_PUBLIC, statement.pubArea));
   if (!equal(encodeSpki(publicKeyOf(area)), encodeSpki(key.publicKey)))

@@ -134,14 +134,14 @@ export interface WcceRequestOptions extends EnvelopeOptions {
  * ```
  */
 export function buildWcceAttributes(options: WcceRequestOptions): Attribute[] {
-  const { kast, keyInfo, exchangeCertificate, kspName = PLATFORM_KSP } = options;
+  const { kast, keyInfo, exchangeCertificate, statementOid, kspName = PLATFORM_KSP, ...encryption } = options;
   const [oid, info] =
     'ek' in keyInfo
       ? [ENROLL.EK_INFO, encodeEndorsementKeyInfo(keyInfo.ek)]
       : [ENROLL.AIK_INFO, encodeAttestationKeyInfo(keyInfo.aik)];
   return [
-    { oid, values: [buildEnvelope(info, exchangeCertificate, options)] },
-    { oid: options.statementOid ?? ENROLL.ATTESTATION_STATEMENT, values: [derOctets(kast)] },
+    { oid, values: [buildEnvelope(info, exchangeCertificate, encryption)] },
+    { oid: statementOid ?? ENROLL.ATTESTATION_STATEMENT, values: [derOctets(kast)] },
     { oid: ENROLL.KSP_NAME, values: [derText('bmp', kspName)] },
   ];
 }

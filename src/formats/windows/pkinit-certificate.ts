@@ -2,6 +2,7 @@ import type { Bytes } from '../../bytes.ts';
 import type { DistinguishedName } from '../../crypto/distinguished-name.ts';
 import { type Certificate, parseCertificate } from '../../crypto/x509.ts';
 import { isKeyprovError, KeyprovError, rethrowAs } from '../../errors.ts';
+import { checkMembers } from '../../known-members.ts';
 import type { SigningKey } from '../services/jws.ts';
 import { type DerQuirk, findDerQuirks } from '../x509/der-quirks.ts';
 import { extendedKeyUsage, noAuthority } from '../x509/extensions.ts';
@@ -65,6 +66,7 @@ export async function buildPkinitCertificate(
   key: SigningKey,
   options: PkinitCertificateOptions = {},
 ): Promise<Bytes> {
+  options = checkMembers('buildPkinitCertificate', options, 'now strings serialNumber:bytes? hash');
   const { now = new Date(), strings = 'bmp', serialNumber, hash } = options;
   const { sid, deviceId, tenantId, upn } = identity;
   const text = [sid, deviceId, HOST, tenantId, upn].join('/');

@@ -6,6 +6,7 @@ import { decodeSpki, encodeSpki, type PublicKey } from '../../crypto/public-key.
 import { verifySignature } from '../../crypto/verify-signature.ts';
 import { EXTENSION } from '../../crypto/x509.ts';
 import { readOr } from '../../errors.ts';
+import { checkMembers } from '../../known-members.ts';
 import type { SigningKey } from '../services/jws.ts';
 import { type AlternativeName, decodeAlternativeNames } from './alternative-names.ts';
 import { type Attribute, decodeAttribute, encodeAttribute, findAttribute } from './attributes.ts';
@@ -49,6 +50,8 @@ const MICROSOFT_EXTENSION_REQUEST = '1.3.6.1.4.1.311.2.1.14';
  * ```
  */
 export async function buildCertificateRequest(options: CertificateRequestOptions, key: SigningKey): Promise<Bytes> {
+  const members = 'subject:objects alternativeNames:objects? extensions:objects? attributes:objects? hash';
+  options = checkMembers('buildCertificateRequest', options, members);
   const { subject, alternativeNames = [], extensions = [], attributes = [] } = options;
   const names = alternativeNames.length > 0 ? [subjectAltName(alternativeNames, subject.length === 0)] : [];
   const asked = [...names, ...extensions];

@@ -16,6 +16,7 @@ import {
 import type { DistinguishedName } from '../../crypto/distinguished-name.ts';
 import { importPublicKey } from '../../crypto/key-object.ts';
 import { decodeSpki } from '../../crypto/public-key.ts';
+import { checkMembers } from '../../known-members.ts';
 import { inRequest, requestInvalid } from './in-request.ts';
 import { readTbs } from './issue-certificate.ts';
 import { decodeName } from './names.ts';
@@ -82,6 +83,7 @@ export const encodeContentEncryption = (cipher: ContentEncryption): string => CI
  * ```
  */
 export function buildEnvelope(content: Uint8Array, certificate: Uint8Array, options: EnvelopeOptions = {}): Bytes {
+  options = checkMembers('buildEnvelope', options, 'keyEncryption contentEncryption');
   const { keyEncryption = 'rsaes-pkcs1', contentEncryption = 'aes-256-cbc' } = options;
   const { issuer, serialNumber, spki } = readTbs(certificate);
   const publicKey = inRequest('certificate to encrypt to', () => decodeSpki(spki.der));
