@@ -1,5 +1,6 @@
 import { isKeyprovError } from '../errors.ts';
 import { type KeySources, withTpmOf } from '../keys/key-sources.ts';
+import { checkMembers } from '../known-members.ts';
 import type { SignalOptions } from '../signal.ts';
 import { readLockout } from '../tpm/capabilities.ts';
 import { readNature } from '../tpm/virtual.ts';
@@ -8,7 +9,7 @@ import type { TpmFacts } from './windows/prerequisites.ts';
 /**
  * Reads from the sources' TPM what `checkPrerequisites` needs to know about it. Closes the TPM if it opened it.
  * @returns `none` if the machine has no TPM 2.0, or the sources have none.
- * @throws the errors of `openTpm`, except `no-tpm`; like `Tpm.run`.
+ * @throws the errors of `openTpm`, except `no-tpm`; like `Tpm.run`; TypeError for anything but sources, such as a `Tpm`.
  *
  * @example
  * ```ts
@@ -23,10 +24,8 @@ import type { TpmFacts } from './windows/prerequisites.ts';
  * console.log(result);
  * ```
  */
-export async function readTpmFacts(
-  { tpm: source }: Pick<KeySources, 'tpm'>,
-  { signal }: SignalOptions = {},
-): Promise<TpmFacts | 'none'> {
+export async function readTpmFacts(sources: KeySources, { signal }: SignalOptions = {}): Promise<TpmFacts | 'none'> {
+  const { tpm: source } = checkMembers('readTpmFacts', sources, 'tpm software');
   if (source === undefined) return 'none';
   try {
     return await withTpmOf(source, { signal }, async (tpm) => {

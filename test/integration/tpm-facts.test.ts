@@ -18,6 +18,12 @@ describe('readTpmFacts', () => {
     expect(await asyncRefusal(() => readTpmFacts({ tpm: 'nonsense' }))).toMatch(/^address-invalid: /);
   });
 
+  it.skipIf(missingTpm)('takes nothing else for sources without a TPM', async () => {
+    await using tpm = await newTpm();
+    for (const wrong of [tpm, 'libtpms', undefined, null])
+      expect(await asyncRefusal(() => readTpmFacts(wrong as never))).toMatch(/^foreign: TypeError: readTpmFacts /);
+  });
+
   it.skipIf(missingTpm)('reads kind and lockout, and leaves an open TPM open', async () => {
     await using tpm = await newTpm();
     const facts = { version: '2.0', virtual: true, lockedOut: false };
