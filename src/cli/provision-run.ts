@@ -36,7 +36,7 @@ import type { Outcome } from './terminal/report.ts';
 export function runOptions(): Option[] {
   return [
     ...serviceOptions(),
-    valueOption('--token-command <cmd>', 'prints an access token (default: ask the user)'),
+    valueOption('--token-command <cmd>', 'command that prints a token (default: ask user)'),
     requiredOption('--user <name>', 'user principal name'),
     valueOption('--device-id <guid>', 'device (default: from --device-cert)'),
     storeOption(),

@@ -27,9 +27,9 @@ function define(command: Command): void {
         'KEYPROV_POLICY_…, and on Windows the registry',
     )
     .option('--all', 'also show settings that have their defaults')
-    .addOption(valueOption('--documents <which>', 'defaults as documented: current (default) or 2016', DOCUMENTS))
+    .addOption(valueOption('--documents <which>', "Microsoft's defaults: current (default) or 2016", DOCUMENTS))
     .addOption(policyForOption())
-    .argument('[files...]', 'policy files; the first one of the same kind wins');
+    .argument('[files...]', 'policy files; the first of each kind wins');
 }
 
 async function runExplain(given: Arguments, context: Context): Promise<Outcome> {

@@ -44,7 +44,7 @@ export const requestCommand: CliCommand = {
 
 function define(command: Command): void {
   command.description(
-    'build a request for a key, in any format, without sending it; a format that contains an attestation gets a new one',
+    'build a request for a key, in any format, without sending it; if the format contains an attestation, make a new one',
   );
   defineFormats(command, REQUEST_FORMATS, () => true);
 }

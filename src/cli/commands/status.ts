@@ -27,8 +27,8 @@ export const statusCommand: CliCommand = {
 
 function define(command: Command): void {
   command.description(
-    'show keys with their registration and PIN, whether the policy allows them, whether the TPM of --tpm has them, ' +
-      'and unfinished runs',
+    "show keys, their registrations, their PINs' state, whether the policy allows them, whether the TPM of --tpm has " +
+      'them, and unfinished runs',
   );
   for (const option of keyOptions('all keys')) command.addOption(option);
 }

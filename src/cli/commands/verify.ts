@@ -35,8 +35,8 @@ export const verifyCommand: CliCommand = {
 function define(command: Command): void {
   command
     .description(
-      "verify a key's attestation: attestation.json in the store, or the file of --in; if you name a key, the statement " +
-        'must be about that key; without --ak-roots, the attestation key in the statement is trusted',
+      "verify a key's attestation: attestation.json in the store, or the file of --in; without --ak-roots, trust the " +
+        'attestation key in the statement; with --store or an option that selects a key, require a statement about that key',
     )
     .addOption(requiredOption('--challenge <hex>', 'challenge that the key was attested over'))
     .addOption(valueOption('--in <file>', 'statement (default: attestation.json in the store)'))

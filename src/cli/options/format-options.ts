@@ -11,8 +11,8 @@ import { valueOption } from './value-option.ts';
 const OPTIONS = {
   challenge: ['hex', 'challenge for the attestation, 1 to 64 bytes'],
   name: ['text', 'for csr: common name (default: the user)'],
-  'for-user': ['name', 'user in the request (default: from the record)'],
-  'for-device': ['guid', 'device (default: from the record)'],
+  'for-user': ['name', 'user in the request (default: from record)'],
+  'for-device': ['guid', 'device in the request (default: from record)'],
   'tenant-id': ['guid', 'for pkinit: tenant'],
   sid: ['text', 'for pkinit: SID of the user'],
   dn: ['text', 'for key-credential-link: distinguished name'],

@@ -40,19 +40,19 @@ export function serviceOptions(): Option[] {
   return [
     requiredOption('--service <url>', 'the service that registers keys'),
     valueOption('--tenant <id>', 'Entra ID tenant (default: none, for AD FS)'),
-    valueOption('--resource <id>', 'resource of access tokens (default: the service)'),
+    valueOption('--resource <id>', 'also accept this resource for access tokens'),
     valueOption('--service-ca <file>', 'additional root certificates, PEM'),
     valueOption('--proxy <url>', 'proxy URL, or environment to use HTTPS_PROXY'),
     valueOption('--device-cert <file>', "device's certificate, PEM"),
     valueOption('--device-key <file>', "device's private key, PEM"),
-    valueOption('--client-id <guid>', 'application that signs in'),
+    valueOption('--client-id <guid>', "application that signs in (default: Microsoft's)"),
   ];
 }
 
 /** The options of commands that remove keys from the service. */
 export function graphOptions(): Option[] {
   return [
-    valueOption('--graph-token-command <cmd>', 'prints an access token for Microsoft Graph'),
+    valueOption('--graph-token-command <cmd>', 'command that prints a Microsoft Graph token'),
     valueOption('--graph-url <url>', 'Graph (default: https://graph.microsoft.com/)'),
   ];
 }
