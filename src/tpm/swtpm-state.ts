@@ -1,4 +1,4 @@
-import { type Bytes, concat, copy, equal, fromHex, uint16, uint32 } from '../bytes.ts';
+import { type Bytes, concat, copy, equal, uint16, uint32 } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 
 const HEADER_SIZE = 16;
@@ -8,8 +8,8 @@ const HEADER_SIZE = 16;
  * header (10), flags (0), length of the file; then tag 1 (plain data), length of the state, state. Big endian.
  */
 export function exportSwtpmState(state: Uint8Array): Bytes {
-  const header = [fromHex('0201000a0000'), uint32(HEADER_SIZE + state.length), uint16(1), uint32(state.length)];
-  return concat(...header, state);
+  const version = new Uint8Array([2, 1, 0, 10, 0, 0]);
+  return concat(version, uint32(HEADER_SIZE + state.length), uint16(1), uint32(state.length), state);
 }
 
 /**
