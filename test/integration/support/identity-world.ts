@@ -57,7 +57,7 @@ export async function startIdentityWorld(options: Omit<IdentityServiceOptions, '
     registrar: (more = {}) =>
       openKeyRegistrar({
         ...{ url, tenant, fetch, timeoutMs },
-        graph,
+        graph: { token: graph.token, graphUrl: graph.graphUrl },
         ...more,
       }),
     async [Symbol.asyncDispose]() {
