@@ -46,7 +46,7 @@ function define(command: Command): void {
     .addOption(valueOption('--service-ca <file>', 'additional root certificates for that service, PEM'))
     .addOption(valueOption('--proxy <url>', 'proxy URL, or environment to use HTTPS_PROXY'))
     .addOption(valueOption('--out <file>', 'write the certificates to this file, PEM'));
-  for (const option of tpmOptions()) command.addOption(option);
+  for (const option of tpmOptions('endorsement or lockout')) command.addOption(option);
 }
 
 async function runTpm(given: Arguments, context: Context): Promise<Outcome> {

@@ -5,7 +5,6 @@ import type { HierarchyAuth } from '../../tpm/hierarchy-auth.ts';
 import type { Context } from '../command.ts';
 import { hierarchyPasswords } from '../terminal/hierarchy-passwords.ts';
 import type { Arguments } from './arguments.ts';
-import { PASSWORDS } from './password-names.ts';
 import { repeatableOption, valueOption } from './value-option.ts';
 
 /** The environment variable with the address of the TPM, if `--tpm` is absent. */
@@ -27,12 +26,9 @@ export function tpmOption(): Option {
   return valueOption('--tpm <address>', `TPM address (default: $${TPM_VARIABLE}, or auto)`, ADDRESSES);
 }
 
-/** The option `--tpm`, and the option for the passwords of its hierarchies. */
-export function tpmOptions(): Option[] {
-  return [
-    tpmOption(),
-    repeatableOption('--tpm-auth <name=file>', `TPM password: ${PASSWORDS.map(([name]) => name).join(', ')}`),
-  ];
+/** The option `--tpm`, and the option for the passwords that the command may need. */
+export function tpmOptions(passwords = 'owner, endorsement or srk'): Option[] {
+  return [tpmOption(), repeatableOption('--tpm-auth <name=file>', `TPM password: ${passwords}`)];
 }
 
 /**
