@@ -31,7 +31,8 @@ async function said(entrance: Entrance, input: string): Promise<string> {
 
 /** The limit and the size that a refusal names. */
 function numbersIn(text: string): { readonly size: number; readonly limit: number } | undefined {
-  const [, size, limit] = /(\d+) (?:bytes|characters); (?:at most|an? [A-Z]+ has) (\d+)/.exec(text) ?? [];
+  const [, size, limit] =
+    /(\d+) (?:bytes|characters); (?:the limit is|the limits are|an? [A-Z]+ has) (\d+)/.exec(text) ?? [];
   return limit === undefined ? undefined : { size: Number(size), limit: Number(limit) };
 }
 
