@@ -55,7 +55,7 @@ export interface TrustOptions {
   readonly acceptSha1?: boolean | undefined;
   /**
    * Accepts attestation key certificates with the purpose of endorsement keys (tcg-kp-EKCertificate), or without a
-   * purpose, such as those from Google's CA for Compute Engine's virtual TPMs. Give `akRoots` of such an CA only: the
+   * purpose, such as those from Google's CA for Compute Engine's virtual TPMs. Give `akRoots` of such a CA only: the
    * purpose is what tells its certificates apart. Default false.
    */
   readonly acceptEkPurpose?: boolean | undefined;
@@ -152,7 +152,12 @@ async function byAkCertificate(
     ek: ek && { key: ek.key, certificate: ek.certificates[0] },
   });
   findings.add(found);
-  return ok && certificate !== undefined ? certifiedTier(certificate, 'ek-certificate') : undefined;
+  if (!ok || certificate === undefined) return undefined;
+  // A CA that issues for endorsement keys on a list has no maker to put into the certificate.
+  return certifiedTier(
+    certificate,
+    /^id:0+$/i.test(certificate.manufacturer ?? '') ? 'tpm-no-ek-certificate' : 'ek-certificate',
+  );
 }
 
 async function byEkCertificate(

@@ -106,7 +106,7 @@ describe.skipIf(missing)('keyprov provision --demo', () => {
       const shell = `keyprov() { '${process.execPath}' '${MAIN}' "$@"; }; ${line}`;
       const typed = spawnSync('bash', ['-c', shell], { encoding: 'utf8', env: environment() });
       expect(typed).toMatchObject({ status: 0, stderr: '' });
-      if (line.includes('--ak-roots')) expect(typed.stdout).toContain('tier             ek-certificate');
+      if (line.includes('--ak-roots')) expect(typed.stdout).toContain('tier             tpm-no-ek-certificate');
     }
     const refused = ['verify', '--in', join(out, 'attestation.json'), '--challenge', challenge, '--ak-roots'];
     expect(keyprov([...refused, join(out, 'service-ca.pem')])).toMatchObject({

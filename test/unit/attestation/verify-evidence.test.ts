@@ -116,6 +116,14 @@ describe('the tiers', () => {
     expect([result.tier, failures(result)]).toEqual(['virtual', []]);
   });
 
+  it('tpm-no-ek-certificate is reached by the certificate of a CA that knows no maker of the TPM', async () => {
+    const evidence = await paperEvidence(authorities, {
+      akCertificate: { names: [tpmName('id:00000000', 'unknown')] },
+    });
+    const result = await verifyEvidence(evidence, { ...options, ekRoots: [], allowedManufacturers: ['id:00000000'] });
+    expect([result.tier, failures(result)]).toEqual(['tpm-no-ek-certificate', []]);
+  });
+
   it.each(TIERS)('%s is enough if it, or a lower one, is required', async (minTier) => {
     for (const tier of TIERS.filter((tier) => tier !== 'software')) {
       const trustedAks = [{ key: { pubArea: full.ak.pubArea }, tier }];
