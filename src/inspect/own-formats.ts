@@ -6,7 +6,7 @@ import { decodeStateFile } from '../tpm/state-file.ts';
 import { importSwtpmState } from '../tpm/swtpm-state.ts';
 import { decodeRecording, formatRecording } from '../tpm/transports/recording.ts';
 import { describePublicKey } from './describe-key.ts';
-import { describing, field, group, nested, optional, secretField } from './fields.ts';
+import { bytesField, describing, field, group, nested, optional, secretField } from './fields.ts';
 import type { Format } from './format.ts';
 import type { Description, Field } from './inspection.ts';
 import type { JsonInput } from './json-input.ts';
@@ -78,8 +78,10 @@ const MAX_COMMANDS = 1000;
 const MAX_DEPTH = 6;
 const MAX_MEMBERS = 50;
 
-/** A value of JSON as a field. */
+/** A value of JSON, or of a record that was read from JSON, as a field. */
 export function jsonField(name: string, value: unknown, depth = 0): Field {
+  if (value instanceof Uint8Array) return bytesField(name, value);
+  if (typeof value === 'bigint') return field(name, `${value}`);
   if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') return field(name, value);
   if (typeof value !== 'object' || value === null) return field(name, '(none)');
   const members = Object.entries(value);

@@ -3,8 +3,10 @@ import { describe, expect, it } from 'vitest';
 import { concat, fromHex, toBase64, toHex, utf8 } from '../../../src/bytes.ts';
 import { encodePem } from '../../../src/crypto/pem.ts';
 import { type Field, FORMATS, type Inspection, inspect, MAX_SIZE } from '../../../src/inspect/index.ts';
+import { encodeKeyRecord } from '../../../src/keys/key-record.ts';
 import { buildCommonName, issue } from '../../certificates.ts';
 import { asText, inspectSamples } from '../../inspect-samples.ts';
+import { keyRecord } from '../../key-record.ts';
 import { ecKey, rsaKey } from '../../signing-key.ts';
 
 const samples = await inspectSamples();
@@ -29,6 +31,14 @@ describe('inspect', () => {
     expect(['certain', 'likely']).toContain(found.confidence);
     expect(found.fields.length).toBeGreaterThan(0);
     expect(JSON.parse(JSON.stringify(found))).toEqual(found);
+  });
+
+  it('shows bytes and 64-bit numbers of a key record as such', async () => {
+    const { tpm, ...record } = keyRecord('ada');
+    const text = encodeKeyRecord({ ...record, ...(tpm && { tpm: { ...tpm, akName: fromHex('000b5678') } }) });
+    const found = await inspect(utf8(text));
+    expect(valueAt(found, 'tpm', 'akName')).toBe('000b5678');
+    expect(valueAt(found, 'tpm', 'vendor', 'firmwareVersion')).toBe(`${0x2019102300163636n}`);
   });
 
   it('has a sample of every format', () => {
