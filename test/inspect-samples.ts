@@ -238,8 +238,8 @@ export async function inspectSamples(): Promise<Sample[]> {
     add('certificate-request', await request(wcce), 'request with attestation of Windows');
     const published = [
       [
-        'its signature does not verify, or its algorithm is unknown',
-        'attestation bundle: statement 1: it has members of older drafts',
+        'the signature does not verify, or its algorithm is unknown',
+        'attestation bundle: statement 1: it has members that later drafts removed',
       ],
       [],
     ];
@@ -264,7 +264,7 @@ export async function inspectSamples(): Promise<Sample[]> {
     add('private-key', pkcs8, 'PKCS#8', open);
     add('private-key', privateKey.export({ type: 'sec1', format: 'pem' }).toString(), 'EC PRIVATE KEY', open);
     add('private-key', rsaKey.privateKey.export({ type: 'pkcs1', format: 'pem' }).toString(), 'RSA PRIVATE KEY', open);
-    const unknown = ['it is not known whether it is encrypted'];
+    const unknown = ['keyprov cannot tell whether the key is encrypted'];
     add('private-key', encodePem('VENDOR PRIVATE KEY', utf8('vendor-key')), 'VENDOR PRIVATE KEY', unknown);
     add('encrypted-private-key', await encryptPkcs8(pkcs8, utf8('pin'), 2 ** 10));
     const keyFile = {

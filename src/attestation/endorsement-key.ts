@@ -89,7 +89,7 @@ async function openOf(
 ): Promise<EndorsementKey> {
   const { expectedName, authorization = 'policy' } = options;
   if (authorization === 'auth-value' && template.startsWith('L')) {
-    throw new TypeError(`an endorsement key of template ${template} can be used only with its policy`);
+    throw new TypeError(`an endorsement key made with template ${template} can be used only with its policy`);
   }
   const inPublic = await templateOf(tpm, template, options);
   const fits = ({ publicArea, name }: Found) =>

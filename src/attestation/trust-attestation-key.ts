@@ -102,7 +102,12 @@ export async function trustAttestationKey(
   if (akRoots.length > 0) {
     const tier = await byAkCertificate(findings, { ak, ek }, { ...options, roots: akRoots });
     if (tier !== undefined) tiers.push(tier);
-    else problems.push(ak.certificates.length > 0 ? 'its certificate failed a check' : 'it has no certificate');
+    else
+      problems.push(
+        ak.certificates.length > 0
+          ? "the attestation key's certificate failed a check"
+          : 'the attestation key has no certificate',
+      );
   }
 
   if (ek !== undefined) {
@@ -121,14 +126,16 @@ export async function trustAttestationKey(
     findings.add(found);
     if (tier !== undefined) tiers.push(tier);
     else if (isListed) excused.push(...found);
-    else problems.push('its endorsement key is not on the list, and has no certificate that passed the checks');
+    else problems.push('the endorsement key is not on the list, and has no certificate that passed the checks');
   } else if (ekRoots.length + ekAllowList.length > 0) {
-    problems.push('no activation proves that it is in the same TPM as an endorsement key in the evidence');
+    problems.push(
+      'no activation proves that the attestation key is in the same TPM as an endorsement key in the evidence',
+    );
   }
 
   const known = trustedAks.filter(({ key }) => isIt(ak.key, key));
   tiers.push(...known.map(({ tier }) => tier));
-  if (known.length === 0 && trustedAks.length > 0) problems.push('it is not a known attestation key');
+  if (known.length === 0 && trustedAks.length > 0) problems.push('the attestation key is not in trustedAks');
   return { tiers, problem: problems.join('; ') || 'nothing is trusted', excused };
 }
 
@@ -209,8 +216,8 @@ const EK_SET: Attributes = ['fixedTPM', 'fixedParent', 'sensitiveDataOrigin', 'r
 const EK_CLEAR: Attributes = ['sign', 'encryptedDuplication'];
 
 function activationProblem(activation: Activation, { ak, ek }: Record<'ak' | 'ek', Party>): string | undefined {
-  if (!isKey(ak.key, activation.ak)) return 'it was made for another attestation key';
-  return isKey(ek.key, activation.ek) ? undefined : 'it was made for another endorsement key';
+  if (!isKey(ak.key, activation.ak)) return 'the activation was made for another attestation key';
+  return isKey(ek.key, activation.ek) ? undefined : 'the activation was made for another endorsement key';
 }
 
 const isIt = (subject: Subject, identity: KeyIdentity): boolean => readable(() => isKey(subject, identity)) ?? false;

@@ -193,7 +193,7 @@ export async function saveWithSecret(store: KeyStore, record: KeyRecord, options
   await store.delete(record.id, { note: false });
   throw new KeyprovError(
     'store-busy',
-    `another keyprov create --out ${store.directory} has failed, and has removed the secret of the store`,
+    `another keyprov create --out ${store.directory} has failed, and has removed the store's secret`,
     {
       remedy: 'run this command again',
     },

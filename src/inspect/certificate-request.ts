@@ -17,7 +17,7 @@ import { describeKast } from './windows-formats.ts';
 export function describeCertificateRequest(der: Uint8Array): Description {
   const request = parseCertificateRequest(der);
   const problems = quirksOf(request.quirks);
-  if (!verifyCertificateRequest(request)) problems.push('its signature does not verify, or its algorithm is unknown');
+  if (!verifyCertificateRequest(request)) problems.push('the signature does not verify, or its algorithm is unknown');
   const fields = [
     nameField('subject', request.subject),
     keyField(request.spki, problems),

@@ -270,7 +270,7 @@ async function readBlock({ encoding, bytes, problems, encryption }: Decoded, con
   if (wanted === undefined && label.endsWith('PRIVATE KEY')) {
     const fields = [secretField('key', bytes.length)];
     const title = 'private key of an unknown kind';
-    const unsure = ['it is not known whether it is encrypted'];
+    const unsure = ['keyprov cannot tell whether the key is encrypted'];
     return within(
       { format: 'private-key', title, confidence: 'certain', problems: unsure, fields },
       bytes.length,

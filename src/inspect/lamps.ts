@@ -14,7 +14,7 @@ import { certificationFields, publicAreaField, structureField } from './tpm-form
 export function describeBundles(der: Uint8Array): Description {
   const problems: string[] = [];
   const bundles = decodeAttestationBundles(der);
-  if (bundles.length > 1) problems.push('a list of bundles, as in drafts up to 10');
+  if (bundles.length > 1) problems.push('a list of bundles, as in draft-ietf-lamps-csr-attestation-10 and earlier');
   return { problems, fields: bundles.flatMap((bundle) => bundleFields(bundle, problems)) };
 }
 
@@ -30,7 +30,7 @@ function bundleFields(bundle: AttestationBundle, problems: string[]): Field[] {
 function statementField(name: string, of: BundledStatement, problems: string[]): Field {
   const { type, statement, hint, bindsPublicKey } = of;
   if (hint !== undefined || bindsPublicKey !== undefined)
-    problems.push(`statement ${name}: it has members of older drafts`);
+    problems.push(`statement ${name}: it has members that later drafts removed`);
   const isCertify = type === TPM_CERTIFY_STATEMENT;
   return group(name, [
     field('type', isCertify ? 'TPM certification' : type),

@@ -68,7 +68,8 @@ export function certificationFields(
   const attest = decode(TPMS_ATTEST, certification.certInfo);
   if (pubArea !== undefined && 'name' in attest.attested) {
     const name = objectName(decode(TPMT_PUBLIC, pubArea));
-    if (!equal(name, attest.attested.name)) problems.push(`it certifies ${toHex(attest.attested.name)}, not the key`);
+    if (!equal(name, attest.attested.name))
+      problems.push(`the statement certifies ${toHex(attest.attested.name)}, not the key`);
   }
   const { signature } = certification;
   const signatureFields = signature === undefined ? [] : [structureField('signature', TPMT_SIGNATURE, signature)];

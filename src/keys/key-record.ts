@@ -152,7 +152,7 @@ export function keyRecordFromJson(members: JsonMembers): KeyRecord {
 /** Reads version 1, which had neither user nor TPM, and `{}` as the policy of a key made without one. */
 export function olderKeyRecordFromJson(members: JsonMembers): KeyRecord {
   const stranger = ['user', 'deviceId', 'tpm', 'exports'].find((name) => members.has(name));
-  if (stranger !== undefined) throw new TypeError(`version 1 has no ${stranger}`);
+  if (stranger !== undefined) throw new TypeError(`records of version 1 have no ${stranger}`);
   const annotations = members.object('annotations');
   const { registration } = annotations;
   const { user, deviceId } = isJsonObject(registration) ? registration : {};

@@ -57,7 +57,7 @@ export function keySources(options: KeySourcesOptions = {}): KeySources {
   options = checkMembers('keySources', options, 'tpm store hierarchyAuth');
   const { tpm = 'auto', store, hierarchyAuth } = options;
   if (store !== undefined && !(store instanceof KeyStore))
-    throw new TypeError('store must be a KeyStore from openKeyStore');
+    throw new TypeError('keySources: store must be a KeyStore from openKeyStore');
   const open: TpmOpener = (options) =>
     openTpm(String(tpm), { ...options, lifetime: options.signal, marksDirectory: store?.directory, hierarchyAuth });
   const isAddress = typeof tpm === 'string' && (store ?? hierarchyAuth) !== undefined;
@@ -83,7 +83,7 @@ export interface TpmLease {
 export async function leaseTpm(source: TpmSource, options: Parameters<TpmOpener>[0]): Promise<TpmLease> {
   if (source instanceof Tpm) return { tpm: source, release: async () => {} };
   if (typeof source !== 'string' && typeof source !== 'function')
-    throw new TypeError('the tpm of the sources must be a Tpm, its address, or a function that opens it');
+    throw new TypeError('keySources: tpm must be a Tpm, an address, or a function that opens the TPM');
   const openedBefore = Tpm.opened;
   const { signal } = options;
   const lease = async (): Promise<TpmLease> => {

@@ -80,7 +80,7 @@ export async function withLoadedKey<T>(
 ): Promise<T> {
   const { signal } = options;
   const file = await decodeKeyFile(key.privateKey);
-  if (key.parent === undefined) throw new KeyprovError('key-invalid', 'the record of the TPM key has no parent');
+  if (key.parent === undefined) throw new KeyprovError('key-invalid', 'the TPM key record has no parent');
   const parent = await parentOf(tpm, key.parent, options);
   const loadAndWork = async (session: Session): Promise<T> => {
     const loading = {

@@ -36,7 +36,7 @@ export async function readOldDirectory(directory: string): Promise<KeyRecord | u
     return decodeOldRecord(JsonMembers.parse('record.json', record), privateKey, publicKey);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new KeyprovError('store-invalid', `the files of the key in ${directory} are damaged: ${reason}`, {
+    throw new KeyprovError('store-invalid', `the key files in ${directory} are damaged: ${reason}`, {
       cause,
       remedy: 'restore a copy of them',
     });

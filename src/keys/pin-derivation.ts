@@ -22,7 +22,7 @@ export function newPinDerivation(): PinDerivation {
 export async function deriveAuthValue(pin: Uint8Array, derivation: PinDerivation): Promise<Bytes> {
   if (derivation.kdf === 'scrypt') {
     const problem = scryptProblem(derivation);
-    if (problem !== undefined) throw new KeyprovError('key-invalid', `the PIN derivation of the key: ${problem}`);
+    if (problem !== undefined) throw new KeyprovError('key-invalid', `the key's PIN derivation: ${problem}`);
     return await withSecret(await deriveScrypt(pin, derivation.salt, (AUTH_VALUE_SIZE * 3) / 4, derivation), (raw) =>
       base64UrlText(raw),
     );

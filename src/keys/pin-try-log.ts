@@ -103,7 +103,7 @@ export class PinTryLog {
       const { triesLeft, retryAfterSeconds } = countOf(state, now);
       const left =
         triesLeft === 0 ? '' : `; ${triesLeft} ${triesLeft === 1 ? 'try is' : 'tries are'} left before a wait`;
-      throw new PinError('pin-wrong', `the PIN of the software key is wrong${left}`, {
+      throw new PinError('pin-wrong', `the software key's PIN is wrong${left}`, {
         triesLeft,
         ...(triesLeft === 0 && { retryAfterSeconds }),
         remedy:

@@ -89,7 +89,7 @@ async function sign(key: ProvidedKey, options: SignOptions, opened: SoftwareKeyP
   }
   // Nothing else ties the two parts of the record together; and a faulty RSA signature would reveal the key.
   if (!verifySignature(key.publicKey, hash, data, signature, key.publicKey.kty === 'RSA' ? padding : 'raw')) {
-    throw new KeyprovError('key-invalid', 'the private key of a software key does not belong to its public key');
+    throw new KeyprovError('key-invalid', "the software key's private key does not belong to its public key");
   }
   return key.publicKey.kty === 'EC' && format === 'der' ? ecdsaRawToDer(key.publicKey.crv, signature) : signature;
 }
@@ -133,7 +133,7 @@ async function decryptKey(
   }
   if (pkcs8 !== undefined) return pkcs8;
   throw key.hasPin
-    ? new PinError('pin-wrong', 'the PIN of the software key is wrong', { remedy: 'try again with the right PIN' })
+    ? new PinError('pin-wrong', "the software key's PIN is wrong", { remedy: 'try again with the right PIN' })
     : new KeyprovError('key-invalid', 'the software key was made with another wrapping secret, or is damaged');
 }
 

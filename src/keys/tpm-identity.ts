@@ -91,7 +91,7 @@ export function checkTpmIdentity(recorded: TpmIdentity, now: TpmIdentity): void 
   }
 }
 
-const NEW_KEY = 'provision a new key, and remove the old one from the directory';
+const NEW_KEY = 'provision a new key, and unregister the old one';
 
 const rolledBack = (how: string): KeyprovError =>
   new KeyprovError('tpm-rolled-back', `the TPM's state is older than the record: ${how}`, {

@@ -218,7 +218,7 @@ export class TpmKeyProvider implements KeyProvider {
     if (!key.hasPin) return await this.#load(key, EMPTY, options, work);
     if (pin === undefined) throw new KeyprovError('pin-required', 'the key needs its PIN', { remedy: 'provide it' });
     if (key.pinDerivation === undefined) {
-      throw new KeyprovError('key-invalid', 'the record of a key with a PIN has no PIN derivation');
+      throw new KeyprovError('key-invalid', 'the key has a PIN, but its record has no PIN derivation');
     }
     return await withSecret(await deriveAuthValue(pin, key.pinDerivation), async (authValue) => {
       // Only `work` is authorized by the PIN; the parent has its own authorization.

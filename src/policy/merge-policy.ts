@@ -87,7 +87,8 @@ export function mergePolicy(layers: readonly PolicyLayer[], options: MergeOption
   explainDefaultComplexity(settled, policy.pin);
   if (problems.length > 0) throw new PolicyError(problems);
   const windows: object = Object.fromEntries([...settled].map(([name, { value }]) => [name, value]));
-  if (!isWindowsSettings(windows)) throw new TypeError('a layer holds a value that no reader returns');
+  if (!isWindowsSettings(windows))
+    throw new TypeError('a policy layer has an invalid value: use layers that a keyprov function returned');
 
   const explanation: SettingExplanation[] = [...settled].map(([setting, why]) => ({ setting, ...why }));
   explanation.push({ setting: 'hardware', ...hardware });

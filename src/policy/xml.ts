@@ -113,7 +113,10 @@ export function parseXml(text: string): readonly XmlElement[] {
       continue;
     }
     const start = take(START);
-    if (start === null) refuse('not well-formed, or a document type or processing instruction');
+    if (start === null) {
+      const isOther = xml.startsWith('<!', at) || xml.startsWith('<?', at);
+      refuse(isOther ? 'document types and processing instructions are not allowed' : "'<' does not begin a tag");
+    }
     if (open.length > MAX_DEPTH) refuse(`elements are nested deeper than ${MAX_DEPTH}`);
     const names = new Set<string>();
     for (let found = take(ATTRIBUTE); found !== null; found = take(ATTRIBUTE)) {

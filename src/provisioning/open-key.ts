@@ -357,7 +357,7 @@ export class UserKey {
 }
 
 function mixedUp({ id }: KeyRecord): KeyprovError {
-  return new KeyprovError('key-invalid', `the record of the key ${id} has the private part of another key`, {
+  return new KeyprovError('key-invalid', `the record of the key ${id} contains another key's private part`, {
     remedy: 'restore a copy of the record, or make a new key',
   });
 }

@@ -52,7 +52,9 @@ export async function enterNewPin(prompt: NewPinPrompt, options: EnterPinOptions
         const request = { step, policy, rules, problems, attempt };
         const answer = await askSecret(() => prompt(request, { signal }), signal);
         if (answer.length > 0 && answer.every((byte) => byte === 0))
-          throw new TypeError('the prompt returned a PIN that is wiped: return a new array each time');
+          throw new TypeError(
+            'the prompt returned a PIN that has already been overwritten: return a new array each time',
+          );
         return answer;
       };
       pin = await ask('enter');

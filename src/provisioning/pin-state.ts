@@ -71,7 +71,7 @@ export function writePinState(record: KeyRecord, state: PinState): KeyRecord {
   try {
     parseState(pin);
   } catch (cause) {
-    throw new TypeError(`the state of the PIN cannot be kept: ${sayError(cause)}`, { cause });
+    throw new TypeError(`the PIN state cannot be saved: ${sayError(cause)}`, { cause });
   }
   return { ...record, annotations: { ...record.annotations, pin } };
 }

@@ -94,7 +94,7 @@ function understood<T>(url: URL, read: () => T): T {
 }
 
 async function checkIsFor({ publicArea }: AttestationKey, [leaf]: readonly Uint8Array[], url: URL): Promise<void> {
-  let problem = 'its certificate is for another key';
+  let problem = 'the certificate in the response is for another key';
   try {
     const certificate = await parseCertificate(leaf ?? new Uint8Array(0));
     if (equal(encodeSpki(certificate.publicKey()), encodeSpki(publicKeyOf(publicArea)))) return;

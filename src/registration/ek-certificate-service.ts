@@ -119,6 +119,7 @@ async function understood(
     if (!isKeyprovError(error) && !(error instanceof TypeError)) throw error;
     throw answerError(answer, sayError(error), { cause: error });
   }
-  if (!equal(found, spki)) throw answerError(answer, 'its certificate is for another key');
+  if (!equal(found, spki))
+    throw answerError(answer, 'the endorsement key certificate in the response is for another key');
   return der;
 }

@@ -32,7 +32,7 @@ async function readAll<C extends typeof TPM_CAP.HANDLES | typeof TPM_CAP.TPM_PRO
     const last = data.at(-1);
     if (answer.moreData === 0 || last === undefined) return all;
     if (next(last) <= property || round >= MAX_ROUNDS) {
-      throw new CodecError('the response to TPM2_GetCapability', 'the TPM announces more data again and again');
+      throw new CodecError('the response to TPM2_GetCapability', 'the TPM keeps announcing more data');
     }
     property = next(last);
   }

@@ -72,7 +72,7 @@ export interface KeyprovCrypto extends Omit<webcrypto.Crypto, 'CryptoKey'>, Asyn
  */
 export function createCrypto(options: CreateCryptoOptions = {}): KeyprovCrypto {
   const { pinCacheMs = 0 } = options;
-  if (!(pinCacheMs >= 0)) throw new RangeError(`pinCacheMs must be a number of milliseconds, not ${pinCacheMs}`);
+  if (!(pinCacheMs >= 0)) throw new RangeError(`pinCacheMs must be 0 or more milliseconds, not ${pinCacheMs}`);
   return new ProviderCrypto(options);
 }
 

@@ -28,7 +28,7 @@ export async function generateKey(
   const { usages } = factsOf(algorithm.name);
   const allowed = Object.values(usages).flat();
   if (!wanted.usages.every((usage) => allowed.includes(usage))) {
-    throw domError('SyntaxError', `keys of ${algorithm.name} do not allow these usages`);
+    throw domError('SyntaxError', `${algorithm.name} keys do not allow these usages`);
   }
   checkParameters(algorithm);
   const needed = usages.secret ?? usages.private ?? [];

@@ -157,7 +157,7 @@ function userAlgorithmOf({ name, namedCurve, modulusLength, publicExponent }: No
   const kind = namedCurve?.toLowerCase() ?? `rsa-${modulusLength}`;
   const isUsual = publicExponent === undefined || toBigInt(publicExponent) === 65537n;
   if (isKeyAlgorithm(kind) && isUsual) return kind;
-  throw domError('NotSupportedError', `a provider cannot make keys of ${name} with that size, curve or exponent`);
+  throw domError('NotSupportedError', `a provider cannot make ${name} keys with that size, curve or exponent`);
 }
 
 /**

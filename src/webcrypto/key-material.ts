@@ -93,7 +93,8 @@ function decodeSecret(bytes: Bytes, { name, hash, length }: NormalizedAlgorithm)
   const { kind } = factsOf(name);
   if (kind === 'kdf') return { type: 'secret', algorithm: { name }, bytes };
   if (kind === 'aes') {
-    if (bits !== 128 && bits !== 192 && bits !== 256) throw new Error(`${name} has no keys of ${bits} bits`);
+    if (bits !== 128 && bits !== 192 && bits !== 256)
+      throw new Error(`AES keys must have 128, 192 or 256 bits, not ${bits}`);
     return { type: 'secret', algorithm: { name, length: bits }, bytes };
   }
   if (bits === 0) throw new Error('an empty HMAC key');
@@ -122,7 +123,7 @@ function decodeOkp(data: KeyData, name: 'Ed25519' | 'X25519'): SoftwareKey {
   const isSpki = data.format === 'spki';
   const raw = data.format === 'jwk' ? fromBase64Url(`${data.jwk.x}`) : data.bytes.subarray(isSpki ? prefix.length : 0);
   if (raw.length !== OKP_SIZE || (isSpki && !equal(prefix, data.bytes.subarray(0, prefix.length)))) {
-    throw new Error(`not a public key of ${name}`);
+    throw new Error(`not a public ${name} key`);
   }
   return { type: 'public', algorithm: { name }, bytes: concat(prefix, raw) };
 }
@@ -131,7 +132,7 @@ function decodePrivate(data: KeyData, algorithm: NormalizedAlgorithm): SoftwareK
   const key = privateKeyObject(data);
   const { kind } = factsOf(algorithm.name);
   const wanted = kind === 'okp' ? algorithm.name.toLowerCase() : kind;
-  if (key.asymmetricKeyType !== wanted) throw new Error(`a key of ${key.asymmetricKeyType}`);
+  if (key.asymmetricKeyType !== wanted) throw new Error(`the private key has type ${key.asymmetricKeyType}`);
   checkPair(key, data.format === 'jwk' ? `${data.jwk.x}` : undefined);
   const bytes = view(key.export({ format: 'der', type: 'pkcs8' }));
   if (kind === 'okp') return { type: 'private', algorithm: { name: algorithm.name }, bytes };

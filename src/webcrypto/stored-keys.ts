@@ -74,7 +74,7 @@ export function keysOfRecord(record: KeyRecord, holder: KeyHolder, options: Load
     options.usages ?? [...ofPublic, ...toKeyUsages(isObject(made) ? memberOf(made, 'usages') : ofPrivate)],
   );
   if (!usages.every((usage) => ofPublic.includes(usage) || ofPrivate.includes(usage))) {
-    throw domError('SyntaxError', `keys of ${algorithm.name} do not allow these usages`);
+    throw domError('SyntaxError', `${algorithm.name} keys do not allow these usages`);
   }
   return {
     publicKey: softwareKey(material, { extractable: true, usages }),
@@ -86,6 +86,6 @@ function materialOf({ id, publicKey }: KeyRecord, algorithm: NormalizedAlgorithm
   try {
     return publicMaterial(publicKey, algorithm);
   } catch (error) {
-    throw domError('DataError', `the key ${id} is not a key of ${algorithm.name}`, error);
+    throw domError('DataError', `the key ${id} is not for ${algorithm.name}`, error);
   }
 }

@@ -251,10 +251,10 @@ async function importKeyData(data: KeyData, algorithm: NormalizedAlgorithm, want
   if (type === undefined && (usages.secret === undefined || kind === 'kdf')) throw noSuchFormat(name, data.format);
   if (kind === 'ec' && !isCurve(namedCurve)) throw domError('NotSupportedError', `the curve ${namedCurve} is unknown`);
   if (!wanted.usages.every((usage) => usages[type ?? 'secret']?.includes(usage))) {
-    throw domError('SyntaxError', `keys of ${name} imported as ${data.format} do not allow these usages`);
+    throw domError('SyntaxError', `${name} keys imported as ${data.format} do not allow these usages`);
   }
   if (type === undefined) throw noSuchFormat(name, data.format);
-  if (kind === 'kdf' && wanted.extractable) throw domError('SyntaxError', `keys of ${name} are never extractable`);
+  if (kind === 'kdf' && wanted.extractable) throw domError('SyntaxError', `${name} keys are never extractable`);
   const material = await failingAs('DataError', async () => decodeKeyData(data, type, algorithm, wanted));
   if (type !== 'public' && wanted.usages.length === 0) throw domError('SyntaxError', 'the key would have no usages');
   return softwareKey(material, wanted);

@@ -213,7 +213,7 @@ describe.skipIf(missing)('keyprov verify with the authorities of attestation key
     expect(status).toBe(8);
     const failed = Object(json).findings.filter((one: { status: string }) => one.status === 'fail');
     expect(failed).toEqual([
-      { id: 'ak-trusted', status: 'fail', detail: 'it has no certificate' },
+      { id: 'ak-trusted', status: 'fail', detail: 'the attestation key has no certificate' },
       expect.objectContaining({ id: 'tier' }),
     ]);
   });

@@ -149,7 +149,7 @@ describe.skipIf(missing).each(['xterm-256color', 'dumb'])('questions in a termin
     const command = 'printf "Which one? " >/dev/tty; read -r token </dev/tty; echo "$token"';
     const args = [...provision(`ask-${TERM}`), '--token-command', command];
     const { shown } = await keyprovInTerminal(args, [['Which one? ', 'one two\r']], { env });
-    expect(shown).toContain('the command of --token-command printed something that is not a token');
+    expect(shown).toContain('the command given with --token-command printed something that is not a token');
   });
 
   it('leave nothing of such a command behind when they are ended', async () => {

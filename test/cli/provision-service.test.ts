@@ -118,9 +118,13 @@ describe.skipIf(missing)('keyprov provision --service', () => {
   });
 
   it.each([
-    ['exit 3', 'mfa-failed', 'the command of --token-command failed: it ended with 3'],
-    ['echo not a token', 'token-invalid', 'the command of --token-command printed something that is not a token'],
-    ['true', 'mfa-failed', 'the command of --token-command failed: it printed nothing'],
+    ['exit 3', 'mfa-failed', 'the command given with --token-command failed: it ended with 3'],
+    [
+      'echo not a token',
+      'token-invalid',
+      'the command given with --token-command printed something that is not a token',
+    ],
+    ['true', 'mfa-failed', 'the command given with --token-command failed: it printed nothing'],
     ['echo a.b.c', 'token-invalid', 'the token cannot be read'],
   ])('does not go on with the token command %j', async (command, code, message) => {
     const { status, json } = await run([...SOFTWARE, '--pin-file', pinFile, '--token-command', command]);
@@ -227,7 +231,7 @@ describe.skipIf(missing)('keyprov provision --service', () => {
       { env: LOCAL },
     );
     expect(status).toBe(11);
-    expect(stdout).toContain('unknown  device-joined: it is not known how the device is joined');
+    expect(stdout).toContain('unknown  device-joined: keyprov could not find out how the device is joined');
     expect(stdout).toContain(
       'fail     no-pin: the user already has a PIN; change or reset that PIN instead (0x8009000F)\n',
     );

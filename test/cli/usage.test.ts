@@ -254,7 +254,7 @@ describe('the most likely mistakes', () => {
       ['request.json', 'key registration'],
     ]) {
       const { stderr } = await commands.run(['verify', '--challenge', 'c0ffee', '--in', join(out, String(name))]);
-      expect(stderr).toContain(`${name} is not an attestation statement, but: `);
+      expect(stderr).toContain(`${name} is not an attestation statement; it was recognized as: `);
       expect(stderr).toContain(what);
       expect(stderr).toContain('use the attestation.json of keyprov create --out');
     }

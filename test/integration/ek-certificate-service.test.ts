@@ -113,7 +113,7 @@ describe('ekCertificateService', () => {
     answer = (_, response) => response.end(der);
     await expect(ask('AMD', rsa.input.spki)).rejects.toMatchObject({
       code: 'service-answer',
-      message: expect.stringContaining('its certificate is for another key'),
+      message: expect.stringContaining('the endorsement key certificate in the response is for another key'),
     });
   });
 

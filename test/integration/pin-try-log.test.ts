@@ -234,7 +234,7 @@ describe('a software key with a log of its tries', () => {
       code: 'pin-wrong',
       triesLeft: 0,
       retryAfterSeconds: 30,
-      message: 'the PIN of the software key is wrong',
+      message: "the software key's PIN is wrong",
       remedy: 'wait 30 s, then try again with the right PIN',
     });
     log = await openPinTryLog(directory, { now: () => now });

@@ -276,7 +276,7 @@ describe('a complete run', () => {
     const { privateKey } = second?.record ?? record;
     await store.update(record.id, (kept) => ({ ...kept, privateKey }));
     await using mixed = await openKey({ store, id: record.id, sources: { tpm: kit.tpm } });
-    expect(await asyncRefusal(() => mixed.prove())).toMatch(/^key-invalid: .* has the private part of another key/);
+    expect(await asyncRefusal(() => mixed.prove())).toMatch(/^key-invalid: .* contains another key's private part/);
   });
 
   it('waits while the service is down, and continues with a new proof of the key', async () => {

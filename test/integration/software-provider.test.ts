@@ -81,7 +81,7 @@ describe.each(KINDS)('a software key %s with a PIN', (algorithm, described, hash
       'pin-required: the software key needs its PIN; provide it',
     );
     expect(await asyncRefusal(() => provider.sign(key, { data, pin: utf8('314158') }))).toBe(
-      'pin-wrong: the PIN of the software key is wrong; try again with the right PIN',
+      "pin-wrong: the software key's PIN is wrong; try again with the right PIN",
     );
   });
 });

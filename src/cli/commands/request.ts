@@ -198,10 +198,15 @@ export async function readStatement(path: string, signal: AbortSignal): Promise<
     const { inspect } = await import('../../inspect/index.ts');
     const { format, title } = await inspect(bytes);
     if (format !== 'attestation-statement' && format !== 'unknown') {
-      throw new KeyprovError('statement-invalid', `${path} is not an attestation statement, but: ${title}`, {
-        cause,
-        remedy: 'use the attestation.json of keyprov create --out, or the output of keyprov attest --format statement',
-      });
+      throw new KeyprovError(
+        'statement-invalid',
+        `${path} is not an attestation statement; it was recognized as: ${title}`,
+        {
+          cause,
+          remedy:
+            'use the attestation.json of keyprov create --out, or the output of keyprov attest --format statement',
+        },
+      );
     }
     throw new KeyprovError('statement-invalid', `${path}: ${cause.message}`, causedBy(cause));
   }

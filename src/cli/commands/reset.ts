@@ -167,7 +167,7 @@ function readSecret(output: Uint8Array): Bytes {
     return fromBase64(new TextDecoder().decode(output).trim());
   } catch {
     // The error quotes the text.
-    throw new KeyprovError('recovery-unavailable', 'the command of --recovery-command did not print base64', {
+    throw new KeyprovError('recovery-unavailable', 'the command given with --recovery-command did not print base64', {
       remedy: 'make it print only the secret',
     });
   }

@@ -155,7 +155,7 @@ function verdict(
     return [exitCodeOf(proof.error), { code: proof.error.code, message }];
   }
   const [lost] = damaged;
-  if (lost !== undefined) return [exitCodeOf(lost), { code: lost.code, message: 'the record of a key cannot be read' }];
+  if (lost !== undefined) return [exitCodeOf(lost), { code: lost.code, message: 'a key record cannot be read' }];
   const misfit = keys.find((key) => key.misfit !== undefined)?.misfit;
   if (misfit !== undefined) return [exitCodeOf(misfit), { code: misfit.code, message: sayError(misfit) }];
   if (lockout?.inLockout && keys.some(isTried)) {

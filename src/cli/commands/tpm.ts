@@ -112,7 +112,7 @@ async function resetLockout(tpm: Tpm, signal: AbortSignal): Promise<void> {
     const what = isBlocked
       ? 'an earlier password for the lockout hierarchy was'
       : 'the password for the lockout hierarchy is';
-    throw new TpmError(error.code, `${what} wrong; the TPM accepts no other ${until}`, {
+    throw new TpmError(error.code, `${what} wrong; the TPM accepts no other password ${until}`, {
       ...{ cause: error, command: error.command, responseCode: error.responseCode, hierarchy: 'lockout' },
       ...{ retryAfterSeconds: seconds, remedy: `${wait}, then pass the right one` },
     });

@@ -81,7 +81,7 @@ async function run(command: string, { option, environment, input, signal }: Comm
 const tooLong = (option: string): KeyprovError => failed(option, `it printed more than ${MAX_SIZE} bytes`);
 
 function failed(option: string, problem: string): KeyprovError {
-  return new MfaError('mfa-failed', `the command of ${option} failed: ${problem}`, {
+  return new MfaError('mfa-failed', `the command given with ${option} failed: ${problem}`, {
     remedy: 'read its messages, and run the command on its own',
   });
 }

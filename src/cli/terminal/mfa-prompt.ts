@@ -39,9 +39,13 @@ export function tokenCommandPrompt(command: string): MfaPrompt {
       signal,
     });
     if (!/^[!-~]+$/.test(token)) {
-      throw new MfaError('token-invalid', 'the command of --token-command printed something that is not a token', {
-        remedy: 'make it print only the access token',
-      });
+      throw new MfaError(
+        'token-invalid',
+        'the command given with --token-command printed something that is not a token',
+        {
+          remedy: 'make it print only the access token',
+        },
+      );
     }
     return { status: 'passed', token };
   };

@@ -150,7 +150,7 @@ export function parseKeyCredentialLink(blob: Uint8Array): KeyCredentialLink {
   const entries = readEntries(blob);
   const values = new Map(entries.map(({ id, value }) => [id, value]));
   for (const [name, id] of Object.entries(KEY_CREDENTIAL_ENTRY)) {
-    if (entries.filter((entry) => entry.id === id).length > 1) throw invalid(`two entries ${name}`);
+    if (entries.filter((entry) => entry.id === id).length > 1) throw invalid(`two ${name} entries`);
   }
   const required = (id: number, name: string): Uint8Array => {
     const value = values.get(id);

@@ -165,7 +165,9 @@ export function formatDsregStatus(
     .flatMap(({ title, lines }) => [BOX, `| ${title.padEnd(69)}|`, BOX, ...lines.map(formatLine)])
     .join(lineEnd);
   if (JSON.stringify(parseDsregStatus(text)) !== JSON.stringify(status)) {
-    throw new TypeError('a title, name or value has line breaks, outer blanks, or a form that would be misread');
+    throw new TypeError(
+      'a title, name or value has line breaks, blanks at an end, or a form that a reader would misunderstand',
+    );
   }
   return text;
 }

@@ -107,7 +107,7 @@ const fail = (detail: string, remedy: string, code?: number): Outcome => ({
 });
 const unknown = (what: string): Outcome => ({
   status: 'unknown',
-  detail: `it is not known ${what}`,
+  detail: `keyprov could not find out ${what}`,
   remedy: 'use a probe that finds it out, or pass the fact',
 });
 

@@ -36,7 +36,7 @@ export async function signIn(context: ServiceContext, request: string): Promise<
     if (user === undefined) return refuse('the user of the assertion is unknown');
     if (!audiencesOf(context).includes(assertion.audience)) return refuse('the assertion is for another audience');
     const publicKey = await findKey(context, user.upn, assertion.keyId);
-    if (publicKey === undefined) return refuse('the directory does not have this key of the user');
+    if (publicKey === undefined) return refuse('the directory does not have this key for the user');
     const seconds = Math.floor(now.getTime() / 1000);
     const problem = findNgcAssertionProblem(jwt, { publicKey, nonce, now: seconds });
     if (problem !== undefined) return refuse(`the assertion is not valid: ${problem}`);

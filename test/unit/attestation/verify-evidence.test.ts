@@ -216,7 +216,7 @@ describe('evidence is refused', () => {
     [
       'an attestation key without certificate',
       () => [{ ...full, ak: { pubArea: full.ak.pubArea } }, without('activation', 'ekRoots')],
-      'it has no certificate',
+      'the attestation key has no certificate',
     ],
     [
       'an attestation key that is not known',
@@ -228,7 +228,7 @@ describe('evidence is refused', () => {
           trustedAks: [{ key: { name: nameOf(full.ek.pubArea) }, tier: 'activated' }],
         },
       ],
-      'it is not a known attestation key',
+      'the attestation key is not in trustedAks',
     ],
   ])('for %s', async (_, given, detail) => {
     const result = await verifyEvidence(...given());
@@ -458,11 +458,11 @@ describe('evidence is refused', () => {
       nothing,
     ]);
     expect(await said(full, { ...options, activation: { ...activation, ak: { name: CHALLENGE } } })).toEqual([
-      'activation: it was made for another attestation key',
+      'activation: the activation was made for another attestation key',
       nothing,
     ]);
     expect(await said(full, { ...options, activation: { ...activation, ek: { name: CHALLENGE } } })).toEqual([
-      'activation: it was made for another endorsement key',
+      'activation: the activation was made for another endorsement key',
       nothing,
     ]);
     const known = { key: { pubArea: full.ak.pubArea }, tier: 'virtual' } as const;
@@ -471,7 +471,7 @@ describe('evidence is refused', () => {
       "tier: 'activated' is required, but the evidence proves only 'virtual'",
     ]);
     expect(await said(full, { ...wanted, trustedAks: [{ ...known, key: { pubArea: CHALLENGE } }] })).toEqual([
-      'ak-trusted: it is not a known attestation key',
+      'ak-trusted: the attestation key is not in trustedAks',
       "tier: 'activated' is required, but the evidence proves nothing",
     ]);
     const foreign = {
@@ -480,7 +480,7 @@ describe('evidence is refused', () => {
       trustedAks: [{ ...known, key: { pubArea: CHALLENGE } }],
     };
     expect((await said(full, foreign)).filter((detail) => detail.startsWith('ak-trusted'))).toEqual([
-      'ak-trusted: its certificate failed a check; it is not a known attestation key',
+      "ak-trusted: the attestation key's certificate failed a check; the attestation key is not in trustedAks",
     ]);
     // A key that is already trusted needs no other proof, so other proofs are not reported.
     const alsoRoots = { ...without('activation', 'akRoots'), trustedAks: [known] };
@@ -490,13 +490,13 @@ describe('evidence is refused', () => {
     });
     expect(await said(other, without('activation', 'ekRoots'))).toEqual([
       'ak-key: the certificate is for another key',
-      'ak-trusted: its certificate failed a check',
+      "ak-trusted: the attestation key's certificate failed a check",
       nothing,
     ]);
     const forSeals = await paperEvidence(authorities, { akCertificate: { keyUsage: [2] } });
     expect(await said(forSeals, without('activation', 'ekRoots'))).toEqual([
       'ak-key-usage: its key usage does not allow signatures',
-      'ak-trusted: its certificate failed a check',
+      "ak-trusted: the attestation key's certificate failed a check",
       nothing,
     ]);
     expect(await said({} as Evidence, options)).toEqual([

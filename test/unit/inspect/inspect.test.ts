@@ -111,7 +111,7 @@ describe('inspect', () => {
     const statement = JSON.parse(new TextDecoder().decode(sample('go-certification-parameters')));
     statement.Public = toBase64(sample('tpmt-public of P-256'));
     const { problems } = await inspect(utf8(JSON.stringify(statement)));
-    expect(problems).toEqual([expect.stringMatching(/^it certifies 000b[0-9a-f]{64}, not the key$/)]);
+    expect(problems).toEqual([expect.stringMatching(/^the statement certifies 000b[0-9a-f]{64}, not the key$/)]);
   });
 
   it('reads violations of standards, and reports them', async () => {

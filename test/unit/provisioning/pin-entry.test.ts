@@ -25,7 +25,7 @@ describe('enterNewPin', () => {
   it('tells a prompt that returns the array that was wiped', async () => {
     const buffer = utf8('1111');
     await expect(enterNewPin(async () => buffer, { policy })).rejects.toThrow(
-      new TypeError('the prompt returned a PIN that is wiped: return a new array each time'),
+      new TypeError('the prompt returned a PIN that has already been overwritten: return a new array each time'),
     );
   });
 

@@ -106,7 +106,7 @@ describe('the state of a PIN', () => {
 it('a state that could not be read again is not written', () => {
   const met = definePolicy() as never;
   expect(refusal(() => writePinState(record, { ...state, met }))).toMatch(
-    /^foreign: TypeError: the state of the PIN cannot be kept: pin: met: unknown member "hardware"/,
+    /^foreign: TypeError: the PIN state cannot be saved: pin: met: unknown member "hardware"/,
   );
 });
 

@@ -40,7 +40,7 @@ it.each([
 
 it('keySources refuses the path of a store', () => {
   expect(() => keySources({ store: './keys' as never })).toThrow(
-    new TypeError('store must be a KeyStore from openKeyStore'),
+    new TypeError('keySources: store must be a KeyStore from openKeyStore'),
   );
 });
 

@@ -39,7 +39,7 @@ describe.skipIf(process.platform !== 'linux')('a command of the user', () => {
   });
 
   it('is ended, with what it has started, if it prints too much', async () => {
-    const text = 'mfa-failed: the command of --token-command failed: it printed more than 65536 bytes; ';
+    const text = 'mfa-failed: the command given with --token-command failed: it printed more than 65536 bytes; ';
     expect(await asyncRefusal(() => run(`${member('background')} & ${member('child')} & yes; true`))).toContain(text);
     await allEnded();
     expect(await asyncRefusal(() => run('head -c 65537 /dev/zero'))).toContain(text);

@@ -248,7 +248,7 @@ describe('parseKeyCredentialLink', () => {
     ['a usage of 2 bytes', set(4, '0100'), 'entry 4 has 2 bytes, 1 expected'],
     ['a device id of 15 bytes', set(6, '00'.repeat(15)), 'entry 6 has 15 bytes, 16 expected'],
     ['a time of 7 bytes', set(9, '00'.repeat(7)), 'entry 9 has 7 bytes, 8 expected'],
-    ['two usages', withEntries((list) => [...list, ...list.slice(3, 4)]), 'two entries USAGE'],
+    ['two usages', withEntries((list) => [...list, ...list.slice(3, 4)]), 'two USAGE entries'],
     ['2 bytes too many', concat(bytes, fromHex('0000')), 'cut off in the entry at offset 414'],
   ])('refuses %s', (_, blob, problem) => {
     expect(refusal(() => parseKeyCredentialLink(blob))).toBe(`request-invalid: key credential link: ${problem}`);

@@ -307,7 +307,7 @@ describe('readDsregFacts', () => {
       ['certificate-enrollment', 0xd0020017],
     ]);
     expect(unknown[1]?.detail).toBe(
-      "it is not known whether policy enables Windows Hello for Business, since Windows' own check ended with 0xD0020017",
+      "keyprov could not find out whether policy enables Windows Hello for Business, since Windows' own check ended with 0xD0020017",
     );
     for (const value of ['ERROR', 'ERROR 0xd002', 'ERROR 0xd002001g', 'OK']) {
       const other = formatDsregStatus([dsregSection('Ngc Prerequisite Check', { NgcPreReq: value })]);
