@@ -22,10 +22,10 @@ const [pin, longer] = ['271828', '27182845'].map((text) => new TextEncoder().enc
 async function start(minLength, isJoined = true) {
   const sent = { hardware: 'required', attestation: 'required', pin: { minLength } };
   const files = [{ name: 'from-the-server.json', bytes: new TextEncoder().encode(JSON.stringify(sent)) }];
-  const { policy } = await keyprov.policyInForce({ files, environment: {} }); // no variable overrides the server
+  const { policy, windows } = await keyprov.policyInForce({ files, environment: {} }); // no variable overrides it
   try {
     const record = (await listRegistrations(store, owner))[0]?.record;
-    if (record === undefined) return await make(policy, isJoined);
+    if (record === undefined) return await make(policy, windows, isJoined);
     const key = await keyprov.openKey({ record, store, sources });
     try {
       const { backend, assurance } = await key.prove(); // proves that the TPM has the key; needs no PIN
@@ -41,9 +41,9 @@ async function start(minLength, isJoined = true) {
   }
 }
 
-/** Makes the first key, or continues a run. @param {keyprov.Policy} policy @param {boolean} isJoined */
-async function make(policy, isJoined) {
-  const facts = { directoryUser: true, policyEnabled: true, remoteSession: false, pinSet: false };
+/** Makes the first key, or continues a run. @param {keyprov.Policy} policy @param {keyprov.PolicyInForce['windows']} windows @param {boolean} isJoined */
+async function make(policy, windows, isJoined) {
+  const facts = { directoryUser: true, policyEnabled: windows.UsePassportForWork, remoteSession: false, pinSet: false };
   const probe = valuesProbe({ ...facts, joinState: isJoined ? 'entra-hybrid' : 'none', certEnrollment: 'none' });
   const outcome = await keyprov.provision({
     ...owner,

@@ -61,6 +61,17 @@ export async function checkRunPrerequisites(
   });
 }
 
+/** The words of a warning if the policy turns provisioning off. */
+export const PROVISIONING_IS_OFF = 'the policy turns provisioning off (UsePassportForWork is false)';
+
+/** Why the policy makes no key, if it turns provisioning off. Keys that exist stay usable. */
+export function provisioningOff(merged: MergedPolicy): PrerequisiteResult | undefined {
+  const { UsePassportForWork } = settingsThatAreSet(merged);
+  if (UsePassportForWork !== false) return undefined;
+  const result = checkPrerequisites({}, { settings: { UsePassportForWork } });
+  return { ...result, findings: result.findings.filter(({ id }) => id === 'policy-enabled') };
+}
+
 /** The value of `--dsregcmd`: the text of that file. */
 export async function readDsregcmd(given: Arguments): Promise<string | undefined> {
   const text = await fileOf(given, 'dsregcmd');

@@ -25,7 +25,7 @@ import {
 import { openStore, storeOption } from './options/store-option.ts';
 import { type NamedTpm, readNamedTpm, tpmOptions } from './options/tpm-option.ts';
 import { ekServiceOption, requiredOption, valueOption } from './options/value-option.ts';
-import { checkRunPrerequisites, readDsregcmd } from './prerequisite-facts.ts';
+import { checkRunPrerequisites, PROVISIONING_IS_OFF, provisioningOff, readDsregcmd } from './prerequisite-facts.ts';
 import { describeRun, showRunEvent } from './run-report.ts';
 import { type ServiceConnection, withService } from './service-connection.ts';
 import { readPin } from './terminal/pin-file.ts';
@@ -152,7 +152,10 @@ export async function runWith(
   let isMaking = false;
   const showing = { algorithm: policy.algorithm, progress, isMaking: () => isMaking };
   const sources = showingKeySources(tpm, store, showing);
-  if (wish.prerequisites === 'skip') report.warn('the prerequisites are not checked');
+  if (wish.prerequisites === 'skip') {
+    const isOff = provisioningOff(merged) !== undefined;
+    report.warn(`the prerequisites are not checked${isOff ? `, and ${PROVISIONING_IS_OFF}` : ''}`);
+  }
   // A PIN from a file is judged before the user authenticates; a line of standard input is read when it is needed.
   const isThere = hasPin && wish.prompt === undefined && pinFile !== undefined && pinFile !== '-';
   return await withSecret(isThere ? await readPin(pinFile, report, signal) : undefined, async (pin) => {

@@ -1,6 +1,7 @@
 import { sayError } from '../errors.ts';
 import type { KeyStore } from '../keys/key-store.ts';
 import type { ProvisionOutcome, RunEvent } from '../provisioning/run.ts';
+import type { PrerequisiteResult } from '../provisioning/windows/prerequisites.ts';
 import { describeSyncStatus, forecastSync } from '../registration/sync-status.ts';
 import { EXIT } from './exit-codes.ts';
 import { keyJson, keyLines, requestJson, requestLines, row } from './key-report.ts';
@@ -37,15 +38,7 @@ export function showRunEvent(event: RunEvent, progress: Progress): void {
 
 /** Describes the outcome of a run: for people, for programs, and as an exit code. */
 export function describeRun(outcome: ProvisionOutcome, store: KeyStore, report: Report): Outcome {
-  if (outcome.status === 'blocked') {
-    const { prerequisites } = outcome;
-    const message = 'a prerequisite is not met; nothing was done';
-    return {
-      exitCode: EXIT.blocked,
-      lines: [...prerequisiteLines(prerequisites), '', message],
-      json: { error: { code: 'blocked', message }, status: outcome.status, prerequisites },
-    };
-  }
+  if (outcome.status === 'blocked') return describeBlocked(outcome.prerequisites);
   if (outcome.status === 'pending') {
     const { problem, retryAfterMs } = outcome;
     const when = retryAfterMs === undefined ? 'later' : `in ${Math.ceil(retryAfterMs / 1000)} s`;
@@ -77,5 +70,15 @@ export function describeRun(outcome: ProvisionOutcome, store: KeyStore, report: 
       ...{ status: outcome.status, resumed, ...keyJson(outcome), ...requestJson(attestation, request) },
       ...{ store: store.directory, sync: { state: 'registered', ...forecast } },
     },
+  };
+}
+
+/** Describes the outcome of a command that a prerequisite stops. */
+export function describeBlocked(prerequisites: PrerequisiteResult): Outcome {
+  const message = 'a prerequisite is not met; nothing was done';
+  return {
+    exitCode: EXIT.blocked,
+    lines: [...prerequisiteLines(prerequisites), '', message],
+    json: { error: { code: 'blocked', message }, status: 'blocked', prerequisites },
   };
 }

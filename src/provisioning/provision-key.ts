@@ -91,7 +91,8 @@ export async function makeKey(options: MakeKeyOptions): Promise<MadeKey> {
 
 /**
  * Makes a user key that meets the policy, has the TPM attest it over the challenge, and builds the registration
- * request. Sends and stores nothing: the result has everything to keep.
+ * request. Sends and stores nothing: the result has everything to keep. Checks no prerequisites, such as whether Windows'
+ * policy turns provisioning off: `checkPrerequisites` of `keyprov/windows` does.
  *
  * @throws as {@link makeKey} does; KeyprovError `attestation-unavailable` if policy requires attestation and it failed;
  * RangeError for a challenge that does not have 1 to 64 bytes; TypeError for an unknown option, or if challenge or PIN

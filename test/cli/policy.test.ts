@@ -68,6 +68,52 @@ describe('the variables KEYPROV_POLICY_…', () => {
   });
 });
 
+describe('a policy that turns provisioning off', () => {
+  const off = (directory: string): string => {
+    const file = join(directory, 'off.reg');
+    const [head] = REG.split('[');
+    writeFileSync(
+      file,
+      `${head}[HKEY_LOCAL_MACHINE\\SOFTWARE\\Policies\\Microsoft\\PassportForWork]\n"Enabled"=dword:00000000\n`,
+    );
+    return file;
+  };
+
+  it('makes create refuse in the words of the prerequisite', async () => {
+    using directory = temporaryDirectory();
+    const args = ['create', '--tpm', 'none', '--out', join(directory.path, 'out'), '--policy', off(directory.path)];
+    const { status, json } = await commands.onlyJson(args);
+    expect({ status, json }).toMatchObject({
+      status: 11,
+      json: {
+        ok: false,
+        error: { code: 'blocked', message: 'a prerequisite is not met; nothing was done' },
+        prerequisites: {
+          result: 'WillNotProvision',
+          errorStates: 0x10,
+          findings: [{ id: 'policy-enabled', status: 'fail', remedy: 'set UsePassportForWork in the policy' }],
+        },
+      },
+    });
+    expect((await commands.run(args)).stdout).toContain('policy does not enable Windows Hello for Business');
+    expect(existsSync(join(directory.path, 'out'))).toBe(false);
+  });
+
+  it('leaves an existing key usable, and status says so', async () => {
+    using directory = temporaryDirectory();
+    const key = join(directory.path, 'key');
+    expect((await commands.run(['create', '--tpm', 'none', '--algorithm', 'p-256', '--out', key])).status).toBe(0);
+    const policy = ['--store', key, '--policy', off(directory.path)];
+    expect((await commands.run(['sign', '--in', off(directory.path), ...policy])).status).toBe(0);
+    expect(await commands.onlyJson(['status', ...policy])).toMatchObject({
+      status: 0,
+      json: {
+        warnings: ['the policy turns provisioning off (UsePassportForWork is false); existing keys can still be used'],
+      },
+    });
+  });
+});
+
 describe('keyprov policy explain', () => {
   it('shows the settings in force and the reasons, from files of all formats and the environment', async () => {
     using directory = temporaryDirectory();

@@ -325,6 +325,19 @@ describe.skipIf(missing)('keyprov provision --service', () => {
     expect(storeFiles(world.store)).toEqual(['key']);
   });
 
+  it('warns if it skips the prerequisites although the policy turns provisioning off', async () => {
+    const key = 'HKEY_LOCAL_MACHINE\\SOFTWARE\\Policies\\Microsoft\\PassportForWork';
+    const off = world.file('off.reg', `Windows Registry Editor Version 5.00\n\n[${key}]\n"Enabled"=dword:00000000\n`);
+    const args = [...SOFTWARE, '--pin-file', pinFile, '--policy', off, '--skip-prerequisites'];
+    const { status, json } = await run(args);
+    expect({ status, warnings: json.warnings }).toEqual({
+      status: 0,
+      warnings: [
+        'the prerequisites are not checked, and the policy turns provisioning off (UsePassportForWork is false)',
+      ],
+    });
+  });
+
   it('refuses a second key for the same user and device', async () => {
     const args = [...SOFTWARE, '--pin-file', pinFile];
     expect((await run(args)).status).toBe(0);

@@ -30,6 +30,8 @@ import { openStore, storeOption } from '../options/store-option.ts';
 import { type NamedTpm, readNamedTpm, tpmOptions } from '../options/tpm-option.ts';
 import { valueOption } from '../options/value-option.ts';
 import { type ExportedFiles, openOutputDirectory, saveWithSecret } from '../output-directory.ts';
+import { provisioningOff } from '../prerequisite-facts.ts';
+import { describeBlocked } from '../run-report.ts';
 import { readPin } from '../terminal/pin-file.ts';
 import type { Progress } from '../terminal/progress.ts';
 import { attemptLines, type Outcome, type Report } from '../terminal/report.ts';
@@ -84,7 +86,8 @@ interface Wish
 async function runCreate(given: Arguments, context: Context): Promise<Outcome> {
   const { report, signal } = context;
   const tpm = readNamedTpm(given, context);
-  const { policy, setsPinRules } = await readPolicy(given, context);
+  const merged = await readPolicy(given, context);
+  const { policy, setsPinRules } = merged;
   const [user, directory] = [given.text('user'), given.text('out')];
   const challenge = given.hex('challenge', 64);
   const fallBack = readFallBack(given);
@@ -94,6 +97,8 @@ async function runCreate(given: Arguments, context: Context): Promise<Outcome> {
   if (directory !== undefined) given.refuse(['store'], 'cannot be used with --out, which makes its own store');
   else given.refuse(['force'], 'works only with --out');
   given.check();
+  const off = provisioningOff(merged);
+  if (off !== undefined) return describeBlocked(off);
   if (setsPinRules && pinFile === undefined) {
     report.warn('the policy has rules for PINs, but the key has no PIN: pass --pin-file');
   }

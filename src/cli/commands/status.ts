@@ -16,6 +16,7 @@ import type { Arguments } from '../options/arguments.ts';
 import { keyOptions, readKeyArguments } from '../options/key-option.ts';
 import { openExistingStore } from '../options/store-option.ts';
 import { isTpmNamed } from '../options/tpm-option.ts';
+import { PROVISIONING_IS_OFF, provisioningOff } from '../prerequisite-facts.ts';
 import { errorToJson, type Outcome } from '../terminal/report.ts';
 
 /** `keyprov status`. */
@@ -54,6 +55,7 @@ async function runStatus(given: Arguments, context: Context): Promise<Outcome> {
   const isAsked = isTpmNamed(given, context);
   const { choice, tpm, inForce } = await readKeyArguments(given, context);
   given.check();
+  if (provisioningOff(inForce)) context.report.warn(`${PROVISIONING_IS_OFF}; existing keys can still be used`);
   const store = await openExistingStore(given, context);
   const isChosen = Object.values(choice).some((chosen) => chosen !== undefined);
   const { keys: found, damaged } = isChosen
