@@ -114,7 +114,11 @@ function fallBackToDefaultLengths(settled: Map<WindowsSettingName, SettledValue>
   const names = [PIN_SETTING_NAMES.minLength, PIN_SETTING_NAMES.maxLength] as const;
   const [min, max] = names.map((name) => Number(settled.get(name)?.value));
   if (min === undefined || max === undefined || (min >= 4 && min < max && max <= 127)) return;
-  const reason = `minimum ${min} and maximum ${max} contradict each other, so both defaults apply`;
+  const outside = min < 4 || min > 127 ? `minimum ${min}` : max < 4 || max > 127 ? `maximum ${max}` : undefined;
+  const problem = outside
+    ? `${outside} is outside 4 to 127`
+    : `minimum ${min} and maximum ${max} contradict each other`;
+  const reason = `${problem}, so both defaults apply`;
   for (const name of names) replace(settled, name, Number(WINDOWS_SETTINGS[name].defaults[documents]), reason);
 }
 

@@ -45,7 +45,7 @@ export type PolicyWarning =
     }
   /** The command line sets it, but another source takes precedence. */
   | { readonly kind: 'overridden'; readonly setting: string; readonly value: PolicyValue; readonly reason: string }
-  /** It is a length of the PIN that contradicts the other one, so that both defaults apply. */
+  /** It is a length of the PIN that is out of range, or contradicts the other one: both defaults apply. */
   | {
       readonly kind: 'contradictory';
       readonly setting: string;

@@ -166,12 +166,12 @@ describe('mergePolicy', () => {
     it.each([
       [8, 8],
       [10, 9],
-      [3, 20],
-      [8, 128],
-      [0, 0],
+      [3, 20, 'minimum 3 is outside 4 to 127'],
+      [8, 128, 'maximum 128 is outside 4 to 127'],
+      [0, 0, 'minimum 0 is outside 4 to 127'],
       [127, undefined],
       [undefined, 4],
-    ])('for minimum %s and maximum %s', (minLength, maxLength) => {
+    ])('for minimum %s and maximum %s', (minLength, maxLength, outside?: string) => {
       const set = (name: string, value: number | undefined) => (value === undefined ? {} : { [name]: value });
       const layers = [
         layer('gpo', 'user', set('PINComplexity/MinimumPINLength', minLength)),
@@ -186,7 +186,8 @@ describe('mergePolicy', () => {
         expect([merged.policy.pin.minLength, merged.policy.pin.maxLength]).toEqual([least, 127]);
         const setting = minLength === undefined ? 'PINComplexity/MaximumPINLength' : 'PINComplexity/MinimumPINLength';
         const why = explain(merged, setting);
-        expect(why?.reason).toMatch(/^minimum \d+ and maximum \d+ contradict each other, so both defaults apply$/);
+        const contradiction = `minimum ${minLength ?? least} and maximum ${maxLength ?? 127} contradict each other`;
+        expect(why?.reason).toBe(`${outside ?? contradiction}, so both defaults apply`);
         expect(why?.winner).toBeUndefined();
         expect(why?.overridden).toHaveLength(1);
       }
