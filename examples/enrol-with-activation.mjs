@@ -7,17 +7,27 @@ import {
   buildActivationChallenge,
   certifyOwnCreation,
   createAttestationKey,
+  decodeActivationChallenge,
+  decodeActivationResponse,
   decodePublicArea,
+  encodeActivationChallenge,
+  encodeActivationResponse,
   isActivated,
   parseCertificate,
   verifyAttestationKey,
   verifyEvidence,
 } from 'keyprov/attestation';
 import { openEndorsementKey, verifyEkCertificate } from 'keyprov/attestation/endorsement';
+import { buildGoAttestationParameters, parseGoAttestationParameters } from 'keyprov/formats/services';
 import { parseKeyRegistration, statementFromKeyRegistration } from 'keyprov/formats/windows';
 import { encodeSpki } from 'keyprov/formats/x509';
 import { createTestAuthority } from 'keyprov/testing';
 import { encode, structures } from 'keyprov/tpm';
+
+/** @param {Uint8Array} bytes */
+const toBase64 = (bytes) => Buffer.from(bytes).toString('base64');
+/** @param {string} text */
+const fromBase64 = (text) => Uint8Array.from(Buffer.from(text, 'base64'));
 
 const maker = await createTestAuthority(); // stands for the TPM's maker, which the service trusts
 const ekRoots = [await parseCertificate(maker.root)];
@@ -29,28 +39,31 @@ const ek = await openEndorsementKey(tpm);
 const chip = { manufacturer: 0x53544d20, model: 'ST33', version: 1 };
 const certificates = [await maker.issueEkCertificate(ek.publicArea, { tpm: chip })];
 const ak = await createAttestationKey(tpm, { algorithm: 'auto' }); // the key with which keyprov attests
-const enrolment = {
-  ek: { pubArea: encode(structures.TPMT_PUBLIC, ek.publicArea), certificates },
-  ak: { pubArea: ak.pubArea },
-  akCreation: await certifyOwnCreation(tpm, ak),
-};
+const enrolment = JSON.stringify({
+  ek: { pubArea: toBase64(encode(structures.TPMT_PUBLIC, ek.publicArea)), certificates: certificates.map(toBase64) },
+  ak: buildGoAttestationParameters({ pubArea: ak.pubArea, ...(await certifyOwnCreation(tpm, ak)) }),
+});
 
 // The service: checks the TPM's maker, and issues a challenge
-const [certificate = new Uint8Array(0), ...intermediates] = enrolment.ek.certificates;
-const ekArea = decodePublicArea(enrolment.ek.pubArea);
+const received = JSON.parse(enrolment);
+const [certificate = new Uint8Array(0), ...intermediates] = received.ek.certificates.map(fromBase64);
+const ekArea = decodePublicArea(fromBase64(received.ek.pubArea));
 const trusted = await verifyEkCertificate(certificate, { ek: ekArea, roots: ekRoots, intermediates });
-const isAk = verifyAttestationKey(enrolment.ak.pubArea, enrolment.akCreation);
+const created = parseGoAttestationParameters(received.ak);
+const isAk = verifyAttestationKey(created.pubArea, created);
 if (!trusted.ok || !isAk.ok) throw new Error('not a TPM of this maker, or not an attestation key');
-const { challenge, secret } = buildActivationChallenge({ ek: ekArea, ak: decodePublicArea(enrolment.ak.pubArea) });
+const { challenge, secret } = buildActivationChallenge({ ek: ekArea, ak: decodePublicArea(created.pubArea) });
+const question = JSON.stringify(encodeActivationChallenge(challenge)); // for the client; keep `secret`
 
 // The client: answers the challenge
-const answer = await answerActivationChallenge(tpm, challenge, { ek, ak: ak.object });
+const response = await answerActivationChallenge(tpm, decodeActivationChallenge(question), { ek, ak: ak.object });
+const answer = JSON.stringify(encodeActivationResponse(response));
 await ak.close();
 await ek.release();
 
-// The service: checks the answer, and keeps the result
-if (!isActivated(answer, secret)) throw new Error('the TPM has not answered the challenge');
-const kept = { ek: enrolment.ek, activation: { ek: enrolment.ek, ak: enrolment.ak } };
+// The service: checks the answer, and keeps the keys in a database
+if (!isActivated(decodeActivationResponse(answer), secret)) throw new Error('the TPM has not answered the challenge');
+const row = JSON.stringify({ ek: received.ek, ak: toBase64(created.pubArea) });
 const keyChallenge = Uint8Array.from(randomBytes(32)); // for one key of this client
 
 // The client, for each key
@@ -65,8 +78,10 @@ const { request } = await provisionKey({
 const registration = parseKeyRegistration(request.body, 'attested');
 const statement = statementFromKeyRegistration(registration);
 if (statement === undefined) throw new Error('the request carries no attestation');
-const evidence = { ...statement, ek: kept.ek };
+const saved = JSON.parse(row);
+const savedEk = { pubArea: fromBase64(saved.ek.pubArea), certificates: saved.ek.certificates.map(fromBase64) };
+const activation = { ek: savedEk, ak: { pubArea: fromBase64(saved.ak) } };
+const evidence = { ...statement, ek: savedEk };
 const options = { challenge: keyChallenge, expectedKey: { spki: encodeSpki(registration.publicKey) } };
-const trust = { activation: kept.activation, ekRoots };
-const result = await verifyEvidence(evidence, { ...options, ...trust, minTier: 'activated' });
+const result = await verifyEvidence(evidence, { ...options, activation, ekRoots, minTier: 'activated' });
 console.log(result.ok, result.tier);

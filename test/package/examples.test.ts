@@ -36,6 +36,9 @@ const PROGRAMS: Readonly<Record<string, string>> = {
     '{\n  inLockout: true,\n  failedTries: 3,\n  maxTries: 3,\n  recoveryTimeSeconds: 1000\n}\nsigned after the reset\n',
 };
 
+/** The programs with their own limit of lines: those in the README, and one with both ends of three messages. */
+const LONGEST: Readonly<Record<string, number>> = { [BASE]: 32, 'sign.mjs': 32, 'enrol-with-activation.mjs': 87 };
+
 let directory: string;
 
 /** Node with a program of examples/, in a project that has keyprov as its dependency. */
@@ -66,7 +69,7 @@ describe('the examples', () => {
     const names = (await readdir('examples')).filter((name) => name.endsWith('.mjs'));
     for (const name of names) {
       const lines = await linesOf(join('examples', name));
-      expect(lines.length, name).toBeLessThanOrEqual(name === BASE || name === 'sign.mjs' ? 32 : 75);
+      expect(lines.length, name).toBeLessThanOrEqual(LONGEST[name] ?? 75);
       expect(lines[0], name).toBe('// @ts-check');
       expect(lines.join('\n'), name).not.toMatch(/@type|@ts-(?!check)|\bas const\b|from '\.\./);
     }
