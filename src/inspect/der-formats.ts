@@ -2,6 +2,7 @@ import { EMPTY, toHex } from '../bytes.ts';
 import type { DerNode } from '../crypto/der-read.ts';
 import { TAG } from '../crypto/der-write.ts';
 import { decodePkcs1 } from '../crypto/public-key.ts';
+import { CodecError } from '../errors/codec-error.ts';
 import { parseEnvelope } from '../formats/x509/enveloped-data.ts';
 import { describeCertificate } from './certificate.ts';
 import { envelopeFields } from './certificate-parts.ts';
@@ -71,10 +72,10 @@ export const DER_FORMATS: readonly Format<DerInput>[] = [
     title: 'ECDSA signature (Ecdsa-Sig-Value)',
     unmarked: true,
     claims: ({ tags }) => tags === '0202',
-    read: ({ children }) => ({
-      problems: [],
-      fields: children.map(({ content }, i) => bytesField(i === 0 ? 'r' : 's', content)),
-    }),
+    read: ({ tags, children }) => {
+      if (tags !== '0202') throw new CodecError('Ecdsa-Sig-Value', 'is not two integers');
+      return { problems: [], fields: children.map(({ content }, i) => bytesField(i === 0 ? 'r' : 's', content)) };
+    },
   },
   {
     format: 'encrypted-private-key',

@@ -24,6 +24,8 @@ export interface Format<T> {
 export interface Candidate extends Reading {
   readonly problems: readonly string[];
   readonly fields: readonly Field[];
+  /** Whether only the hint says that it has this format. */
+  readonly isOnlyHinted?: boolean;
 }
 
 /**
@@ -49,22 +51,27 @@ async function candidateOf<T>(
   input: T,
   isHinted: boolean,
 ): Promise<Candidate | undefined> {
+  const damaged = (problem: string): Candidate => ({
+    ...{ format, title, confidence: 'damaged', problems: [shortened(problem)], fields: [] },
+  });
   let isClaimed = isHinted;
   try {
-    if (!isHinted && !claims(input)) return undefined;
+    const isOnlyHinted = !claims(input);
+    if (isOnlyHinted && !isHinted) return undefined;
     isClaimed ||= !unmarked;
     const { title: exact = title, problems, fields } = await read(input);
+    if (isOnlyHinted && !unmarked) return damaged('the marks of this format are missing');
     return {
       format,
       title: exact,
       confidence: unmarked ? 'likely' : 'certain',
       problems: problems.map((problem) => shortened(problem)),
       fields,
+      isOnlyHinted,
     };
   } catch (error) {
     // Bytes from outside can fail in any way. Each failure means the same: they are not of this format.
     if (!isClaimed) return undefined;
-    const problems = [shortened(`it cannot be read: ${sayError(error)}`)];
-    return { format, title, confidence: 'damaged', problems, fields: [] };
+    return damaged(`it cannot be read: ${sayError(error)}`);
   }
 }

@@ -99,8 +99,9 @@ export async function inspect(bytes: Uint8Array, { hint }: InspectOptions = {}):
 
 /** The best first. What the hint says counts more, unless the bytes are certainly of another format. */
 function byRank<T extends Candidate>(found: readonly T[], hint: string | undefined): T[] {
-  const rank = ({ format, confidence }: T): number => {
+  const rank = ({ format, confidence, isOnlyHinted }: T): number => {
     if (format !== hint) return RANK[confidence];
+    if (isOnlyHinted) return RANK.likely + 0.5;
     return confidence === 'damaged' ? RANK.certain + 0.5 : -1;
   };
   return [...found].sort((a, b) => rank(a) - rank(b));
@@ -261,7 +262,7 @@ async function readBlock({ encoding, bytes, problems, encryption }: Decoded, con
     return within({ format: 'encrypted-private-key', confidence: 'certain', ...description }, bytes.length, inner);
   }
   const binary = await candidatesOf([OPENSSH_PRIVATE_KEY], bytes, { size: bytes.length, hint: wanted });
-  const [best] = byRank([...(await readDer(bytes, context.hint)), ...binary], context.hint);
+  const [best] = byRank([...(await readDer(bytes, context.hint)), ...binary], wanted ?? context.hint);
   if (best !== undefined && best.format !== 'der') {
     const found = within(best, bytes.length, inner);
     const isLabelled = wanted === undefined || wanted === best.format;

@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -48,6 +49,14 @@ describe('keyprov inspect', () => {
     expect(hinted.stdout).toMatch(
       /^TPMT_PUBLIC \(damaged\), 4 bytes in hex\nproblem: it cannot be read: TPMT_PUBLIC\./,
     );
+  });
+
+  it('ends with 9 if a private key is expected to be a public key', async () => {
+    for (const cipher of [{}, { cipher: 'aes-256-cbc', passphrase: 'x' }]) {
+      const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+      const input = String(privateKey.export({ type: 'pkcs8', format: 'pem', ...cipher }));
+      expect((await commands.onlyJson(['inspect', '-', '--as', 'spki'], { input })).status).toBe(9);
+    }
   });
 
   it('ends with 9 if the file is of another format than the expected one', async () => {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { concat, utf8 } from '../../../src/bytes.ts';
+import { concat, fromHex, utf8 } from '../../../src/bytes.ts';
 import { type CborValue, decodeCbor, encodeCbor, isMap } from '../../../src/crypto/cbor.ts';
-import { inspect } from '../../../src/inspect/index.ts';
+import { FORMATS, inspect } from '../../../src/inspect/index.ts';
 import { entrances } from '../../entrances.ts';
 import { inspectSamples } from '../../inspect-samples.ts';
 
@@ -141,4 +141,22 @@ describe('inspect', () => {
       expect(await inspect(utf8(jws))).toMatchObject({ format: 'jws', confidence: 'certain' });
     }
   });
+});
+
+describe('the expected format', () => {
+  /** Values in DER that are no format of their own. */
+  const others = ['3003020101', '300506032b6570', '30053003020101'].map((hex) => ({ name: hex, bytes: fromHex(hex) }));
+
+  it.each([...samples, ...others])(
+    'is the format of $name only if it also is without being expected',
+    async ({ bytes }) => {
+      const plain = await inspect(bytes);
+      const possible = [plain, ...plain.alternatives].map(({ format }) => format);
+      for (const { format: hint } of FORMATS) {
+        const { format, confidence } = await inspect(bytes, { hint });
+        const isRead = format === hint && (confidence === 'certain' || confidence === 'likely');
+        expect({ hint, isRead }).toEqual({ hint, isRead: possible.includes(hint) });
+      }
+    },
+  );
 });
