@@ -164,6 +164,29 @@ describe('keyprov policy explain', () => {
     });
   });
 
+  it('accepts files with --policy, as the other commands do', async () => {
+    using directory = temporaryDirectory();
+    writeFileSync(join(directory.path, 'own.json'), '{"hardware": "required"}');
+    const { status, json } = await commands.onlyJson(['policy', 'explain', '--policy', 'own.json'], {
+      cwd: directory.path,
+    });
+    expect({ status, json }).toMatchObject({ status: 0, json: { policy: { hardware: 'required' } } });
+  });
+
+  it('names --policy-for if a file has settings of several users', async () => {
+    using directory = temporaryDirectory();
+    const [head] = REG.split('[');
+    const users = ['S-1-5-21-1-2-3-1001', 'S-1-5-21-1-2-3-1002'];
+    const path = '\\Software\\Policies\\Microsoft\\PassportForWork';
+    const keys = users.map((user) => `[HKEY_USERS\\${user}${path}]\n"Enabled"=dword:00000001\n`);
+    writeFileSync(join(directory.path, 'users.reg'), `${head}${keys.join('\n')}`);
+    const { status, json } = await commands.onlyJson(['policy', 'explain', 'users.reg'], { cwd: directory.path });
+    expect({ status, problems: Object(json).error.problems }).toEqual({
+      status: 2,
+      problems: [`users.reg: --policy-for: there are settings for 2: ${users.join(', ')} (expected: one of them)`],
+    });
+  });
+
   it('reports all problems with their positions', async () => {
     using directory = temporaryDirectory();
     writeFileSync(join(directory.path, 'own.json'), '{"hardwear": "required"}');

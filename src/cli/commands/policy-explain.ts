@@ -3,7 +3,7 @@ import { explainPolicy } from '../../policy/index.ts';
 import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import { type Arguments, UsageError } from '../options/arguments.ts';
-import { findPolicy, policyForOption } from '../options/policy-option.ts';
+import { findPolicy, policyFileOptions } from '../options/policy-option.ts';
 import { valueOption } from '../options/value-option.ts';
 import type { Outcome } from '../terminal/report.ts';
 
@@ -28,14 +28,14 @@ function define(command: Command): void {
     )
     .option('--all', 'also show settings that have their defaults')
     .addOption(valueOption('--documents <which>', "Microsoft's defaults: current (default) or 2016", DOCUMENTS))
-    .addOption(policyForOption())
-    .argument('[files...]', 'policy files; the first of each kind wins');
+    .argument('[files...]', 'policy files, with or without --policy; the first of each kind wins');
+  for (const option of policyFileOptions()) command.addOption(option);
 }
 
 async function runExplain(given: Arguments, context: Context): Promise<Outcome> {
   const documents = given.choice('documents', DOCUMENTS) ?? 'current';
   const all = given.has('all');
-  const inForce = await findPolicy({ files: given.operands, documents }, given, context);
+  const inForce = await findPolicy({ files: [...given.operands, ...given.texts('policy')], documents }, given, context);
   given.check();
   if (inForce === undefined) throw new UsageError(['no policy']);
   const { policy, windows, explanation } = inForce;

@@ -41,11 +41,6 @@ export function policyOptions(): Option[] {
   ];
 }
 
-/** The option that selects from the settings of several users and tenants. */
-export function policyForOption(): Option {
-  return repeatableOption('--policy-for <id>', 'user (SID) or tenant whose settings apply');
-}
-
 /** When software replaces a TPM, according to `--fall-back`. */
 export function readFallBack(given: Arguments): SelectionOptions['fallBack'] {
   return given.choice('fall-back', FALL_BACK);
@@ -53,7 +48,10 @@ export function readFallBack(given: Arguments): SelectionOptions['fallBack'] {
 
 /** The options that name files with settings, and the users and tenants whose settings apply. */
 export function policyFileOptions(): Option[] {
-  return [repeatableOption('--policy <file>', 'JSON, registry export or SyncML (repeatable)'), policyForOption()];
+  return [
+    repeatableOption('--policy <file>', 'JSON, registry export or SyncML (repeatable)'),
+    repeatableOption('--policy-for <id>', 'user (SID) or tenant whose settings apply'),
+  ];
 }
 
 /**
@@ -109,6 +107,10 @@ function optionSettings(given: Arguments): Readonly<Record<string, string>> {
   return settings;
 }
 
+/** Names `--policy-for` for the members that it sets, and writes SIDs as Windows does. */
+const inOwners = (text: string): string =>
+  OWNERS.reduce((said, member) => said.replaceAll(member, '--policy-for'), text).replaceAll('s-1-', 'S-1-');
+
 const optionOf = (setting: string): string => (isOptionSetting(setting) ? `--${OPTIONS[setting]}` : setting);
 
 function describeWarning(warning: PolicyWarning): string {
@@ -122,6 +124,9 @@ function describeWarning(warning: PolicyWarning): string {
     : `${typed} has no effect: ${setting} is ${warning.reason}`;
 }
 
+/** The members that `--policy-for` sets. */
+const OWNERS: readonly string[] = ['userSid', 'tenantId'];
+
 /** Describes a problem of a policy, with the origin of each setting that it names. */
 export function describeProblem({ setting, problem, expected, from = [] }: PolicyProblem): string {
   const origins = new Set(
@@ -129,5 +134,6 @@ export function describeProblem({ setting, problem, expected, from = [] }: Polic
   );
   const where = [...origins].join(' and ');
   const subject = where === '' || where === setting ? setting : where.startsWith('--') ? where : `${where}: ${setting}`;
-  return `${subject}: ${problem} (expected: ${expected})`;
+  const text = `${subject}: ${problem} (expected: ${expected})`;
+  return OWNERS.includes(setting) ? inOwners(text) : text;
 }
