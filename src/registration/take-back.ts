@@ -57,4 +57,5 @@ export async function takeBackKey(
   return await deleteHelloMethod(user, kid, options);
 }
 
-const LOOK = "list the user's keys in Microsoft Graph (listHelloMethods), and remove those that you do not want";
+const LOOK =
+  "list the user's Windows Hello for Business methods in Microsoft Graph, and remove the keys that you do not want there";

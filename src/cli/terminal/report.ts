@@ -115,13 +115,15 @@ export function attemptLines(attempts: readonly RecordedAttempt[]): string[] {
 
 /** An error for programs, with the code with which Windows reports it. It contains no secret. */
 export function errorToJson(error: unknown): object {
-  if (error instanceof UsageError) return { code: 'usage', message: error.message, problems: error.problems };
+  if (error instanceof UsageError) {
+    return { code: 'usage', message: inOptions(error.message), problems: error.problems.map(inOptions) };
+  }
   if (error instanceof Interrupted) return { code: 'interrupted', message: error.message };
   if (!(error instanceof KeyprovError)) return { code: 'unexpected', message: String(error) };
-  const { code, message, remedy } = error;
+  const { code } = error;
   const windows = windowsErrorOf(error);
   return {
-    ...{ code, message, remedy },
+    ...{ code, message: inOptions(error.message), remedy: error.remedy && inOptions(error.remedy) },
     ...(windows && { windows: { code: formatWindowsCode(windows.code), name: windows.name } }),
     ...(error instanceof SelectionError && {
       attempts: error.attempts,

@@ -8,9 +8,7 @@ import { PASSWORDS } from '../options/password-names.ts';
 const WAYS_ON: Partial<Record<ErrorCode, string>> = {
   'no-tpm': "name the key's TPM with --tpm; keyprov doctor lists the TPMs that can be opened",
   'tpm-identity-changed': "name the key's TPM with --tpm",
-  'pin-last-try': 'pass --force to try it anyway',
   'tpm-lockout': 'keyprov tpm --reset-lockout ends it; it needs the password for the lockout hierarchy, if one is set',
-  'downgrade-refused': 'pass --allow-downgrade to allow a software key',
   'key-ambiguous':
     'select one with --key, or --user and --device-id; keyprov status shows the keys; keyprov remove --key ID removes one ' +
     'that is not registered',
@@ -47,10 +45,18 @@ function codesOf(error: SelectionError): unknown[] {
   return codes;
 }
 
-/** Replaces member names in a message of the library by command-line options. */
+/** Words of the library, and what the user of a command passes instead. */
+const OPTIONS: readonly (readonly [words: string, instead: string])[] = [
+  ["fallBack: 'any'", '--fall-back any'],
+  ['`force: true`', '--force'],
+  ['(allowDowngrade)', '(--allow-downgrade)'],
+  ['the SID as userSid', 'the SID with --policy-for'],
+  ['if you trust that host, add it to trustedHosts', 'the command line has no option to trust that host'],
+  [', or with a longer timeoutMs', ''],
+  ...PASSWORDS.map(([option, member]) => [`hierarchyAuth.${member}`, `--tpm-auth ${option}=FILE`] as const),
+];
+
+/** Replaces the options of the library in a message by those of the command line. */
 export function inOptions(text: string): string {
-  return PASSWORDS.reduce(
-    (said, [option, member]) => said.replaceAll(`hierarchyAuth.${member}`, `--tpm-auth ${option}=FILE`),
-    text.replaceAll("fallBack: 'any'", '--fall-back any'),
-  );
+  return OPTIONS.reduce((said, [words, instead]) => said.replaceAll(words, instead), text);
 }

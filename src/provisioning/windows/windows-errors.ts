@@ -88,7 +88,6 @@ const REPORTED: Readonly<Partial<Record<ErrorCode, number>>> = {
   'statement-invalid': 0x801c03ee,
   'credential-invalid': 0x801c03ee,
   'certificate-invalid': 0x801c0010,
-  'service-untrusted': 0x801c000b,
   'service-answer': 0x801c03e9,
   'service-refused': 0x801c03eb,
   'mfa-failed': 0x801c03ed,

@@ -74,7 +74,6 @@ describe('windowsErrorOf', () => {
     ['key-exists', 0x8009000f],
     ['key-not-found', 0x80090011],
     ['attestation-unavailable', 0x801c03ee],
-    ['service-untrusted', 0x801c000b],
     ['service-answer', 0x801c03e9],
     ['mfa-failed', 0x801c03ed],
     ['mfa-timeout', 0x801c044e],

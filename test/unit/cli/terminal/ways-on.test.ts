@@ -1,0 +1,34 @@
+import { describe, expect, it } from 'vitest';
+import { inOptions } from '../../../../src/cli/terminal/ways-on.ts';
+import { filesIn, textOf } from '../../source-files.ts';
+
+/** Remedies that no command prints, with the reason. */
+const NOT_PRINTED: Readonly<Record<string, string>> = {
+  "pass the right key's record, or leave out id, user and deviceId": 'commands call openKey with a record only',
+  'pass a record that KeyStore.load returned': 'commands load records',
+};
+
+/** The text after each word "remedy". */
+const remediesIn = (source: string): string[] =>
+  [...source.matchAll(/\bremedy\b[^'"`]{0,80}?(?:'([^'\n]+)'|"([^"\n]+)"|`([^`\n]+)`)/g)].map(
+    ([, a, b, c]) => a ?? b ?? c ?? '',
+  );
+
+describe('a remedy', () => {
+  it('that a command prints names no option of the library', () => {
+    const remedies = filesIn(['src'], '.ts')
+      .filter((path) => !/^src\/(?:cli|testing|webcrypto)\//.test(path))
+      .flatMap((path) => remediesIn(textOf(path)))
+      .filter((text) => text.includes(' '));
+    expect(remedies.length).toBeGreaterThan(100);
+    const inWords = remedies
+      .map((text) => inOptions(text).replaceAll(/\$\{[^}]*\}/g, ''))
+      .filter((text) => !Object.hasOwn(NOT_PRINTED, text));
+    expect(inWords.filter((text) => /\b[a-z]+[A-Z]\w*|\w: (?:true|')/.test(text))).toEqual([]);
+  });
+
+  it.each([
+    ['for another try, or try it anyway with `force: true`', 'for another try, or try it anyway with --force'],
+    ["or allow a software key (fallBack: 'any')", 'or allow a software key (--fall-back any)'],
+  ])('%s is told in options', (text, told) => expect(inOptions(text)).toBe(told));
+});
