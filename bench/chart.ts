@@ -2,7 +2,7 @@ import { digits } from './figures.ts';
 import { type Line, linesOf, type Run } from './results.ts';
 import { type Curve, spreadOf } from './row.ts';
 
-const colours = (ink: string, soft: string, grid: string, met: string, missed: string, unproven: string): string => `
+const colors = (ink: string, soft: string, grid: string, met: string, missed: string, unproven: string): string => `
   text { fill: ${ink}; } .soft { fill: ${soft}; } .grid { stroke: ${grid}; } .goal { stroke: ${ink}; } .curve { stroke: ${met}; }
   .met { stroke: ${met}; fill: ${met}; } .missed { stroke: ${missed}; fill: ${missed}; }
   .unproven { stroke: ${unproven}; fill: ${unproven}; }`;
@@ -10,8 +10,8 @@ const colours = (ink: string, soft: string, grid: string, met: string, missed: s
 const STYLE = `<style>
   text { font: 12px system-ui, sans-serif; }
   .grid, .curve { fill: none; }
-  .curve { stroke-width: 2; }${colours('#1f2328', '#656d76', '#d0d7de', '#1a7f37', '#cf222e', '#9a6700')}
-  @media (prefers-color-scheme: dark) {${colours('#e6edf3', '#8d96a0', '#30363d', '#3fb950', '#f85149', '#d29922')}
+  .curve { stroke-width: 2; }${colors('#1f2328', '#656d76', '#d0d7de', '#1a7f37', '#cf222e', '#9a6700')}
+  @media (prefers-color-scheme: dark) {${colors('#e6edf3', '#8d96a0', '#30363d', '#3fb950', '#f85149', '#d29922')}
   }
 </style>`;
 

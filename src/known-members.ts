@@ -81,7 +81,7 @@ type IfComplete<Options, Known> = [MarkedMembers<Options>, Known] extends [Known
   : never;
 
 /**
- * Refuses wrong options from callers without types: a forgotten object, a misspelt member, which would have no effect,
+ * Refuses wrong options from callers without types: a forgotten object, a misspelled member, which would have no effect,
  * and a member of another kind, such as a string instead of an array, which would match parts of the string. The result
  * has all members as its own, also those that `options` inherits, which a copy with `...` would lose, each read once.
  * `known` are the names of all members with their kinds, such as `origins:texts challenge:bytes akNonce:bytes? time`,

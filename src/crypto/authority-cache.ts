@@ -24,7 +24,7 @@ export async function authorityOf(given: Uint8Array | Certificate, keep = true):
 /**
  * Reads the certificate of a CA as `parseCertificate` does, or returns the kept one with the same SHA-256. A kept
  * certificate remembers its key, and which kept issuers signed it. All of this depends only on the bytes, so no
- * certificate can change the judgement of another one; anything that depends on the time, the path or the options is
+ * certificate can change the judgment of another one; anything that depends on the time, the path or the options is
  * judged each time. The least recently used certificate makes room.
  * @throws KeyprovError `certificate-invalid`
  */

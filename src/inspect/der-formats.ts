@@ -22,7 +22,7 @@ const isPrivateKey = ({ tags, children }: DerInput): boolean =>
   (/^0204/.test(tags) && children[0]?.content[0] === 1) ||
   (/^(?:02){9}/.test(tags) && children[0]?.content[0] === 0);
 
-/** Formats in DER, recognised by their outermost values. */
+/** Formats in DER, recognized by their outermost values. */
 export const DER_FORMATS: readonly Format<DerInput>[] = [
   {
     format: 'tss2-private-key',

@@ -5,7 +5,7 @@ import type { Description, Field, Reading } from './inspection.ts';
 /** Longer inputs are only read by formats that can be that long. In bytes or characters. */
 export const MAX_USUAL_SIZE: number = 128 * 1024;
 
-/** A format, and how its input (bytes, text, JSON or a DER value) is recognised and read. */
+/** A format, and how its input (bytes, text, JSON or a DER value) is recognized and read. */
 export interface Format<T> {
   readonly format: string;
   /** For people. */

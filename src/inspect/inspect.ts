@@ -36,7 +36,7 @@ const BINARY_FORMATS: readonly Format<Uint8Array>[] = [
   ...TPM_FORMATS,
 ];
 
-/** Every format that {@link inspect} recognises: its name, for use as the hint, and its title. */
+/** Every format that {@link inspect} recognizes: its name, for use as the hint, and its title. */
 export const FORMATS: readonly { readonly format: string; readonly title: string }[] = [
   ...TEXT_FORMATS,
   ...JSON_FORMATS,

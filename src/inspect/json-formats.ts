@@ -48,7 +48,7 @@ function describeClientData(json: Uint8Array): Description {
   return { problems: [], fields: [...fields, bytesField('challenge', challenge)] };
 }
 
-/** JSON objects, recognised by their members. */
+/** JSON objects, recognized by their members. */
 export const JSON_FORMATS: readonly Format<JsonInput>[] = [
   ...OWN_JSON_FORMATS,
   {

@@ -62,7 +62,7 @@ export interface PolicyInForce extends MergedPolicy {
 /**
  * Finds the policy in force. Takes each setting from the first source that sets it: Windows, environment, command line,
  * files, program.
- * @throws PolicyError that lists every wrong setting of every source, with its place, including misspelt variables and
+ * @throws PolicyError that lists every wrong setting of every source, with its place, including misspelled variables and
  * unreadable files; TypeError for an unknown option.
  *
  * @example

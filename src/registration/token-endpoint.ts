@@ -22,12 +22,12 @@ export interface IssuedTokens {
 
 /** AADSTS numbers that mean: let the user do MFA. */
 const MFA_NEEDED: ReadonlyMap<number, string> = new Map([
-  [50072, 'the user must enroll for MFA'],
+  [50072, 'the user must enrol for MFA'],
   [50074, 'the user did not pass the required MFA'],
   [50076, 'MFA is required'],
   [50078, 'the MFA is too old'],
-  [50079, 'the user must enroll for MFA'],
-  [50203, 'the user must enroll for MFA'],
+  [50079, 'the user must enrol for MFA'],
+  [50203, 'the user must enrol for MFA'],
 ]);
 
 /**

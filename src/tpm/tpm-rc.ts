@@ -177,7 +177,7 @@ export const TPM_RC_TEXT: Readonly<Record<TpmRcName, CodeText>> = {
   KDF: ['the key derivation function is not supported or not correct in this context'],
   RANGE: ['the value was out of the allowed range'],
   AUTH_FAIL: [
-    'the authorization failed and counts towards the lockout',
+    'the authorization failed and counts toward the lockout',
     'check the PIN or authorization value; too many failures lock the TPM',
   ],
   NONCE: ['the nonce has a wrong size or value'],
@@ -194,7 +194,7 @@ export const TPM_RC_TEXT: Readonly<Record<TpmRcName, CodeText>> = {
   INTEGRITY: ['the integrity check failed', 'the blob was changed, or belongs to another parent or another TPM'],
   TICKET: ['the ticket is not valid', 'a ticket expires when its hierarchy is cleared or the TPM restarts'],
   RESERVED_BITS: ['reserved bits are not zero', REPORT],
-  BAD_AUTH: ['the authorization failed and does not count towards the lockout', 'check the PIN or authorization value'],
+  BAD_AUTH: ['the authorization failed and does not count toward the lockout', 'check the PIN or authorization value'],
   EXPIRED: ['the policy has expired', 'start the policy session again'],
   POLICY_CC: ['the policy is for another command'],
   BINDING: ['the public and the sensitive area do not belong together'],

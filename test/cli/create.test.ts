@@ -111,7 +111,7 @@ describe.skipIf(missing)('keyprov create with a TPM', () => {
     expect(ambiguous).toMatchObject({ status: 7, json: { error: { code: 'key-ambiguous' } } });
   });
 
-  it('keeps the policy of the environment, and hears of a variable that is misspelt', async () => {
+  it('keeps the policy of the environment, and hears of a variable that is misspelled', async () => {
     using directory = temporaryDirectory();
     const args = ['create', '--tpm', 'none', '--out', join(directory.path, 'out')];
     const env = { KEYPROV_POLICY_HARDWARE: 'required' };
@@ -420,24 +420,24 @@ describe('keyprov create in software', () => {
   });
 
   it.skipIf(missingPrograms('script') ?? terminalsMissing()).each([
-    ['with a spinner and colours on a terminal', {}, true, true],
+    ['with a spinner and colors on a terminal', {}, true, true],
     ['in plain lines with NO_COLOR', { NO_COLOR: '1' }, false, false],
     ['in plain lines on a dumb terminal', { TERM: 'dumb' }, false, false],
-    ['in lines with colours in continuous integration', { CI: 'true' }, false, true],
-  ])('shows its steps %s', (_, more, live, coloured) => {
+    ['in lines with colors in continuous integration', { CI: 'true' }, false, true],
+  ])('shows its steps %s', (_, more, live, colored) => {
     using directory = temporaryDirectory();
     const command = `'${process.execPath}' '${MAIN}' create --tpm none --algorithm p-256 --out '${directory.path}/out'`;
     const { status, stdout } = spawnSync('script', ['-qec', command, '/dev/null'], {
       encoding: 'utf8',
-      // With a warning, whose first word has a colour: the key has no PIN.
+      // With a warning, whose first word has a color: the key has no PIN.
       env: environment({ TERM: 'xterm', KEYPROV_POLICY_PIN_MIN_LENGTH: '6', ...more }),
     });
     expect(status).toBe(0);
-    const colourless = [31, 32, 33, 39].reduce((text, colour) => text.replaceAll(`\x1b[${colour}m`, ''), stdout);
-    expect(colourless.includes('\x1b[2K✓ key          p-256 in software (')).toBe(live);
-    expect(colourless.includes('\r\nkey: p-256 in software (')).toBe(!live);
-    expect(colourless.includes('\x1b')).toBe(live);
-    expect(colourless !== stdout).toBe(coloured);
+    const colorless = [31, 32, 33, 39].reduce((text, color) => text.replaceAll(`\x1b[${color}m`, ''), stdout);
+    expect(colorless.includes('\x1b[2K✓ key          p-256 in software (')).toBe(live);
+    expect(colorless.includes('\r\nkey: p-256 in software (')).toBe(!live);
+    expect(colorless.includes('\x1b')).toBe(live);
+    expect(colorless !== stdout).toBe(colored);
   });
 
   it('encrypts a key with a PIN by that, and says when it takes over from a TPM', async () => {

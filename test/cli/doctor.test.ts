@@ -93,7 +93,7 @@ describe('keyprov doctor', () => {
     );
   });
 
-  it('reports a misspelt policy variable, which is not a failure', () => {
+  it('reports a misspelled policy variable, which is not a failure', () => {
     const { KEYPROV_POLICY_HARDWEAR, ...plain } = { KEYPROV_POLICY_HARDWEAR: 'required' };
     const before = doctor({ env: plain });
     const { status, of } = doctor({ env: { KEYPROV_POLICY_HARDWEAR } });

@@ -59,7 +59,7 @@ describe('the variables KEYPROV_POLICY_…', () => {
     ['reset', '--store', '.', '--user', 'a@b.test'],
     ['status', '--store', '.'],
     ['policy', 'explain'],
-  ])('stop %s if one is misspelt', async (...args) => {
+  ])('stop %s if one is misspelled', async (...args) => {
     using directory = temporaryDirectory();
     const env = { KEYPROV_POLICY_HARDWEAR: 'required' };
     const { status, stderr } = await commands.run(args, { env, cwd: directory.path });

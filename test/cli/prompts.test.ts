@@ -20,7 +20,7 @@ const ENDS: readonly End[] = [
 
 const missing = terminalsMissing();
 
-/** Without the colours of errors. */
+/** Without the colors of errors. */
 const plain = (shown: string): string => shown.replaceAll('\x1b[31m', '').replaceAll('\x1b[39m', '');
 
 /**

@@ -192,7 +192,7 @@ describe.skipIf(missing)('Windows TBS, with a stand-in for tbs.dll in front of s
     set('SLOW_MS', 60_000);
     const abort = new AbortController();
     const answer = tpm.send(GET_RANDOM, { signal: abort.signal });
-    // Cancelling a command that has not reached the library yet would be no cancelling, as on Windows.
+    // Canceling a command that has not reached the library yet would be no canceling, as on Windows.
     while (!existsSync(waiting)) await new Promise((resolve) => setTimeout(resolve, 1));
     abort.abort();
     expect(toHex(await answer)).toBe('80010000000a00000909');

@@ -386,10 +386,10 @@ describe.skipIf(missing)('PINs', () => {
   });
 
   it('are reported as missing if nobody gives them', async () => {
-    const cancelled = new Error('the window was closed');
-    const setup = await withStore([cancelled]);
+    const canceled = new Error('the window was closed');
+    const setup = await withStore([canceled]);
     const key = await load(setup);
-    await expect(setup.crypto.subtle.sign(use, key, data)).rejects.toBe(cancelled);
+    await expect(setup.crypto.subtle.sign(use, key, data)).rejects.toBe(canceled);
     const none = createCrypto({ provider, store: await openKeyStore(directory) });
     const { privateKey } = await none.loadKey('with-pin');
     await expect(none.subtle.sign(use, privateKey, data)).rejects.toMatchObject({

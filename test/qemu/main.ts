@@ -205,7 +205,7 @@ await check('a key with a PIN is made, attested, used and guarded through the wh
   assert.deepEqual(await listHandles(tpm, TPM_HT.TRANSIENT), []);
 });
 
-await check('the emulator behind the device is recognised, and refused where policy says so', async () => {
+await check('the emulator behind the device is recognized, and refused where policy says so', async () => {
   const policy = definePolicy({ hardware: 'required', virtualTpm: 'refuse' });
   await assert.rejects(provisionKey({ policy, sources: { tpm: () => openTpm() }, challenge: utf8('c') }), (error) => {
     assert.ok(error instanceof SelectionError && error.attempts[0]?.code === 'virtual-tpm-refused', String(error));

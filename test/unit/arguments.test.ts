@@ -224,7 +224,7 @@ describe('what a caller without types gets wrong', () => {
       'the privateKey of clientCertificate must be a string',
     ],
     [
-      'a misspelt option of the authentication',
+      'a misspelled option of the authentication',
       () => provisioning.passMfa(neverAsked, Object({ ...mfa, method: ['fido'] })),
       "passMfa has no option 'method', did you mean 'methods'?",
     ],

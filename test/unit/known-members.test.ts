@@ -39,7 +39,7 @@ describe('an option that does not exist', () => {
   it('is told with the nearest name, if one is near', async () => {
     const said = (options: object) => asyncRefusal(async () => keyprov.keySources(Object(options)));
     expect(await said({ tmp: 'auto' })).toBe("foreign: TypeError: keySources has no option 'tmp', did you mean 'tpm'?");
-    expect(await said({ colour: 'red' })).toBe("foreign: TypeError: keySources has no option 'colour'");
+    expect(await said({ color: 'red' })).toBe("foreign: TypeError: keySources has no option 'color'");
     expect(await said({ hierarchyauth: {} })).toMatch(/did you mean 'hierarchyAuth'\?$/);
     expect(keyprov.keySources({ tpm: 'none', store: undefined })).toEqual({ tpm: undefined, software: undefined });
   });

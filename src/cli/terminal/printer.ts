@@ -8,15 +8,15 @@ export interface TextStream {
 }
 
 const ERASE_LINE = '\r\x1b[2K';
-/** Words that begin a line, by their colour: green, red, yellow. Each says the same without it. */
-const COLOURS = [
+/** Words that begin a line, by their color: green, red, yellow. Each says the same without it. */
+const COLORS = [
   ['\x1b[32m', '✓ ok pass verified:'],
   ['\x1b[31m', '✗ fail problem NOT keyprov:'],
   ['\x1b[33m', 'missing unknown skipped warning:'],
 ] as const;
 
-/** Whether a stream gets colours: if it is a terminal that can show them, and as `NO_COLOR` and `FORCE_COLOR` say. */
-export function hasColour({ isTTY }: TextStream, { NO_COLOR, FORCE_COLOR, TERM }: NodeJS.ProcessEnv): boolean {
+/** Whether a stream gets colors: if it is a terminal that can show them, and as `NO_COLOR` and `FORCE_COLOR` say. */
+export function hasColor({ isTTY }: TextStream, { NO_COLOR, FORCE_COLOR, TERM }: NodeJS.ProcessEnv): boolean {
   if (NO_COLOR) return false;
   if (FORCE_COLOR) return FORCE_COLOR !== '0';
   return isTTY === true && TERM !== 'dumb';
@@ -35,7 +35,7 @@ export class Printer {
     this.#env = env;
   }
 
-  /** One line each; a terminal gets them wrapped at words, and in colour. */
+  /** One line each; a terminal gets them wrapped at words, and in color. */
   lines(...texts: readonly string[]): void {
     this.#write(texts.map((text) => this.#shaped(text)));
   }
@@ -79,9 +79,9 @@ export class Printer {
     const { isTTY, columns = 0 } = this.#stream;
     const line = isTTY && columns >= 20 ? wrap(printable(text), columns) : printable(text);
     const [word = ''] = line.split(' ', 1);
-    if (!hasColour(this.#stream, this.#env)) return line;
-    const [colour] = COLOURS.find(([, words]) => words.split(' ').includes(word)) ?? [];
-    return colour === undefined ? line : `${colour}${word}\x1b[39m${line.slice(word.length)}`;
+    if (!hasColor(this.#stream, this.#env)) return line;
+    const [color] = COLORS.find(([, words]) => words.split(' ').includes(word)) ?? [];
+    return color === undefined ? line : `${color}${word}\x1b[39m${line.slice(word.length)}`;
   }
 }
 

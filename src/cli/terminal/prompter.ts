@@ -3,7 +3,7 @@ import type { LineReader } from './line-reader.ts';
 import type { Printer } from './printer.ts';
 
 /**
- * Talks to the user in lines of plain text, which work with a screen reader and with any terminal: no colours, no cursor
+ * Talks to the user in lines of plain text, which work with a screen reader and with any terminal: no colors, no cursor
  * movement. Questions go to standard error, so that standard output contains only results. Without a terminal it asks
  * nothing, and takes the lines of standard input as answers.
  */

@@ -64,11 +64,13 @@ const ALGORITHMS: Readonly<Record<JwsAlgorithm, Algorithm>> = {
  *
  * @example
  * ```ts
+ * import type { UserKey } from 'keyprov';
  * import { buildJws, parseJws, type SigningKey, verifyJws } from 'keyprov/formats/services';
  *
- * declare const key: SigningKey; // an RSA key
- * const jws = await buildJws({ key, algorithm: 'RS256', payload: new TextEncoder().encode('{}') });
- * console.log(verifyJws(parseJws(jws), key.publicKey, 'RS256')); // true
+ * declare const [userKey, pin]: [UserKey, Uint8Array]; // a P-256 key from openKey
+ * const key: SigningKey = { publicKey: userKey.publicKey, sign: (options) => userKey.sign({ ...options, pin }) };
+ * const jws = await buildJws({ key, algorithm: 'ES256', payload: new TextEncoder().encode('{}') });
+ * console.log(verifyJws(parseJws(jws), key.publicKey, 'ES256')); // true
  * ```
  */
 export async function buildJws(given: JwsOptions): Promise<string> {

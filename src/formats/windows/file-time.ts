@@ -24,7 +24,7 @@ export function encodeFileTime(date: Date): bigint {
 /** The date of a FILETIME, rounded down to milliseconds. @throws TypeError for anything but a bigint. */
 export function decodeFileTime(fileTime: bigint): Date {
   if (typeof fileTime !== 'bigint') throw new TypeError('a FILETIME must be a bigint');
-  // Division rounds towards zero, and FILETIMEs before 1601 are negative.
+  // Division rounds toward zero, and FILETIMEs before 1601 are negative.
   const overMs = ((fileTime % TICKS_PER_MS) + TICKS_PER_MS) % TICKS_PER_MS;
   return new Date(Number((fileTime - overMs - UNIX_EPOCH) / TICKS_PER_MS));
 }

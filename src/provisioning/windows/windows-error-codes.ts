@@ -38,7 +38,7 @@ export const DOCUMENTED_CODES: readonly WindowsErrorRow[] = [
   [
     0x801c0003,
     'DSREG_E_DEVICE_AUTHORIZATION_ERROR',
-    'the user is not allowed to enroll',
+    'the user is not allowed to enrol',
     'allow the user to register devices',
   ],
   [

@@ -159,7 +159,7 @@ function transportTo(address: string, tpm: Libtpms, file: StateFile | undefined)
   const life = new TransportLife(address, () => true);
   const exchange = async (command: Uint8Array, signal: AbortSignal | undefined): Promise<Bytes> => {
     const processing = tpm.process(command);
-    const stopCancelling = cancelWhenAborted(tpm, signal);
+    const stopCanceling = cancelWhenAborted(tpm, signal);
     try {
       const answer = await processing;
       checkAnswerFrame(answer, address);
@@ -167,7 +167,7 @@ function transportTo(address: string, tpm: Libtpms, file: StateFile | undefined)
       await file?.save(tpm.state());
       return answer;
     } finally {
-      stopCancelling();
+      stopCanceling();
     }
   };
   const free = async (): Promise<void> => {

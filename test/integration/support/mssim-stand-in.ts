@@ -31,7 +31,7 @@ const PLATFORM = { POWER_ON: 1, POWER_OFF: 2, CANCEL_ON: 9, CANCEL_OFF: 10, NV_O
 /**
  * Starts the simulator, switched off. It forwards commands to a swtpm in the simulators' framing; the platform port switches
  * that swtpm on and off. As in the reference simulators, there is one client at a time on each port, and answers are empty while
- * the power is off. A command that arrives while the cancel switch is on is cancelled (the reference simulators cancel only long
+ * the power is off. A command that arrives while the cancel switch is on is canceled (the reference simulators cancel only long
  * commands). The simulator is equally fragile: it writes an answer in three pieces, and SIGPIPE from a client that is gone ends it.
  */
 export async function startMssimStandIn(): Promise<MssimStandIn> {

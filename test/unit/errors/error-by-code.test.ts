@@ -29,7 +29,7 @@ describe('the codes of errors', () => {
     expect(throwing.map(({ path }) => path)).not.toEqual([]);
   });
 
-  it.each([...classOf])('%s is recognised, and is a %s', (code, name) => {
+  it.each([...classOf])('%s is recognized, and is a %s', (code, name) => {
     const error = errorOfCode(code as ErrorCode, 'what happened', { remedy: 'what to do' });
     expect([error.name, error.constructor.name, error.code]).toEqual([name, name, code]);
     expect(isKeyprovError(error, code as ErrorCode)).toBe(true);

@@ -25,7 +25,7 @@ function valueAt({ fields }: Inspection, ...path: readonly string[]): Field['val
 }
 
 describe('inspect', () => {
-  it.each(samples)('recognises $name as $format, and reports its oddities', async ({ bytes, format, problems }) => {
+  it.each(samples)('recognizes $name as $format, and reports its oddities', async ({ bytes, format, problems }) => {
     const found = await inspect(bytes);
     expect({ format: found.format, problems: found.problems }).toEqual({ format, problems });
     expect(['certain', 'likely']).toContain(found.confidence);
@@ -47,7 +47,7 @@ describe('inspect', () => {
     expect(FORMATS.map(({ format }) => format).filter((format) => !made.has(format))).toEqual(['der']);
   });
 
-  it.each(samples)('recognises $name as hexadecimal, base64 and base64url text', async ({ bytes, format }) => {
+  it.each(samples)('recognizes $name as hexadecimal, base64 and base64url text', async ({ bytes, format }) => {
     const plain = await inspect(bytes);
     for (const [encoding, text] of asText(bytes)) {
       const found = await inspect(utf8(`${text}\n`));

@@ -67,11 +67,11 @@ describe('definePolicy', () => {
         algorithm: 'RSA2048',
         allowedAlgorithms: ['p256', 7, 'p-384'],
         attestation: false,
-        colour: 'red',
+        color: 'red',
       }),
     ).toEqual([
       { setting: 'virtual_tpm', problem: "unknown setting, did you mean 'virtualTpm'?", expected: SETTINGS },
-      { setting: 'colour', problem: 'unknown setting', expected: SETTINGS },
+      { setting: 'color', problem: 'unknown setting', expected: SETTINGS },
       { setting: 'hardware', problem: "is 'require', did you mean 'required'?", expected: HARDWARE },
       { setting: 'attestation', problem: 'is false', expected: "'required' | 'preferred' | 'none'" },
       { setting: 'allowedAlgorithms[0]', problem: "is 'p256', did you mean 'p-256'?", expected: ALGORITHMS },

@@ -143,8 +143,8 @@ describe('policyInForce', () => {
     ).toEqual(['pin < intune']);
   });
 
-  test.each(ENVIRONMENT_VARIABLES)('a misspelt %s is an error', async (variable) => {
-    const misspelt = `${variable.slice(0, -1)}_`;
-    expect(await problemsOf({ environment: { [misspelt]: '1' } })).toEqual([misspelt]);
+  test.each(ENVIRONMENT_VARIABLES)('a misspelled %s is an error', async (variable) => {
+    const misspelled = `${variable.slice(0, -1)}_`;
+    expect(await problemsOf({ environment: { [misspelled]: '1' } })).toEqual([misspelled]);
   });
 });

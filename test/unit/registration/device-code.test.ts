@@ -108,7 +108,7 @@ describe('authenticateWithDeviceCode', () => {
     ['the code expires', oauthRefusal('expired_token'), 'mfa-timeout', 'the code expired'],
     ['the code expires at Entra ID', oauthRefusal('code_expired'), 'mfa-timeout', 'the code expired'],
     [
-      'the user must enroll',
+      'the user must enrol',
       oauthRefusal('invalid_grant', { error_description: 'AADSTS50072: x' }),
       'mfa-failed',
       'AADSTS50072',

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { hasColour, Printer } from '../../../../src/cli/terminal/printer.ts';
+import { hasColor, Printer } from '../../../../src/cli/terminal/printer.ts';
 
 /** A printer's output for one line. */
 function written(text: string, stream: { isTTY?: boolean; columns?: number }, env: NodeJS.ProcessEnv = {}): string {
@@ -9,7 +9,7 @@ function written(text: string, stream: { isTTY?: boolean; columns?: number }, en
   return all;
 }
 
-describe('colour', () => {
+describe('color', () => {
   it.each([
     [true, {}, true],
     [true, { TERM: 'dumb' }, false],
@@ -19,8 +19,8 @@ describe('colour', () => {
     [false, { FORCE_COLOR: '1' }, true],
     [true, { FORCE_COLOR: '0' }, false],
     [false, { FORCE_COLOR: '1', NO_COLOR: '1' }, false],
-  ])('of a terminal: %j, with %j: %j', (isTTY, env, colour) => {
-    expect(hasColour({ isTTY, write: () => {} }, env)).toBe(colour);
+  ])('of a terminal: %j, with %j: %j', (isTTY, env, color) => {
+    expect(hasColor({ isTTY, write: () => {} }, env)).toBe(color);
   });
 
   it('is on the word that begins the line, and on nothing else', () => {

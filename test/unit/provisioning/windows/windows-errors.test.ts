@@ -99,7 +99,7 @@ describe('windowsErrorOf', () => {
     expect(windowsErrorOf(tpmError('Sign', 0x921, names))?.name).toBe('NTE_AUTHENTICATION_IGNORED');
   });
 
-  it('reports an abort as cancelled by the user, and does not know other errors', () => {
+  it('reports an abort as canceled by the user, and does not know other errors', () => {
     expect(windowsErrorOf(AbortSignal.abort().reason)?.name).toBe('NTE_USER_CANCELLED');
     expect([new Error('x'), undefined, 'x'].map(windowsErrorOf)).toEqual([undefined, undefined, undefined]);
   });

@@ -181,7 +181,7 @@ describe('formatRecording', () => {
       [
         '   1  TPM2_GetRandom                 12 ->   20 bytes  ok  T ms\n',
         '   2  TPM2_Clear                     33 ->   10 bytes  TPM_RC_AUTH_FAIL (session 1): ',
-        'the authorization failed and counts towards the lockout  T ms\n',
+        'the authorization failed and counts toward the lockout  T ms\n',
         '   3  command 0x00000fff             10 ->   10 bytes  TPM_RC_COMMAND_CODE: ',
         'the TPM does not have this command  T ms\n',
         '   4  TPM2_GetRandom                 12 -> no response  T ms\n',
