@@ -38,7 +38,7 @@ const KINDS = {
 
 type Kind = keyof typeof KINDS;
 
-/** The kind for a type. Types with alternatives, such as string unions, are checked where they are used. */
+/** The kind for a type: for a union of words `=` and each of them. Other alternatives are checked where they are used. */
 type KindOf<Type> = [Type] extends [Uint8Array]
   ? 'bytes'
   : [Type] extends [boolean]
@@ -61,7 +61,9 @@ type KindOf<Type> = [Type] extends [Uint8Array]
               ? 'list'
               : [Type] extends [Readonly<Record<string, Uint8Array>>]
                 ? 'identity'
-                : never;
+                : [Type, Extract<Type, `${string} ${string}`>] extends [string, never]
+                  ? `=${Type & string}`
+                  : never;
 
 /** A member as {@link checkMembers} wants it: with its kind, and `?` if it may be absent. */
 type Marked<Name extends string, Type> = [KindOf<NonNullable<Type>>] extends [never]
@@ -72,8 +74,16 @@ type Marked<Name extends string, Type> = [KindOf<NonNullable<Type>>] extends [ne
 type MarkedMembers<Options> = { [Name in keyof Options & string]-?: Marked<Name, Options[Name]> }[keyof Options &
   string];
 
-/** The words of a text. */
-type Words<Text extends string> = Text extends `${infer Word} ${infer Rest}` ? Word | Words<Rest> : Text;
+/** The words of a text, one for each alternative of `name:=one|other?`. */
+type Words<Text extends string> = Text extends `${infer Word} ${infer Rest}` ? Each<Word> | Words<Rest> : Each<Text>;
+type Each<Word extends string> = Word extends `${infer Name}:=${infer Values}?`
+  ? `${Name}:=${Alternatives<Values>}?`
+  : Word extends `${infer Name}:=${infer Values}`
+    ? `${Name}:=${Alternatives<Values>}`
+    : Word;
+type Alternatives<Values extends string> = Values extends `${infer One}|${infer Rest}`
+  ? One | Alternatives<Rest>
+  : Values;
 
 /** `string` if `Known` are all members of `Options` and no other, each with its kind, else `never`. */
 type IfComplete<Options, Known> = [MarkedMembers<Options>, Known] extends [Known, MarkedMembers<Options>]
@@ -84,7 +94,7 @@ type IfComplete<Options, Known> = [MarkedMembers<Options>, Known] extends [Known
  * Refuses wrong options from callers without types: a forgotten object, a misspelled member, which would have no effect,
  * and a member of another kind, such as a string instead of an array, which would match parts of the string. The result
  * has all members as its own, also those that `options` inherits, which a copy with `...` would lose, each read once.
- * `known` are the names of all members with their kinds, such as `origins:texts challenge:bytes akNonce:bytes? time`,
+ * `known` are the names of all members with their kinds, such as `origins:texts akNonce:bytes? hash:=sha1|sha256? time`,
  * with spaces in between; the compiler checks that `function` gets them all.
  * @param name of the function that has the options.
  * @throws TypeError that names the member and what it must be.
@@ -111,7 +121,18 @@ export function checkMembers<Options extends object, Known extends string>(
   return own as Options;
 }
 
-type Members = ReadonlyMap<string, { readonly kind: (typeof KINDS)[Kind] | undefined; readonly isOptional: boolean }>;
+interface MemberKind {
+  readonly what: string;
+  readonly is: (value: unknown) => boolean;
+}
+
+/** The kind of a member that is one of these texts. */
+function oneOf(texts: readonly string[]): MemberKind {
+  const what = texts.map((text) => `'${text}'`).join(' or ');
+  return { what, is: (value) => texts.some((text) => text === value) };
+}
+
+type Members = ReadonlyMap<string, { readonly kind: MemberKind | undefined; readonly isOptional: boolean }>;
 
 /** The members of each function, read at its first call. */
 const MEMBERS = new Map<string, Members>();
@@ -125,7 +146,9 @@ function membersOf(name: string, known: readonly string[]): Members {
       .split(' ')
       .map((word) => {
         const [member = '', mark = ''] = word.split(':');
-        const kind = KINDS[mark.replace('?', '') as Kind]; // undefined for a member without a kind
+        const kindName = mark.replace('?', '');
+        const isUnion = kindName.startsWith('=');
+        const kind = isUnion ? oneOf(kindName.slice(1).split('|')) : KINDS[kindName as Kind]; // undefined: not checked
         return [member, { kind, isOptional: mark.endsWith('?') }];
       }),
   );

@@ -88,7 +88,11 @@ const AK_ALGORITHMS: readonly UserKeyAlgorithm[] = ['rsa-2048', 'rsa-3072', 'p-2
  * @throws TpmError if the TPM refuses; `tpm-auth-failed` if the hierarchy or the parent wants an authorization.
  */
 export async function createAttestationKey(tpm: Tpm, options: CreateAttestationKeyOptions): Promise<AttestationKey> {
-  options = checkMembers('createAttestationKey', options, 'algorithm parent endorsementAuth nonce:bytes? signal');
+  options = checkMembers(
+    'createAttestationKey',
+    options,
+    'algorithm:=rsa-2048|rsa-3072|p-256|p-384|auto parent endorsementAuth nonce:bytes? signal',
+  );
   const { algorithm, parent, endorsementAuth, nonce = EMPTY, signal } = options;
   if (algorithm === 'auto') {
     return await firstSupported('attestation key', AK_ALGORITHMS, (first) =>

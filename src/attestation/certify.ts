@@ -141,7 +141,7 @@ export async function attestKey(tpm: Tpm, options: AttestKeyOptions): Promise<At
   options = checkMembers(
     'attestKey',
     options,
-    'key ak challenge:bytes authorization creation akCreation:boolean? akCertificates:certificates? signal',
+    'key ak challenge:bytes authorization:=key|windows-hello-policy? creation akCreation:boolean? akCertificates:certificates? signal',
   );
   const { ak, creation, akCreation = false, akCertificates: certificates, signal } = options;
   const { handle } = entityOf(options.key);

@@ -98,7 +98,7 @@ async function hasKey({ store, ...owner }: PrerequisiteSources): Promise<boolean
     state.deviceId.toLowerCase() === owner.deviceId.toLowerCase();
   if (store === undefined) return false;
   if ((await listRuns(store)).some(isOwn)) return false;
-  return (await listRegistrations(store, owner)).length > 0;
+  return (await listRegistrations(store, { user: owner.user, deviceId: owner.deviceId })).length > 0;
 }
 
 /** One line per finding, for people. */

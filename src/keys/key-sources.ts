@@ -1,10 +1,11 @@
+import { checkObject } from '../bytes.ts';
 import { withCleanup } from '../errors.ts';
 import { checkMembers } from '../known-members.ts';
 import { cleanUnlessAborted, type SignalOptions } from '../signal.ts';
 import type { HierarchyAuth } from '../tpm/hierarchy-auth.ts';
 import { type OpenTpmOptions, openTpm } from '../tpm/open-tpm.ts';
 import { Tpm } from '../tpm/tpm.ts';
-import { KeyStore } from './key-store.ts';
+import { checkStore, type KeyStore } from './key-store.ts';
 import type { KeyProvider } from './provider.ts';
 import { storeKeyProvider } from './store-provider.ts';
 
@@ -56,8 +57,7 @@ export interface KeySourcesOptions {
 export function keySources(options: KeySourcesOptions = {}): KeySources {
   options = checkMembers('keySources', options, 'tpm store hierarchyAuth');
   const { tpm = 'auto', store, hierarchyAuth } = options;
-  if (store !== undefined && !(store instanceof KeyStore))
-    throw new TypeError('keySources: store must be a KeyStore from openKeyStore');
+  if (store !== undefined) checkStore('keySources', store);
   const open: TpmOpener = (options) =>
     openTpm(String(tpm), { ...options, lifetime: options.signal, marksDirectory: store?.directory, hierarchyAuth });
   const isAddress = typeof tpm === 'string' && (store ?? hierarchyAuth) !== undefined;
@@ -65,6 +65,17 @@ export function keySources(options: KeySourcesOptions = {}): KeySources {
     tpm: tpm === 'none' ? undefined : isAddress ? open : tpm,
     software: store === undefined ? undefined : storeKeyProvider(store),
   };
+}
+
+/** For callers without types. @throws TypeError for anything but sources */
+export function checkSources(sources: KeySources): void {
+  if (typeof sources !== 'object' || sources === null)
+    throw new TypeError('sources must be an object with tpm and software, such as from keySources()');
+  const { tpm, software } = checkMembers('sources', sources, 'tpm software');
+  if (tpm !== undefined && !(tpm instanceof Tpm) && typeof tpm !== 'string' && typeof tpm !== 'function')
+    throw new TypeError('sources: tpm must be a Tpm, an address, or a function that opens the TPM');
+  if (software !== undefined && typeof software !== 'function')
+    checkObject(software, 'sources: software', 'create', 'sign');
 }
 
 /** The provider of software keys of these sources. */
@@ -82,8 +93,6 @@ export interface TpmLease {
 /** Opens the TPM of a source. @throws the errors of `openTpm` or the function; TypeError if that returns no `Tpm`. */
 export async function leaseTpm(source: TpmSource, options: Parameters<TpmOpener>[0]): Promise<TpmLease> {
   if (source instanceof Tpm) return { tpm: source, release: async () => {} };
-  if (typeof source !== 'string' && typeof source !== 'function')
-    throw new TypeError('keySources: tpm must be a Tpm, an address, or a function that opens the TPM');
   const openedBefore = Tpm.opened;
   const { signal } = options;
   const lease = async (): Promise<TpmLease> => {

@@ -53,6 +53,11 @@ export async function openKeyStore(directory: string, options: OpenKeyStoreOptio
   return new KeyStore(await openStoreDirectory(directory));
 }
 
+/** For callers without types. @throws TypeError for anything but a store */
+export function checkStore(name: string, store: KeyStore): void {
+  if (!(store instanceof KeyStore)) throw new TypeError(`${name}: store must be a KeyStore from openKeyStore`);
+}
+
 /**
  * Makes the directory if it is missing, checks it, and removes what dead processes left. Returns its absolute path.
  */

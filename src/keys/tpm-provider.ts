@@ -1,7 +1,8 @@
-import { type Bytes, EMPTY, withSecret } from '../bytes.ts';
+import { type Bytes, checkObject, EMPTY, withSecret } from '../bytes.ts';
 import { CURVES } from '../crypto/curve.ts';
 import { digest } from '../crypto/kdf.ts';
 import { KeyprovError, withCleanup } from '../errors.ts';
+import { checkMembers } from '../known-members.ts';
 import type { KeyAlgorithm } from '../policy/index.ts';
 import type { SignalOptions } from '../signal.ts';
 import { supportsParameters } from '../tpm/capabilities.ts';
@@ -84,6 +85,13 @@ const HASH_ALGS = { sha256: TPM_ALG.SHA256, sha384: TPM_ALG.SHA384, sha512: TPM_
  * ```
  */
 export async function openTpmKeyProvider(tpm: Tpm, options: TpmKeyProviderOptions = {}): Promise<TpmKeyProvider> {
+  checkObject(tpm, 'the tpm of openTpmKeyProvider', 'run', 'transport');
+  options = checkMembers(
+    'openTpmKeyProvider',
+    options,
+    'recordedSrkName:bytes? saltKey endorsementAuth pinDerivation:=scrypt|pcp-sha1|pcp-sha256? ownerAuth',
+    'parentAuth:bytes? signal',
+  );
   return new TpmKeyProvider(tpm, await readNature(tpm, options), options);
 }
 

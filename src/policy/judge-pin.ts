@@ -60,9 +60,10 @@ export function withoutNewline(bytes: Uint8Array): Uint8Array {
 
 /**
  * Refuses bytes that cannot be a PIN, so they do not cost a try.
- * @throws PinRefusedError if they are not UTF-8, or have a control character, or spaces around them.
+ * @throws PinRefusedError if there are none, they are not UTF-8, or have a control character, or spaces around them.
  */
 export function checkPossiblePin(pin: Uint8Array, name = 'the PIN'): void {
+  if (pin.length === 0) throw new PinRefusedError([{ code: 'too-short', message: 'The PIN is empty.' }]);
   const problems = checkPinEncoding(pin);
   if (problems.length > 0) {
     throw new PinRefusedError(problems, { remedy: ENCODING });

@@ -77,8 +77,8 @@ export async function policyInForce(options: PolicyInForceOptions = {}): Promise
   options = checkMembers(
     'policyInForce',
     options,
-    'files:list? layers:objects? settings commandLine environment userSid:text? tenantId:text? documents',
-    'pinConflict signal',
+    'files:list? layers:objects? settings commandLine environment userSid:text? tenantId:text? documents:=2016|current?',
+    'pinConflict:=strictest|passport? signal',
   );
   const { files = [], layers: given = [], settings, commandLine, environment = process.env, signal, ...rest } = options;
   const problems: PolicyProblem[] = [];

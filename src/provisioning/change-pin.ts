@@ -99,6 +99,8 @@ export async function replacePin(
   checkPossiblePin(pin);
   if (!(prompt instanceof Uint8Array) && typeof prompt !== 'function')
     throw new TypeError('the new PIN must be a Uint8Array, or a function that asks for it');
+  // A new PIN that the rules refuse costs no try. Only the history waits for the current PIN.
+  if (prompt instanceof Uint8Array) await judgePin(prompt, policy, { signal });
   const { history } = readPinState(record) ?? { history: { entries: [] } };
   // First: only a user with the current PIN may learn from the history whether another PIN is in it, and a mistyped PIN
   // is reported before a new one is typed twice. Only the key itself can check a PIN, and it counts the tries.

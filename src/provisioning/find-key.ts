@@ -2,7 +2,8 @@ import { toBase64 } from '../bytes.ts';
 import { isKeyprovError, KeyprovError } from '../errors.ts';
 import { keyIdOf } from '../formats/windows/key-registration.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
-import type { KeyStore } from '../keys/key-store.ts';
+import { checkStore, type KeyStore } from '../keys/key-store.ts';
+import { checkMembers } from '../known-members.ts';
 import { type RegistrationRecord, readRegistration } from './registration-record.ts';
 
 /** Selects a key of a store. Absent members match every key. */
@@ -26,9 +27,16 @@ export interface FoundKey {
 
 /**
  * Finds the matching keys of a store, registered or not. Reports a damaged record only if no other key matches.
- * @throws KeyprovError `store-invalid` for a damaged record, `store-io`
+ * @throws KeyprovError `store-invalid` for a damaged record, `store-io`; TypeError for an unknown member of the choice
  */
 export async function findKeys(store: KeyStore, choice: KeyChoice = {}): Promise<Omit<FoundKey, 'others'>[]> {
+  checkStore('findKeys', store);
+  return await keysOf(store, checkMembers('findKeys', choice, CHOICE));
+}
+
+const CHOICE = 'id:text? user:text? deviceId:text?';
+
+async function keysOf(store: KeyStore, choice: KeyChoice): Promise<Omit<FoundKey, 'others'>[]> {
   const { id, user, deviceId } = choice;
   if (id !== undefined && !isBase64KeyId(id)) {
     const record = await store.load(id);
@@ -61,10 +69,13 @@ export async function listKeys(
 
 /**
  * Finds the one matching key. If several match and one of them is registered, returns that one.
- * @throws KeyprovError `key-not-found`; `key-ambiguous` if several match; `store-invalid`, `store-io`
+ * @throws KeyprovError `key-not-found`; `key-ambiguous` if several match; `store-invalid`, `store-io`; TypeError for an
+ * unknown member of the choice
  */
 export async function findKey(store: KeyStore, choice: KeyChoice = {}): Promise<FoundKey> {
-  const found = await findKeys(store, choice);
+  checkStore('findKey', store);
+  choice = checkMembers('findKey', choice, CHOICE);
+  const found = await keysOf(store, choice);
   const registered = found.filter(({ registration }) => registration !== undefined);
   const [only, ...rest] = registered.length > 0 ? registered : found;
   if (only === undefined) {

@@ -13,7 +13,7 @@ import { Queue } from '../tpm/queue.ts';
 import type { Tpm } from '../tpm/tpm.ts';
 import { isTransportError } from '../tpm/transport.ts';
 import type { KeyStock } from './key-stock.ts';
-import { type ProvisionedKey, type ProvisionKeyOptions, provisionFromStock } from './provision-key.ts';
+import { checkTypes, type ProvisionedKey, type ProvisionKeyOptions, provisionFromStock } from './provision-key.ts';
 
 /** Options of {@link createKeyPool}. */
 export interface KeyPoolOptions {
@@ -68,6 +68,7 @@ interface Stock {
  */
 export function createKeyPool(options: KeyPoolOptions): KeyPool {
   options = checkMembers('createKeyPool', options, 'policy sources size tpmOptions');
+  checkTypes(options);
   const { size = 1 } = options;
   if (!Number.isInteger(size) || size < 1 || size > 100)
     throw new RangeError(`the size of a pool must be 1 to 100 keys, not ${size}`);

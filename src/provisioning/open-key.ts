@@ -1,13 +1,13 @@
 import type { webcrypto } from 'node:crypto';
 import type { AttestationStatement } from '../attestation/statement.ts';
-import { type Bytes, checkBytes, checkObject, equal } from '../bytes.ts';
+import { type Bytes, equal } from '../bytes.ts';
 import { encodeSpki, type PublicKey } from '../crypto/public-key.ts';
 import { verifySignature } from '../crypto/verify-signature.ts';
 import { SelectionError } from '../errors/selection-error.ts';
 import { isKeyprovError, KeyprovError, undoOnFailure } from '../errors.ts';
 import { decodeKeyRecord, encodeKeyRecord, type KeyRecord } from '../keys/key-record.ts';
-import { type KeySources, keySources, leaseTpm, softwareOf } from '../keys/key-sources.ts';
-import { KeyStore } from '../keys/key-store.ts';
+import { checkSources, type KeySources, keySources, leaseTpm, softwareOf } from '../keys/key-sources.ts';
+import { checkStore, type KeyStore } from '../keys/key-store.ts';
 import type { Assurance, Backend, KeyProvider, SignOptions } from '../keys/provider.ts';
 import type { PinTryOptions } from '../keys/tpm-pin.ts';
 import { openTpmKeyProvider, TpmKeyProvider, type TpmKeyProviderOptions } from '../keys/tpm-provider.ts';
@@ -101,13 +101,15 @@ export async function openKey(options: OpenKeyOptions): Promise<UserKey> {
     options,
     'id:text? user:text? deviceId:text? record store sources tpmOptions signal',
   );
-  const { record, store } = options;
+  const { id, user, deviceId, record, store, sources } = options;
+  if (sources !== undefined) checkSources(sources);
   if (record !== undefined) {
     checkRecord(record, options);
     return new UserKey(record, options);
   }
-  if (!(store instanceof KeyStore)) throw new TypeError('openKey needs a record, or a store from openKeyStore');
-  const found = await findKey(store, options);
+  if (store === undefined) throw new TypeError('openKey needs a record, or a store from openKeyStore');
+  checkStore('openKey', store);
+  const found = await findKey(store, { id, user, deviceId });
   return new UserKey(found.record, options);
 }
 
@@ -179,11 +181,14 @@ export class UserKey {
    * `tpm-lockout`; TypeError if data or PIN are not bytes.
    */
   async sign(options: SignOptions & PinTryOptions): Promise<Bytes> {
-    checkObject(options, 'the options of sign', 'data');
+    options = checkMembers(
+      'sign',
+      options,
+      'data:bytes hash:=sha256|sha384|sha512? padding:=pkcs1|pss? format:=der|raw? pin:bytes? force:boolean? signal',
+    );
     const { data, hash = 'sha256', padding = 'pkcs1', format = 'der', pin } = options;
-    checkBytes(data, 'the data to sign');
-    if (pin !== undefined) checkPossiblePin(pin);
-    const { publicKey } = this.#record;
+    const { publicKey, hasPin } = this.#record;
+    if (pin !== undefined && (hasPin || pin.length > 0)) checkPossiblePin(pin);
     const signature = await this.#use((provider) => provider.sign(this.#record, options), options);
     if (verifySignature(publicKey, hash, data, signature, publicKey.kty === 'RSA' ? padding : format)) return signature;
     throw mixedUp(this.#record);
@@ -217,7 +222,7 @@ export class UserKey {
    */
   async attest(options: AttestUserKeyOptions): Promise<AttestationStatement> {
     const { algorithm } = this.#record;
-    checkObject(options, 'the options of attest', 'challenge');
+    options = checkMembers('attest', options, 'challenge:bytes enrolAk:function? signal');
     const wanted = { ...options, policy: { algorithm, attestation: 'required' } } as const;
     checkRequestOptions(wanted);
     const { outcome } = await this.#useTpm(
@@ -233,7 +238,11 @@ export class UserKey {
    * @throws as `requestForKey` does
    */
   async request(given: UserKeyRequestOptions): Promise<KeyRequest> {
-    checkObject(given, 'the options of request', 'challenge');
+    given = checkMembers(
+      'request',
+      given,
+      'challenge:bytes profile:=strict|attested? enrolAk:function? attestation:=required|preferred|none? signal',
+    );
     const { attestation = 'preferred', ...options } = given;
     const { algorithm, backend } = this.#record;
     const wanted = { ...options, policy: { algorithm, attestation } };
@@ -252,7 +261,11 @@ export class UserKey {
    * @throws KeyprovError as `changeUserPin` does.
    */
   async changePin(given: ChangeKeyPinOptions): Promise<KeyRecord> {
-    checkObject(given, 'the options of changePin', 'newPin');
+    given = checkMembers(
+      'changePin',
+      given,
+      'pin:bytes newPin policy pepper:bytes? recovery now:function? force:boolean? signal',
+    );
     const { pin, newPin, policy, ...options } = given;
     const record = this.#record;
     checkHasPin(record);
@@ -271,10 +284,12 @@ export class UserKey {
    * Returns the key as a WebCrypto key pair, and the `Crypto` whose `subtle` works with it. Both end with this object.
    * @throws as `createCrypto` and its `loadKey` do.
    */
-  async webCrypto({ pin, pinCacheMs, ...options }: UserKeyCryptoOptions = {}): Promise<{
+  async webCrypto(given: UserKeyCryptoOptions = {}): Promise<{
     readonly crypto: KeyprovCrypto;
     readonly keys: webcrypto.CryptoKeyPair;
   }> {
+    given = checkMembers('webCrypto', given, 'algorithm usages:texts? pin:function? pinCacheMs');
+    const { pin, pinCacheMs, ...options } = given;
     const { createCrypto } = await import('../webcrypto/create-crypto.ts');
     const { provider } = await this.#open();
     const crypto = createCrypto({ provider, pin, pinCacheMs });

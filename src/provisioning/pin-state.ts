@@ -1,4 +1,4 @@
-import { type Bytes, fromBase64 } from '../bytes.ts';
+import { type Bytes, checkObject, fromBase64 } from '../bytes.ts';
 import type { PublicKey } from '../crypto/public-key.ts';
 import { KeyprovError, sayError } from '../errors.ts';
 import { requestInvalid } from '../formats/x509/in-request.ts';
@@ -101,6 +101,7 @@ export function readPinState(record: KeyRecord): PinState | undefined {
  * PolicyError if one is wrong.
  */
 export function pinMustChangeOf(record: KeyRecord, policy: PinPolicy, now: number): PinChangeReason[] {
+  checkObject(record, 'the record for pinMustChangeOf', 'hasPin');
   if (!record.hasPin) return [];
   const { setAt, met } = readPinState(record) ?? { setAt: record.created, met: NO_RULES };
   return pinMustChange({ setAt: Date.parse(setAt), met }, policy, now);

@@ -2,7 +2,7 @@ import { type Bytes, toHex } from '../bytes.ts';
 import { isKeyprovError, KeyprovError, withCleanup } from '../errors.ts';
 import { keyIdOf } from '../formats/windows/key-registration.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
-import { type KeySources, withTpmOf } from '../keys/key-sources.ts';
+import { checkSources, type KeySources, withTpmOf } from '../keys/key-sources.ts';
 import type { ProvidedKey } from '../keys/provider.ts';
 import {
   failed,
@@ -81,9 +81,15 @@ export interface ProvisionedKey extends MadeKey, KeyRequest {}
  * Makes a user key that meets the policy, and reports what was tried. Sends and stores nothing.
  *
  * @throws PinRefusedError if policy does not allow the PIN; SelectionError as `selectKeyProvider` does; PinError,
- * TpmError; TypeError if policy or sources are missing; the reason of `signal` if it aborted.
+ * TpmError; TypeError for an option that is unknown, missing or of another kind; the reason of `signal` if it aborted.
  */
 export async function makeKey(options: MakeKeyOptions): Promise<MadeKey> {
+  options = checkMembers(
+    'makeKey',
+    options,
+    'policy sources pin:bytes? user:text? deviceId:text? pinRecovery pinPepper:bytes? previous:=tpm|software?',
+    'allowDowngrade:boolean? fallBack:=absent|any? tpmOptions onEvent:function? now:function? signal',
+  );
   checkTypes(options);
   const { made } = await make(options, undefined, async () => UNATTESTED);
   return made;
@@ -119,17 +125,17 @@ export async function provisionKey(options: ProvisionKeyOptions): Promise<Provis
   options = checkMembers(
     'provisionKey',
     options,
-    'policy sources challenge:bytes pin:bytes? user:text? deviceId:text? profile enrolAk:function? pinRecovery',
-    'pinPepper:bytes? previous allowDowngrade:boolean? fallBack',
+    'policy sources challenge:bytes pin:bytes? user:text? deviceId:text? profile:=strict|attested? enrolAk:function? pinRecovery',
+    'pinPepper:bytes? previous:=tpm|software? allowDowngrade:boolean? fallBack:=absent|any?',
     'tpmOptions onEvent:function? now:function? signal',
   );
   return await provisionFromStock(options, undefined);
 }
 
 /** For callers without types. @throws TypeError */
-export function checkTypes({ policy, sources }: Partial<Pick<MakeKeyOptions, 'policy' | 'sources'>>): void {
+export function checkTypes({ policy, sources }: Pick<MakeKeyOptions, 'policy' | 'sources'>): void {
   if (policy?.algorithm === undefined) throw new TypeError('policy must be a Policy from definePolicy');
-  if (typeof sources !== 'object') throw new TypeError('sources must be given, such as keySources()');
+  checkSources(sources);
 }
 
 /** {@link provisionKey} that takes a key from the stock if one fits, else makes one. */
@@ -154,6 +160,7 @@ export async function requestForKey(
   key: ProvidedKey,
   options: KeyRequestOptions & Pick<MakeKeyOptions, 'sources' | 'tpmOptions' | 'onEvent'>,
 ): Promise<KeyRequest> {
+  checkSources(options.sources);
   checkRequestOptions(options);
   if (key.backend === 'software') return buildRequest(key, UNATTESTED, options);
   // Loading the key shows that it is here, even if the attestation fails.

@@ -50,8 +50,8 @@ export async function provision(options: ProvisionOptions): Promise<ProvisionOut
     'provision',
     options,
     'user:text deviceId:text store policy sources prerequisites mfa:function mfaOptions pin pinRecovery pinPepper:bytes?',
-    'registrar profile',
-    'enrolAk:function? pool tpmOptions allowDowngrade:boolean? fallBack previous onEvent:function? now:function? signal',
+    'registrar profile:=strict|attested?',
+    'enrolAk:function? pool tpmOptions allowDowngrade:boolean? fallBack:=absent|any? previous:=tpm|software? onEvent:function? now:function? signal',
   );
   checkArguments(options);
   const { user, deviceId, store, registrar, signal, onEvent = () => {}, now = () => new Date() } = options;

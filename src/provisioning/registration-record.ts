@@ -3,7 +3,8 @@ import { KeyprovError } from '../errors.ts';
 import { keyIdOf } from '../formats/windows/key-registration.ts';
 import { JsonMembers, type JsonObject } from '../json.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
-import type { KeyStore } from '../keys/key-store.ts';
+import { checkStore, type KeyStore } from '../keys/key-store.ts';
+import { checkMembers } from '../known-members.ts';
 
 /** Record of a registration, kept with the key: the facts that Windows keeps, and those needed to find it again. */
 export interface RegistrationRecord {
@@ -102,18 +103,23 @@ export interface RegisteredKey {
   readonly registration: RegistrationRecord;
 }
 
-/** Lists the registered keys of a store, or of one user or device. @throws KeyprovError `store-invalid`, `store-io` */
+/**
+ * Lists the registered keys of a store, or of one user or device.
+ * @throws KeyprovError `store-invalid`, `store-io`; TypeError for an unknown member of the choice
+ */
 export async function listRegistrations(
   store: KeyStore,
   of: { readonly user?: string | undefined; readonly deviceId?: string | undefined } = {},
 ): Promise<RegisteredKey[]> {
+  checkStore('listRegistrations', store);
+  const { user, deviceId } = checkMembers('listRegistrations', of, 'user:text? deviceId:text?');
   const { records, damaged } = await store.list();
   const [first] = damaged;
   if (first !== undefined) throw first;
   const same = (a: string, b: string | undefined) => b === undefined || a.toLowerCase() === b.toLowerCase();
   return records.flatMap((record) => {
     const registration = readRegistration(record);
-    const isMeant = registration && same(registration.user, of.user) && same(registration.deviceId, of.deviceId);
+    const isMeant = registration && same(registration.user, user) && same(registration.deviceId, deviceId);
     return isMeant ? [{ record, registration }] : [];
   });
 }

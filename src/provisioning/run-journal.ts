@@ -5,7 +5,7 @@ import { toBase64 } from '../bytes.ts';
 import { KeyprovError, undoOnFailure } from '../errors.ts';
 import type { JsonMembers, JsonObject } from '../json.ts';
 import { type KeyRecord, keyRecordFromJson, keyRecordToJson, olderKeyRecordFromJson } from '../keys/key-record.ts';
-import type { KeyStore } from '../keys/key-store.ts';
+import { checkStore, type KeyStore } from '../keys/key-store.ts';
 import { removeFile, replaceFile } from '../storage/atomic-file.ts';
 import { storeIo } from '../storage/file-error.ts';
 import { type HeldLock, isLocked, type StoreLockOptions, takeLock, withStoreLock } from '../storage/hold-lock.ts';
@@ -206,8 +206,9 @@ export interface UnfinishedRun {
   readonly path: string;
 }
 
-/** The unfinished runs of a store. @throws KeyprovError `journal-invalid`, `store-busy`, `store-io` */
+/** The unfinished runs of a store. @throws KeyprovError `journal-invalid`, `store-busy`, `store-io`; TypeError for no store */
 export async function listRuns(store: KeyStore): Promise<UnfinishedRun[]> {
+  checkStore('listRuns', store);
   const files = await storeIo(store.directory, () => readdir(store.directory));
   const names = files.sort().flatMap((file) => /^(run-[0-9a-f]{16})\.json$/.exec(file)?.[1] ?? []);
   if (names.length === 0) return [];

@@ -1,6 +1,5 @@
 import { isKeyprovError } from '../errors.ts';
-import { type KeySources, withTpmOf } from '../keys/key-sources.ts';
-import { checkMembers } from '../known-members.ts';
+import { checkSources, type KeySources, withTpmOf } from '../keys/key-sources.ts';
 import type { SignalOptions } from '../signal.ts';
 import { readLockout } from '../tpm/capabilities.ts';
 import { readNature } from '../tpm/virtual.ts';
@@ -25,7 +24,8 @@ import type { TpmFacts } from './windows/prerequisites.ts';
  * ```
  */
 export async function readTpmFacts(sources: KeySources, { signal }: SignalOptions = {}): Promise<TpmFacts | 'none'> {
-  const { tpm: source } = checkMembers('readTpmFacts', sources, 'tpm software');
+  checkSources(sources);
+  const { tpm: source } = sources;
   if (source === undefined) return 'none';
   try {
     return await withTpmOf(source, { signal }, async (tpm) => {

@@ -39,6 +39,8 @@ export function faultyTransport(
       if (isLost) throw lost();
       const kind = fault(uint32At(command, 6), commands++);
       if (typeof kind === 'number') return refusal(kind);
+      if (!['none', 'lost', 'cut'].includes(kind))
+        throw new TypeError("faultyTransport: the fault must be 'none', 'lost', 'cut' or a response code");
       const answer = await inner.send(command, options);
       if (kind === 'lost') {
         isLost = true;

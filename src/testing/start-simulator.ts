@@ -15,6 +15,9 @@ export interface SimulatorOptions {
   readonly state?: Uint8Array | undefined;
 }
 
+/** The members of {@link SimulatorOptions}, for `checkMembers`. */
+export const SIMULATOR_MEMBERS = 'engine:=auto|libtpms|swtpm? state:bytes?';
+
 /**
  * Starts a TPM that ends with its transport. Only this process can use it, and its state is not kept.
  * @throws KeyprovError `library-missing` if the engine is not installed, `state-invalid` for a wrong state.

@@ -1,8 +1,9 @@
 import { KeyprovError } from '../errors.ts';
+import { checkMembers } from '../known-members.ts';
 import type { Tpm } from '../tpm/tpm.ts';
 import { TPM_RC } from '../tpm/tpm-rc.ts';
 import { type Fault, faultyTransport } from './faulty-transport.ts';
-import type { SimulatorOptions } from './start-simulator.ts';
+import { SIMULATOR_MEMBERS, type SimulatorOptions } from './start-simulator.ts';
 import { openTestTpm } from './with-tpm.ts';
 
 /**
@@ -16,9 +17,13 @@ export type TpmCondition = (typeof TPM_CONDITIONS)[number];
 /**
  * Opens a TPM in the given condition for the code under test: `provisionKey({ sources: { tpm: () => openTpmIn('locked')
  * }, … })`. The TPM ends when it is closed.
- * @throws KeyprovError `no-tpm` for `absent`, `tpm-failure-mode` for `failing`, and as `openTestTpm` does.
+ * @throws KeyprovError `no-tpm` for `absent`, `tpm-failure-mode` for `failing`, and as `openTestTpm` does; TypeError for a
+ * condition or an option that does not exist.
  */
 export async function openTpmIn(condition: TpmCondition, options: SimulatorOptions = {}): Promise<Tpm> {
+  if (!TPM_CONDITIONS.includes(condition))
+    throw new TypeError(`openTpmIn: the condition must be one of ${TPM_CONDITIONS.join(', ')}`);
+  options = checkMembers('openTpmIn', options, SIMULATOR_MEMBERS);
   if (condition === 'absent') throw new KeyprovError('no-tpm', 'the test simulates a machine without a TPM');
   const fault = FAULTS[condition];
   const { tpm } = await openTestTpm({

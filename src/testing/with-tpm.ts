@@ -1,9 +1,10 @@
 import { isKeyprovError, sayError, undoOnFailure, withCleanup } from '../errors.ts';
+import { checkMembers } from '../known-members.ts';
 import { DictionaryAttackParameters } from '../tpm/commands/dictionary-attack.ts';
 import { TPM_RH } from '../tpm/constants.ts';
 import { Tpm } from '../tpm/tpm.ts';
 import type { TpmTransport } from '../tpm/transport.ts';
-import { type SimulatorOptions, startSimulator } from './start-simulator.ts';
+import { SIMULATOR_MEMBERS, type SimulatorOptions, startSimulator } from './start-simulator.ts';
 
 /** Options of {@link openTestTpm}. */
 export interface TestTpmOptions extends SimulatorOptions {
@@ -14,6 +15,10 @@ export interface TestTpmOptions extends SimulatorOptions {
   readonly lockout?: 'default' | 'windows' | 'locked' | undefined;
   /** Wraps the transport before use, for example with `faultyTransport` or a recorder. */
   readonly wrap?: ((transport: TpmTransport) => TpmTransport) | undefined;
+}
+
+function checkTestTpm(name: string, options: TestTpmOptions): TestTpmOptions {
+  return checkMembers(name, options, 'lockout:=default|windows|locked? wrap:function?', SIMULATOR_MEMBERS);
 }
 
 /** A TPM for one test. `tpm.close()`, or disposing of this object, ends it. */
@@ -31,9 +36,10 @@ const LOCKOUT = {
 /**
  * Opens a new TPM 2.0 for one test, started and empty. Several can be open at once, each with its own keys.
  * @throws KeyprovError `library-missing` if no simulator is installed, `state-invalid` for a wrong `state`, and the
- * errors of a start over a faulty transport.
+ * errors of a start over a faulty transport; TypeError for an option that is unknown or of another kind.
  */
 export async function openTestTpm(options: TestTpmOptions = {}): Promise<TestTpm> {
+  options = checkTestTpm('openTestTpm', options);
   const { lockout = 'default', wrap } = options;
   const transport = await startSimulator(options);
   const tpm = await Tpm.open(wrap?.(transport) ?? transport);
@@ -55,6 +61,8 @@ export type TpmWork = (kit: TestTpm) => Promise<void>;
  * => …))`. Closes the TPM whether or not the test passes; an error from the test takes precedence. Fails if {@link
  * openTestTpm} fails; to skip the test instead, call {@link missingSimulator} first.
  *
+ * @throws TypeError without a function for the test, and for an option that is unknown or of another kind.
+ *
  * @example
  * ```ts
  * import assert from 'node:assert/strict';
@@ -72,6 +80,8 @@ export function withTpm(work: TpmWork): () => Promise<void>;
 export function withTpm(options: TestTpmOptions, work: TpmWork): () => Promise<void>;
 export function withTpm(...given: [TpmWork] | [TestTpmOptions, TpmWork]): () => Promise<void> {
   const [options, work] = given.length === 1 ? [{}, given[0]] : given;
+  if (typeof work !== 'function') throw new TypeError('withTpm needs the body of the test: a function');
+  checkTestTpm('withTpm', options);
   return async () => {
     const kit = await openTestTpm(options);
     await withCleanup(
@@ -83,9 +93,10 @@ export function withTpm(...given: [TpmWork] | [TestTpmOptions, TpmWork]): () => 
 
 /**
  * Returns why this machine cannot run a test TPM, as one sentence for skipping tests; undefined if it can.
- * @throws any other error while starting it.
+ * @throws any other error while starting it; TypeError for an option that is unknown or of another kind.
  */
 export async function missingSimulator(options: SimulatorOptions = {}): Promise<string | undefined> {
+  options = checkMembers('missingSimulator', options, SIMULATOR_MEMBERS);
   try {
     await (await startSimulator(options)).close();
     return undefined;

@@ -1,8 +1,10 @@
 import { webcrypto } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
+import { checkObject } from '../bytes.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
 import type { KeyList, KeyStore } from '../keys/key-store.ts';
 import type { Assurance, KeyProvider, ProvidedKey } from '../keys/provider.ts';
+import { checkMembers } from '../known-members.ts';
 import { slotsOf } from './crypto-key.ts';
 import type { KeyPair } from './generate-key.ts';
 import { KeyHolder } from './key-holder.ts';
@@ -55,7 +57,7 @@ export interface KeyprovCrypto extends Omit<webcrypto.Crypto, 'CryptoKey'>, Asyn
  * Makes a `Crypto`. With a provider, `subtle.generateKey` makes key pairs only there, and their private keys are used
  * only there; everything else runs in software. Nothing is loaded or opened before the first use.
  *
- * @throws RangeError if `pinCacheMs` is negative or NaN.
+ * @throws RangeError if `pinCacheMs` is negative or NaN; TypeError for an option that is unknown or of another kind.
  *
  * @example
  * ```ts
@@ -71,7 +73,14 @@ export interface KeyprovCrypto extends Omit<webcrypto.Crypto, 'CryptoKey'>, Asyn
  * ```
  */
 export function createCrypto(options: CreateCryptoOptions = {}): KeyprovCrypto {
-  const { pinCacheMs = 0 } = options;
+  options = checkMembers(
+    'createCrypto',
+    options,
+    'provider store pin:function? pinCacheMs newKeysHavePin:boolean? signal',
+  );
+  const { provider, store, pinCacheMs = 0 } = options;
+  if (provider !== undefined) checkObject(provider, 'createCrypto: provider', 'create', 'sign');
+  if (store !== undefined) checkObject(store, 'createCrypto: store', 'list', 'load', 'save');
   if (!(pinCacheMs >= 0)) throw new RangeError(`pinCacheMs must be 0 or more milliseconds, not ${pinCacheMs}`);
   return new ProviderCrypto(options);
 }

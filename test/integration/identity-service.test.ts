@@ -559,6 +559,13 @@ describe('the identity service', () => {
     ]);
   });
 
+  it('fails at its end if a test asked for a fault that does not exist', async () => {
+    const wrong = await startIdentityService({ users: [], intercept: () => JSON.parse('"drop"') });
+    await using fetch = createServiceFetch({ ca: wrong.ca });
+    expect((await fetch(`${wrong.url}/`)).status).toBe(500);
+    await expect(wrong.close()).rejects.toThrow(/^intercept must return 'continue', 'drop-before'/);
+  });
+
   it('accepts no body of more than a mebibyte', async () => {
     await expect(register({ body: 'x'.repeat(1024 * 1024 + 1) })).rejects.toThrow();
     expect((await send(service, '/common/discovery/keys')).status).toBe(200);

@@ -183,7 +183,11 @@ describe('a run', () => {
     ['a store without await', { store: Promise.resolve() }, 'provision: store must be a KeyStore from openKeyStore'],
     ['a registrar without await', { registrar: Promise.resolve() }, /^registrar must be an object with address and /],
     ['settings for a policy', { policy: { hardware: 'required' } }, 'policy must be a Policy from definePolicy'],
-    ['an address for sources', { sources: 'libtpms:x' }, 'sources must be given, such as keySources()'],
+    [
+      'an address for sources',
+      { sources: 'libtpms:x' },
+      'sources must be an object with tpm and software, such as from keySources()',
+    ],
     ['a word for prerequisites', { prerequisites: 'none' }, /^provision: prerequisites must be 'skip', or a function/],
     ['a controller for its signal', { signal: new AbortController() }, 'provision: signal must be an AbortSignal'],
     ['no mfa', { mfa: undefined }, /^provision: mfa must be a function/],

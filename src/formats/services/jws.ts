@@ -77,7 +77,7 @@ export async function buildJws(given: JwsOptions): Promise<string> {
   const { key, algorithm, header, payload, signal } = checkMembers(
     'buildJws',
     given,
-    'key algorithm header payload:bytes signal',
+    'key algorithm:=RS256|PS256|ES256|ES384 header payload:bytes signal',
   );
   const { options, fits } = ALGORITHMS[algorithm];
   if (!fits(key.publicKey)) throw new TypeError(`${algorithm} cannot be used with this ${key.publicKey.kty} key`);

@@ -1,11 +1,6 @@
 import type { Tier } from '../../attestation/evidence.ts';
 import { type CheckId, Findings } from '../../attestation/findings.ts';
-import {
-  checkTier,
-  TRUST_MEMBERS,
-  type VerifyEvidenceOptions,
-  verifyEvidence,
-} from '../../attestation/verify-evidence.ts';
+import { TRUST_MEMBERS, type VerifyEvidenceOptions, verifyEvidence } from '../../attestation/verify-evidence.ts';
 import { checkObject, equal } from '../../bytes.ts';
 import type { PublicKey } from '../../crypto/public-key.ts';
 import { EXTENSION } from '../../crypto/x509.ts';
@@ -65,7 +60,6 @@ export type AcmeResult =
 export async function verifyAcmeDeviceAttest(payload: string, options: VerifyAcmeOptions): Promise<AcmeResult> {
   const members = 'token:text accountKey device akPubArea:bytes? expectedKey:identity?';
   options = checkMembers('verifyAcmeDeviceAttest', options, members, ...TRUST_MEMBERS);
-  checkTier(options.minTier);
   checkObject(options.accountKey, 'accountKey', 'kty');
   const { token, accountKey, device, akPubArea, ...trust } = options;
   const findings = new Findings<AcmeCheck>();

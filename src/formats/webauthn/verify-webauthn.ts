@@ -1,7 +1,6 @@
 import type { Tier } from '../../attestation/evidence.ts';
 import { type CheckId, Findings } from '../../attestation/findings.ts';
 import {
-  checkTier,
   type EvidenceResult,
   TRUST_MEMBERS,
   type VerifyEvidenceOptions,
@@ -103,7 +102,6 @@ export async function verifyWebauthnTpm(
     'acceptCrossOrigin:boolean?',
     ...TRUST_MEMBERS,
   );
-  checkTier(options.minTier);
   checkBytes(
     registration?.attestationObject,
     'attestationObject of a registration (parseWebauthnRegistration reads JSON)',

@@ -66,7 +66,11 @@ export async function buildPkinitCertificate(
   key: SigningKey,
   options: PkinitCertificateOptions = {},
 ): Promise<Bytes> {
-  options = checkMembers('buildPkinitCertificate', options, 'now strings serialNumber:bytes? hash');
+  options = checkMembers(
+    'buildPkinitCertificate',
+    options,
+    'now strings:=bmp|utf8? serialNumber:bytes? hash:=sha256|sha384|sha512?',
+  );
   const { now = new Date(), strings = 'bmp', serialNumber, hash } = options;
   const { sid, deviceId, tenantId, upn } = identity;
   const text = [sid, deviceId, HOST, tenantId, upn].join('/');

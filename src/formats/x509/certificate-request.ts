@@ -50,7 +50,8 @@ const MICROSOFT_EXTENSION_REQUEST = '1.3.6.1.4.1.311.2.1.14';
  * ```
  */
 export async function buildCertificateRequest(options: CertificateRequestOptions, key: SigningKey): Promise<Bytes> {
-  const members = 'subject:objects alternativeNames:objects? extensions:objects? attributes:objects? hash';
+  const members =
+    'subject:objects alternativeNames:objects? extensions:objects? attributes:objects? hash:=sha256|sha384|sha512?';
   options = checkMembers('buildCertificateRequest', options, members);
   const { subject, alternativeNames = [], extensions = [], attributes = [] } = options;
   const names = alternativeNames.length > 0 ? [subjectAltName(alternativeNames, subject.length === 0)] : [];

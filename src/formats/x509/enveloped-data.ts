@@ -83,7 +83,11 @@ export const encodeContentEncryption = (cipher: ContentEncryption): string => CI
  * ```
  */
 export function buildEnvelope(content: Uint8Array, certificate: Uint8Array, options: EnvelopeOptions = {}): Bytes {
-  options = checkMembers('buildEnvelope', options, 'keyEncryption contentEncryption');
+  options = checkMembers(
+    'buildEnvelope',
+    options,
+    'keyEncryption:=rsaes-pkcs1|rsaes-oaep-sha1|rsaes-oaep-sha256? contentEncryption:=aes-128-cbc|aes-256-cbc|des-ede3-cbc?',
+  );
   const { keyEncryption = 'rsaes-pkcs1', contentEncryption = 'aes-256-cbc' } = options;
   const { issuer, serialNumber, spki } = readTbs(certificate);
   const publicKey = inRequest('certificate to encrypt to', () => decodeSpki(spki.der));

@@ -1,11 +1,6 @@
 import type { Tier } from '../../attestation/evidence.ts';
 import { type CheckId, Findings } from '../../attestation/findings.ts';
-import {
-  checkTier,
-  TRUST_MEMBERS,
-  type VerifyEvidenceOptions,
-  verifyEvidence,
-} from '../../attestation/verify-evidence.ts';
+import { TRUST_MEMBERS, type VerifyEvidenceOptions, verifyEvidence } from '../../attestation/verify-evidence.ts';
 import { checkBytes } from '../../bytes.ts';
 import type { PublicKey } from '../../crypto/public-key.ts';
 import type { Finding } from '../../finding.ts';
@@ -63,7 +58,6 @@ export async function verifyAttestedRequest(
   options: VerifyAttestedRequestOptions,
 ): Promise<AttestedRequestResult> {
   options = checkMembers('verifyAttestedRequest', options, 'challenge:bytes akPubArea:bytes?', ...TRUST_MEMBERS);
-  checkTier(options.minTier);
   checkBytes(der, 'a certificate request');
   const findings = new Findings<AttestedRequestCheck>();
   const request = findings.make('request/structures', () => parseCertificateRequest(der));

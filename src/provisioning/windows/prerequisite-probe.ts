@@ -1,3 +1,4 @@
+import { checkMembers } from '../../known-members.ts';
 import type { SignalOptions } from '../../signal.ts';
 import { type DsregValues, dsregText, dsregValue, type JoinState, joinStateOf, parseDsregStatus } from './dsregcmd.ts';
 
@@ -44,7 +45,28 @@ export interface PrerequisiteProbe {
   read(options?: SignalOptions): Promise<PrerequisiteFacts>;
 }
 
-/** Asks all probes. If several know a fact, the first wins. */
+/** For callers without types. @throws TypeError that names the fact */
+export function checkFacts(name: string, facts: PrerequisiteFacts): PrerequisiteFacts {
+  const checked = checkMembers(
+    name,
+    facts,
+    'joinState:=none|entra|domain|entra-hybrid|on-premises-drs? deviceJoined:boolean? deviceDisabled:boolean?',
+    'directoryUser:boolean? policyEnabled:boolean? postLogonEnabled:boolean? deviceEligible:boolean?',
+    'remoteSession:boolean? certEnrollment cloudTgt:boolean? pinSet:boolean?',
+    'adfsRefreshToken:boolean? adfsRaIsReady:boolean? logonCertTemplate:text? checkCode',
+  );
+  const { certEnrollment, checkCode } = checked;
+  if (certEnrollment !== undefined && !CERT_ENROLLMENTS.includes(certEnrollment))
+    throw new TypeError(`${name}: certEnrollment must be '${CERT_ENROLLMENTS.join("' or '")}'`);
+  if (checkCode !== undefined && typeof checkCode !== 'number')
+    throw new TypeError(`${name}: checkCode must be a number`);
+  return checked;
+}
+
+/**
+ * Asks all probes. If several know a fact, the first wins.
+ * @throws the errors of the probes; TypeError for a fact of another kind.
+ */
 export async function probePrerequisites(
   probes: readonly PrerequisiteProbe[],
   { signal }: SignalOptions = {},
@@ -52,14 +74,15 @@ export async function probePrerequisites(
   let facts: PrerequisiteFacts = {};
   for (const probe of probes) {
     signal?.throwIfAborted();
-    facts = { ...known(await probe.read({ signal })), ...facts };
+    facts = { ...known(checkFacts('a probe', await probe.read({ signal }))), ...facts };
   }
   return facts;
 }
 
-/** A probe with fixed facts. */
+/** A probe with fixed facts. @throws TypeError for a fact that is unknown or of another kind */
 export function valuesProbe(facts: PrerequisiteFacts): PrerequisiteProbe {
-  return { read: async () => facts };
+  const checked = checkFacts('valuesProbe', facts);
+  return { read: async () => checked };
 }
 
 /** A probe over the text of `dsregcmd /status`, run as the user: {@link readDsregFacts}. */

@@ -1,8 +1,9 @@
 import type { Finding } from '../../finding.ts';
+import { checkMembers } from '../../known-members.ts';
 import type { Policy } from '../../policy/index.ts';
 import type { WindowsSettings } from '../../policy/windows-settings.ts';
 import type { JoinState } from './dsregcmd.ts';
-import type { PrerequisiteFacts } from './prerequisite-probe.ts';
+import { checkFacts, type PrerequisiteFacts } from './prerequisite-probe.ts';
 import { formatWindowsCode } from './windows-errors.ts';
 
 /** A prerequisite of provisioning. */
@@ -129,6 +130,8 @@ const CHECKS: readonly (readonly [PrerequisiteId, keyof typeof PREREQUISITE_ERRO
 /**
  * Checks every prerequisite of provisioning a key for key trust, even after one has failed.
  *
+ * @throws TypeError for a fact or an option that is unknown or of another kind.
+ *
  * @example
  * ```ts
  * import { checkPrerequisites, dsregcmdProbe, probePrerequisites } from 'keyprov/windows';
@@ -141,6 +144,8 @@ const CHECKS: readonly (readonly [PrerequisiteId, keyof typeof PREREQUISITE_ERRO
  * ```
  */
 export function checkPrerequisites(facts: PrerequisiteFacts, options: PrerequisiteOptions = {}): PrerequisiteResult {
+  facts = checkFacts('the facts of checkPrerequisites', facts);
+  options = checkOptions(options);
   let errorStates = 0;
   const findings = CHECKS.map(([id, errorState, check]): PrerequisiteFinding => {
     const outcome = check(facts, options);
@@ -158,6 +163,50 @@ export function checkPrerequisites(facts: PrerequisiteFacts, options: Prerequisi
   });
   const isReady = findings.every(({ status }) => status === 'pass' || status === 'skipped');
   return { result: isReady ? 'WillProvision' : 'WillNotProvision', findings, errorStates, facts };
+}
+
+/** For callers without types. @throws TypeError */
+function checkOptions(given: PrerequisiteOptions): PrerequisiteOptions {
+  const options = checkMembers(
+    'checkPrerequisites',
+    given,
+    'policy tpm settings takesOver:boolean? operation:=provisioning|pin-change|pin-reset? joinStates:texts? optional',
+  );
+  const { policy, tpm, settings, joinStates = [] } = options;
+  const demand = (isRight: boolean, what: string): void => {
+    if (!isRight) throw new TypeError(`checkPrerequisites: ${what}`);
+  };
+  demand(
+    joinStates.every((state) => Object.hasOwn(JOINED, state)),
+    `joinStates must be of ${Object.keys(JOINED).join(', ')}`,
+  );
+  if (policy !== undefined) {
+    const { hardware, virtualTpm, attestation } = policy;
+    checkMembers(
+      'policy of checkPrerequisites',
+      { hardware, virtualTpm, attestation },
+      'hardware:=required|preferred|discouraged virtualTpm:=allow|refuse attestation:=required|preferred|none?',
+    );
+  }
+  demand(
+    tpm === undefined || tpm === 'none' || typeof tpm === 'object',
+    "tpm must be 'none' or an object with version",
+  );
+  if (typeof tpm === 'object') {
+    const members = 'version:=1.2|2.0 virtual:boolean? ready:boolean? lockedOut:boolean? retryAfterSeconds';
+    checkMembers('tpm of checkPrerequisites', tpm, members);
+  }
+  if (settings !== undefined) {
+    const { UsePassportForWork, DisablePostLogonProvisioning } = settings;
+    const { UseCertificateForOnPremAuth, UseCloudTrustForOnPremAuth } = settings;
+    checkMembers(
+      'settings of checkPrerequisites',
+      { UsePassportForWork, DisablePostLogonProvisioning, UseCertificateForOnPremAuth, UseCloudTrustForOnPremAuth },
+      'UsePassportForWork:boolean? DisablePostLogonProvisioning:boolean?',
+      'UseCertificateForOnPremAuth:boolean? UseCloudTrustForOnPremAuth:boolean?',
+    );
+  }
+  return options;
 }
 
 const JOINED: Readonly<Record<JoinState, string>> = {

@@ -1,6 +1,6 @@
 import { generateKeyPair } from 'node:crypto';
 import { promisify } from 'node:util';
-import { toBase64, view } from '../../bytes.ts';
+import { checkObject, toBase64, view } from '../../bytes.ts';
 import { DerNode } from '../../crypto/der-read.ts';
 import { encodePem } from '../../crypto/pem.ts';
 import { withCleanup } from '../../errors.ts';
@@ -53,6 +53,7 @@ const CLIENT_ID = '29d9ed98-a469-4536-ade2-f981bc1d605e';
  */
 export async function joinDevice(url: string | URL, options: JoinDeviceOptions): Promise<JoinedDevice> {
   options = checkMembers('joinDevice', options, 'ca:text tenant:text user displayName:text? signal');
+  checkObject(options.user, 'the user of joinDevice', 'upn', 'password');
   const { ca, tenant, user, displayName = 'test device', signal } = options;
   const fetch = createServiceFetch({ ca });
   return await withCleanup(

@@ -30,7 +30,7 @@ export interface ListenerOptions {
   readonly routes: readonly Route[];
   /** The device with that certificate in DER. */
   readonly deviceOf: (certificate: Uint8Array) => ServiceDevice | undefined;
-  readonly intercept: () => Intercept | undefined;
+  readonly intercept: Intercept;
 }
 
 /** A listener on 127.0.0.1. */
@@ -96,7 +96,7 @@ interface Service extends ListenerOptions {
 
 async function serve(request: IncomingMessage, response: ServerResponse, service: Service): Promise<void> {
   const { entry, log } = service;
-  const fault = (await service.intercept()?.(entry)) ?? 'continue';
+  const fault = await service.intercept(entry);
   if (fault === 'drop-before') {
     log(undefined, true);
     request.socket.destroy();

@@ -1,6 +1,6 @@
 import type { DeviceCodeRecord, DeviceCodeTable } from './device-code-table.ts';
 import type { MfaBehaviour } from './service-options.ts';
-import type { ServiceUsers } from './users.ts';
+import { checkBehaviour, type ServiceUsers } from './users.ts';
 
 /** A user's answer to a request for a second factor, and its time. */
 export interface MfaDecision {
@@ -32,6 +32,7 @@ export class MfaSimulation implements MfaControl {
   }
 
   set(upn: string, behaviour: MfaBehaviour): void {
+    checkBehaviour(behaviour);
     this.#behaviours.set(upn.toLowerCase(), behaviour);
   }
 

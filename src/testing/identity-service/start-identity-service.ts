@@ -59,7 +59,10 @@ export interface IdentityService extends AsyncDisposable {
   stopSync(): void;
   /** The output of `Get-ADSyncScheduler`, for `parseAdSyncScheduler`. */
   schedulerText(): string;
-  /** Ends the service. Keeps the state for the next start, unless its directory is temporary. Idempotent. */
+  /**
+   * Ends the service. Keeps the state for the next start, unless its directory is temporary. Idempotent.
+   * @throws TypeError if the intercept function returned a fault that does not exist.
+   */
   close(): Promise<void>;
 }
 
@@ -93,8 +96,8 @@ export async function startIdentityService(options: IdentityServiceOptions): Pro
   options = checkMembers(
     'startIdentityService',
     options,
-    'users:objects directory:text? port tenantId:text? attestation akRoots:certificates? ekRoots:certificates?',
-    'ekAllowList:identities? allowedManufacturers:texts? acceptSha1:boolean? minTier profile',
+    'users:objects directory:text? port tenantId:text? attestation:=ignore|verify|require? akRoots:certificates? ekRoots:certificates?',
+    'ekAllowList:identities? allowedManufacturers:texts? acceptSha1:boolean? minTier:=software|virtual|tpm-no-ek-certificate|ek-certificate|activated? profile:=strict|attested?',
     'mfaClaims:texts? mfaMaxAgeMs deviceCodeLifetimeS pollIntervalS syncIntervalMs onPremises',
     'domainController:text? pageSize',
     'intercept:function? now:function? signal',
@@ -139,10 +142,17 @@ async function startWith(
   const sync = new Synchronization(context);
   const ca = encodePem('CERTIFICATE', authority.ca.certificate);
   let intercept = options.intercept;
+  let mistake: TypeError | undefined;
+  const checked: Intercept = async (request) => {
+    const fault = (await intercept?.(request)) ?? 'continue';
+    if (typeof fault === 'object' || ['continue', 'drop-before', 'drop-after'].includes(fault)) return fault;
+    mistake ??= new TypeError("intercept must return 'continue', 'drop-before', 'drop-after' or a response");
+    return { status: 500, body: { error: 'server_error', error_description: mistake.message } };
+  };
   const listener = await listen({
     ...{ port, ca, tls: authority.tls, routes: routesOf(context) },
     deviceOf: (certificate) => state.devices.withCertificate(certificate),
-    intercept: () => intercept,
+    intercept: checked,
   });
   url = `https://localhost:${listener.port}`;
   let timer: NodeJS.Timeout | undefined;
@@ -157,6 +167,7 @@ async function startWith(
       () => listener.close(),
       () => withCleanup(() => state.close(), removeTemporary),
     );
+    if (mistake !== undefined) throw mistake;
   };
   return {
     ...{ url, port: listener.port, tenantId, ca, mfa: context.mfa },
@@ -167,6 +178,7 @@ async function startWith(
     addUser: (user) => users.add(user),
     setDeviceEnabled: (deviceId, enabled) => state.devices.setEnabled(deviceId, enabled),
     setIntercept: (next) => {
+      if (next !== undefined && typeof next !== 'function') throw new TypeError('setIntercept needs a function');
       intercept = next;
     },
     throttleGraph: (requests, retryAfterS = 1) => Object.assign(context.throttle, { requests, retryAfterS }),

@@ -1,7 +1,8 @@
 import { equal, utf8 } from '../../bytes.ts';
 import { digest } from '../../crypto/kdf.ts';
 import { decodeGuid } from '../../formats/windows/guid.ts';
-import type { ServiceUser } from './service-options.ts';
+import { checkMembers } from '../../known-members.ts';
+import type { MfaBehaviour, ServiceUser } from './service-options.ts';
 
 /** The users of the service. */
 export class ServiceUsers {
@@ -11,8 +12,10 @@ export class ServiceUsers {
     for (const user of users) this.add(user);
   }
 
-  /** Adds a user, or replaces the one of that name. */
+  /** Adds a user, or replaces the one of that name. @throws TypeError for anything but a user */
   add(user: ServiceUser): void {
+    checkMembers('a user of the identity service', user, 'upn:text password:text mfa administrator:boolean?');
+    if (user.mfa !== undefined) checkBehaviour(user.mfa);
     this.#users.set(user.upn.toLowerCase(), user);
   }
 
@@ -30,6 +33,11 @@ export class ServiceUsers {
     const [first, second] = this.#users.values();
     return second === undefined ? first : undefined;
   }
+}
+
+/** For callers without types. @throws TypeError */
+export function checkBehaviour(mfa: MfaBehaviour): void {
+  checkMembers('the mfa of a user', mfa, 'answer:=approve|deny|ignore afterMs');
 }
 
 /** Whether it is the user's password. Compares in constant time. */

@@ -507,7 +507,7 @@ describe('evidence is refused', () => {
 
   it('throws for a tier that does not exist', async () => {
     await expect(verifyEvidence(full, { ...options, minTier: 'best' as never })).rejects.toThrow(
-      new TypeError(`minTier 'best': it must be one of ${TIERS.join(', ')}`),
+      new TypeError(`verifyEvidence: minTier must be ${TIERS.map((tier) => `'${tier}'`).join(' or ')}, not a string`),
     );
   });
 

@@ -31,11 +31,11 @@ it.each([
     { policy: { hardware: 'required' } },
     'policy must be a Policy from definePolicy',
   ],
-  ['no sources', { sources: undefined }, 'sources must be given, such as keySources()'],
+  ['no sources', { sources: undefined }, 'sources must be an object with tpm and software, such as from keySources()'],
 ])('makeKey and provisionKey refuse %s', async (_, wrong, message) => {
-  const options = { policy, sources: await sources(), challenge, ...wrong } as never;
-  await expect(provisionKey(options)).rejects.toThrow(new TypeError(message));
-  await expect(makeKey(options)).rejects.toThrow(new TypeError(message));
+  const options = { policy, sources: await sources(), ...wrong };
+  await expect(provisionKey({ ...options, challenge } as never)).rejects.toThrow(new TypeError(message));
+  await expect(makeKey(options as never)).rejects.toThrow(new TypeError(message));
 });
 
 it('keySources refuses the path of a store', () => {
@@ -48,10 +48,10 @@ it('a key refuses text for its data and its PIN', async () => {
   const { record } = await provisionKey({ policy, sources: await sources(), challenge });
   const key = await openKey({ record, sources: await sources() });
   await expect(key.sign({ data: 'abc' as never })).rejects.toThrow(
-    new TypeError('the data to sign must be a Uint8Array'),
+    new TypeError('sign: data must be a Uint8Array, not a string'),
   );
   await expect(key.sign({ data: challenge, pin: '1234' as never })).rejects.toThrow(
-    new TypeError('a PIN must be a Uint8Array'),
+    new TypeError('sign: pin must be a Uint8Array, not a string'),
   );
   expect(await key.sign({ data: Buffer.from('abc') })).toBeInstanceOf(Uint8Array);
   await key.close();
