@@ -287,7 +287,7 @@ export async function inspectSamples(): Promise<Sample[]> {
     const { keyAttestation } = decodeKast(fromHex(kast.kastHex));
     if (keyAttestation !== undefined) {
       const keyBlob = { ...keyAttestation.keyBlob, policyDigests: [] };
-      const wrong = ["key: its list of policies does not match the key's authPolicy"];
+      const wrong = ["key: the list of policies does not match the key's authPolicy"];
       add('kads', encodeKads({ ...keyAttestation, keyBlob }), 'KADS without policies', wrong);
     }
     for (const { name, blobHex } of vectors('keycredential').blobs) {

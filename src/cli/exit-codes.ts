@@ -35,7 +35,7 @@ export const EXIT_CODES = `  0  success
   10  not finished: run the command again, or wait for the synchronization
   11  a prerequisite is not met; nothing was done
   12  the multi-factor authentication failed or took too long
-  13  a service cannot be reached or trusted, refuses, or gives an invalid answer
+  13  a service cannot be reached or trusted, refuses, or gives an invalid response
   14  sync-status: the key should be in the directory by now, but is not
   128 + N  after signal N (130 after Ctrl-C); sim: the exit code of its command`;
 

@@ -42,21 +42,21 @@ export async function openOutputDirectory(
     if (foreign.length > 0) {
       const ids = foreign.map(({ record }) => record.id).join(', ');
       throw new KeyprovError('key-exists', `${absolute} is a store with keys that create --out did not make: ${ids}`, {
-        remedy: 'name another directory, or use --store instead of --out',
+        remedy: 'choose another directory, or use --store instead of --out',
       });
     }
     const others = force ? [] : await filesOfOthers(absolute);
     if (others.length > 0) {
       const names = others.length > 3 ? `${others.slice(0, 3).join(', ')}, …` : others.join(', ');
       throw new KeyprovError('key-exists', `${absolute} contains files that keyprov did not write: ${names}`, {
-        remedy: 'name a new directory, or pass --force to use this one',
+        remedy: 'choose a new directory, or pass --force to use this one',
       });
     }
     const exported = await existing(absolute, EXPORTS);
     const earlier = [...keys.map(({ record }) => `the key ${record.id}`), ...exported];
     if (earlier.length > 0 && !force) {
       throw new KeyprovError('key-exists', `${absolute} contains files of an earlier run (${earlier.join(', ')})`, {
-        remedy: 'name another directory, or pass --force to replace them',
+        remedy: 'choose another directory, or pass --force to replace them',
       });
     }
     const hadSecret = await exists(join(absolute, WRAPPING_SECRET_FILE));

@@ -38,7 +38,7 @@ export async function findRegisteredKey(
 ): Promise<FoundKey & RegisteredKey> {
   const { registration, ...found } = await findMeantKey(store, choice, context);
   if (registration !== undefined) return { ...found, registration };
-  throw new KeyprovError('key-not-found', `the key ${found.record.id} of ${store.directory} is not registered`, {
+  throw new KeyprovError('key-not-found', `the key ${found.record.id} in ${store.directory} is not registered`, {
     remedy: 'run keyprov status to see which keys are registered',
   });
 }

@@ -69,7 +69,7 @@ const describeCredential =
 
 function describePcpKey(blob: PcpKeyBlob): Description {
   const problems: string[] = [];
-  if (!hasPcpPolicy(blob)) problems.push("its list of policies does not match the key's authPolicy");
+  if (!hasPcpPolicy(blob)) problems.push("the list of policies does not match the key's authPolicy");
   const fields = [
     field('form', blob.form),
     field('flags', `0x${blob.flags.toString(16)}${(blob.flags & 1) === 1 ? ' (needs an authorization value)' : ''}`),

@@ -62,7 +62,7 @@ export function checkStore(name: string, store: KeyStore): void {
  * Makes the directory if it is missing, checks it, and removes what dead processes left. Returns its absolute path.
  */
 export async function openStoreDirectory(directory: string): Promise<string> {
-  if (directory === '') throw new RangeError('the path of a key store is empty');
+  if (directory === '') throw new RangeError('the key store path is empty');
   const path = await storeIo(directory, async () => openPrivateDirectory(directory));
   await removeLeftovers(path);
   return path;

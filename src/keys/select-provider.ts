@@ -82,7 +82,7 @@ async function selectTpm(
   sources: KeySources,
   { algorithm, hasPin = false, signal, tpmOptions }: SelectionOptions,
 ): Promise<{ readonly provider: TpmKeyProvider; readonly release: () => Promise<void> }> {
-  if (sources.tpm === undefined) throw new KeyprovError('no-tpm', 'no TPM was named');
+  if (sources.tpm === undefined) throw new KeyprovError('no-tpm', 'no TPM was given');
   const { tpm, release } = await leaseTpm(sources.tpm, { signal });
   const check = async (): Promise<TpmKeyProvider> => {
     const provider = await openTpmKeyProvider(tpm, { ...tpmOptions, signal });

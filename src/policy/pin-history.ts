@@ -108,5 +108,5 @@ function bytesOf(base64: string, size: number): Uint8Array {
 }
 
 function invalid(problem: string, cause?: unknown): KeyprovError {
-  return new KeyprovError('store-invalid', `an entry of the PIN history is damaged: ${problem}`, { cause });
+  return new KeyprovError('store-invalid', `an entry in the PIN history is damaged: ${problem}`, { cause });
 }

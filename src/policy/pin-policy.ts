@@ -121,7 +121,7 @@ export function checkPinRules(rules: unknown): asserts rules is PinPolicy {
   const missing = isJsonObject(rules) ? [...PIN_NUMBERS, ...PIN_CLASSES].find((name) => rules[name] === undefined) : '';
   if (missing !== undefined) {
     const which = missing === '' ? '' : `; '${missing}' is missing`;
-    throw new TypeError(`the rules for a PIN must be a PinPolicy, such as the member 'pin' of a Policy${which}`);
+    throw new TypeError(`the rules for a PIN must be a PinPolicy, such as a Policy's member 'pin'${which}`);
   }
   definePinPolicy(rules as PinPolicy); // which checks each
 }

@@ -84,7 +84,7 @@ async function ownSid(options: SignalOptions): Promise<string> {
   const printed = await run('whoami.exe', ['/user', '/fo', 'csv', '/nh'], options);
   const [, , comma, sid, end] = printed?.trim().split('"') ?? [];
   if (comma === ',' && end === '' && sid?.startsWith('S-1-')) return sid;
-  throw new KeyprovError('library-missing', 'whoami.exe does not report the SID of this user', {
+  throw new KeyprovError('library-missing', "whoami.exe does not report this user's SID", {
     remedy: 'pass the SID as userSid',
   });
 }

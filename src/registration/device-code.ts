@@ -123,7 +123,7 @@ function nextWait(error: ServiceError, waitMs: number): number {
       throw timeOut('the code expired before the user signed in', error);
     case 'access_denied':
     case 'authorization_declined':
-      throw new MfaError('mfa-failed', 'the user, or a policy of the service, refused the sign-in', {
+      throw new MfaError('mfa-failed', 'the user or a service policy refused the sign-in', {
         cause: error,
         remedy: 'have the user try again',
       });

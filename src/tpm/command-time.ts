@@ -52,7 +52,7 @@ export function timeFor(
 function checkTimeouts(timeouts: CommandTimeouts): CommandTimeouts {
   for (const [name, value] of Object.entries(timeouts)) {
     if (value !== undefined && !(value > 0 && value <= LONGEST_MS)) {
-      throw new RangeError(`commandTimeouts.${name}: ${value} is not a number of milliseconds from 1 to ${LONGEST_MS}`);
+      throw new RangeError(`commandTimeouts.${name} must be 1 to ${LONGEST_MS} milliseconds, not ${value}`);
     }
   }
   return timeouts;

@@ -37,7 +37,7 @@ async function agree({ algorithm: own, handle }: KeySlots, algorithm: Normalized
 /** The public key of the other side. @throws DOMException InvalidAccessError if type, algorithm or curve differ */
 function peerOf(namedCurve: string | undefined, { name, public: peer }: NormalizedAlgorithm): SoftwareKey {
   if (peer === undefined || peer.type !== 'public' || peer.handle.kind !== 'software') {
-    throw domError('InvalidAccessError', `${name}: public is not a public key`);
+    throw domError('InvalidAccessError', `${name}: 'public' is not a public key`);
   }
   if (peer.algorithm.name !== name || peer.algorithm.namedCurve !== namedCurve) {
     throw domError('InvalidAccessError', `${name}: the key in 'public' has a different algorithm or curve`);

@@ -87,7 +87,7 @@ function wrapBytes(
 /** @peculiar/webcrypto 1.7.2 counts with all 128 bits, which is wrong if the counter of `length` bits overflows. */
 function checkCounter({ name, counter, length = 0 }: NormalizedAlgorithm, size: number): void {
   if (name !== 'AES-CTR' || counter === undefined) return;
-  if (length === 0 || length > 128) throw new Error(`a counter of ${length} bits`);
+  if (length === 0 || length > 128) throw new Error(`the counter must have 1 to 128 bits, not ${length}`);
   const first = toBigInt(counter) % 2n ** BigInt(length);
   if (first + BigInt(Math.ceil(size / 16)) > 2n ** BigInt(length)) {
     throw new Error('the counter would overflow, which is not supported');

@@ -155,7 +155,7 @@ describe.skipIf(missing)('a TPM that contains its endorsement key certificate', 
     });
     expect((await commands.run([...args, '--allow-maker', 'id:57455221'])).status).toBe(0);
     expect((await commands.run([...args, '--allow-maker', '57455221'])).stderr).toContain(
-      '--allow-maker needs the id of a maker, such as id:00000000',
+      "--allow-maker needs a maker's id, such as id:00000000",
     );
   });
 

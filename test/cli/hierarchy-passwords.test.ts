@@ -180,7 +180,7 @@ describe.skipIf(missingPrograms('swtpm', 'tpm2_changeauth') !== undefined)('pass
     const shown = await commands.run(status);
     expect(shown.status).toBe(5);
     expect(shown.stdout).toContain(`PIN tries    ${locked}`);
-    expect(shown.stdout).toContain('the TPM is locked and takes no PIN');
+    expect(shown.stdout).toContain('the TPM is locked and accepts no PIN');
     expect(await commands.onlyJson(status)).toMatchObject({
       json: { error: { code: 'tpm-lockout' }, lockout: { inLockout: true, failedTries: 2, maxTries: 2 } },
     });

@@ -76,8 +76,8 @@ describe('keyprov inspect', () => {
   });
 
   it.each([
-    [[], 2, 'name one file, or - for standard input'],
-    [['a', 'b'], 2, 'name one file, or - for standard input'],
+    [[], 2, 'pass one file, or - for standard input'],
+    [['a', 'b'], 2, 'pass one file, or - for standard input'],
     [['a', '--as', 'kest'], 2, "did you mean 'kast'?"],
     [['--jsn', 'a'], 2, 'unknown option --jsn, did you mean --json?'],
     [['/nowhere/file'], 7, '/nowhere/file does not exist'],

@@ -61,7 +61,7 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
           {
             user: ADA.upn,
             pin: { mustChange: [] },
-            proof: { status: 'not-asked', detail: 'not checked; to check, name the TPM with --tpm' },
+            proof: { status: 'not-asked', detail: 'not checked; to check, pass --tpm' },
           },
         ],
       },

@@ -76,7 +76,7 @@ describe('keyprov remove', () => {
     const refused = await commands.run(args);
     expect(refused.status).toBe(7);
     expect(refused.stderr).toContain(
-      'contains files that keyprov did not write: data, pin, wrong; name a new directory',
+      'contains files that keyprov did not write: data, pin, wrong; choose a new directory',
     );
     expect(readdirSync(directory.path).sort()).toEqual(['data', 'pin', 'wrong']);
     const forced = await commands.run([...args, '--force']);
@@ -150,7 +150,10 @@ describe('keyprov remove', () => {
     const [one, other] = made.map(({ json }) => String(json.id));
     writeFileSync(path(`store/key-${one}.json`), '{');
     const refused = await commands.run(['remove', ...store, '--yes']);
-    expect(refused).toMatchObject({ status: 7, stderr: expect.stringContaining('name the key to remove with --key') });
+    expect(refused).toMatchObject({
+      status: 7,
+      stderr: expect.stringContaining('select the key to remove with --key'),
+    });
     expect(await ids()).toEqual([other]);
     expect((await commands.run(['remove', ...store, '--yes', '--key', String(other)])).status).toBe(0);
     expect(await ids()).toEqual([]);

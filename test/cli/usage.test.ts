@@ -289,7 +289,7 @@ describe('the most likely mistakes', () => {
       ],
       [
         [...sign, path('one'), '--pin-file', '731902'],
-        /^keyprov: the PIN file does not exist; its name is not shown, .*; name a file that contains the PIN, or - for standard/m,
+        /^keyprov: the PIN file does not exist; its name is not shown, .*; pass a file that contains the PIN, or - for standard/m,
       ],
     ];
     for (const [args, next] of mistakes) {

@@ -151,7 +151,7 @@ async function checkMachine(): Promise<Check> {
   if (process.platform !== 'linux' || result.status !== 'missing' || !existsSync('/dev/tpm0')) return result;
   return {
     ...{ name: result.name, status: 'problem', detail: 'there is a /dev/tpm0, but no /dev/tpmrm0' },
-    remedy: 'use kernel 4.12 or newer and a TPM 2.0, or name device:/dev/tpm0',
+    remedy: 'use kernel 4.12 or newer and a TPM 2.0, or pass --tpm device:/dev/tpm0',
   };
 }
 

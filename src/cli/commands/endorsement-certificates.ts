@@ -82,7 +82,9 @@ export async function showCertificates(tpm: Tpm, given: CertificateArguments, co
       ...(certificates.length === 0 ? [none(given)] : []),
     ],
     json: {
-      ...(verified === false && { error: { code: 'not-verified', message: 'no certificate, or one does not verify' } }),
+      ...(verified === false && {
+        error: { code: 'not-verified', message: 'the TPM has no endorsement key certificate, or one does not verify' },
+      }),
       ...{ tpm: tpm.transport.address, verified },
       certificates: certificates.map((one, index) => ({
         ...toJson(one),

@@ -36,7 +36,7 @@ async function runInspect(given: Arguments, { signal }: Context): Promise<Outcom
   const hint = given.choice('as', NAMES);
   const [path = '', ...more] = given.operands;
   const isList = given.has('formats');
-  if (!isList && (path === '' || more.length > 0)) given.problems.push('name one file, or - for standard input');
+  if (!isList && (path === '' || more.length > 0)) given.problems.push('pass one file, or - for standard input');
   given.check();
   if (isList) {
     const lines = FORMATS.map(({ format, title }) => `${format.padEnd(28)} ${title}`);

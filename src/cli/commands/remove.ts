@@ -72,7 +72,7 @@ async function findRemovable(store: KeyStore, choice: KeyChoice, context: Pick<C
   const { id, user, algorithm, backend } = found.record;
   if (found.registration !== undefined) {
     throw new KeyprovError('key-exists', `the key ${id} is registered at ${found.registration.service}`, {
-      remedy: 'keyprov unregister removes it there, and from the store; or name another key with --key',
+      remedy: 'keyprov unregister removes it there, and from the store; or select another key with --key',
     });
   }
   if (choice.id === undefined) await refuseDamaged(store);
@@ -86,6 +86,6 @@ async function refuseDamaged(store: KeyStore): Promise<void> {
   if (cause === undefined) return;
   throw new KeyprovError('store-invalid', `${cause.message}; it may belong to the key that you mean`, {
     cause,
-    remedy: 'name the key to remove with --key',
+    remedy: 'select the key to remove with --key',
   });
 }

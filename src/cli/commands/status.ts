@@ -94,7 +94,7 @@ async function statusOf(
 async function proofOf({ record }: ReportedKey, places: KeyPlaces | undefined, signal: AbortSignal): Promise<Proof> {
   if (record.backend === 'software')
     return { status: 'not-asked', detail: 'not needed: the software key is in the store' };
-  if (places === undefined) return { status: 'not-asked', detail: 'not checked; to check, name the TPM with --tpm' };
+  if (places === undefined) return { status: 'not-asked', detail: 'not checked; to check, pass --tpm' };
   try {
     // The TPM stays open for the next key, and is closed with the places.
     const key = await openKey({ record, sources: { tpm: await places.tpm({ signal }) } });
@@ -161,7 +161,7 @@ function verdict(
   const misfit = keys.find((key) => key.misfit !== undefined)?.misfit;
   if (misfit !== undefined) return [exitCodeOf(misfit), { code: misfit.code, message: sayError(misfit) }];
   if (lockout?.inLockout && keys.some(isTried)) {
-    return [EXIT.pin, { code: 'tpm-lockout', message: `the TPM is locked and takes no PIN: ${END_LOCKOUT}` }];
+    return [EXIT.pin, { code: 'tpm-lockout', message: `the TPM is locked and accepts no PIN: ${END_LOCKOUT}` }];
   }
   if (keys.some(({ mustChange }) => mustChange.length > 0)) {
     return [EXIT.pin, { code: 'pin-must-change', message: 'a PIN must be changed: keyprov change-pin' }];

@@ -55,7 +55,7 @@ async function runTpm(given: Arguments, context: Context): Promise<Outcome> {
   const handles = given.texts('flush').map((text) => readHandle(given, text));
   const all = given.has('flush-all');
   const resets = given.has('reset-lockout');
-  if (address === 'none') given.problems.push('--tpm none: name a TPM');
+  if (address === 'none') given.problems.push('--tpm none: this command needs a TPM');
   const isAsked = ['ek-certificates', 'ek-roots', 'ek-service'].some((name) => given.isThere(name));
   if (!isAsked) given.refuse(['allow-maker', 'service-ca', 'proxy', 'out'], 'works only with --ek-certificates');
   // For this alone a service may be asked, whose code other commands do without.

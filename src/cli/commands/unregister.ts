@@ -65,7 +65,7 @@ export async function takeBack(
   const outcome = await unregisterKey(store, record.id, { registrar, signal });
   report.progress.end(outcome === 'deleted' ? 'the service has removed it' : 'the service does not have it');
   if (outcome === 'absent') {
-    report.warn(`the service has no key ${kid} of ${user}; if you expected one, look for it there`);
+    report.warn(`the service has no key ${kid} for ${user}; if you expected one, look for it there`);
   }
   return outcome;
 }

@@ -98,7 +98,7 @@ async function ofStore(
   const path = file ?? join(store.directory, 'attestation.json');
   if (file === undefined && !(await exists(path))) {
     throw new KeyprovError('key-not-found', `${store.directory} has no attestation.json`, {
-      remedy: 'name a statement with --in: keyprov attest --format statement makes one',
+      remedy: 'pass a statement with --in; keyprov attest --format statement makes one',
     });
   }
   return { statement: await readStatement(path, context.signal), expected: encodeSpki(record.publicKey) };

@@ -15,7 +15,7 @@ export function makerOption(): Option {
 export function readMakers(given: Arguments): readonly string[] {
   const makers = given.texts('allow-maker');
   if (!makers.every((maker) => /^id:[0-9a-f]{8}$/i.test(maker))) {
-    given.problems.push('--allow-maker needs the id of a maker, such as id:00000000');
+    given.problems.push("--allow-maker needs a maker's id, such as id:00000000");
   }
   return [...TPM_MANUFACTURERS, ...makers];
 }

@@ -99,7 +99,7 @@ export function readDeviceId(given: Arguments): string | undefined {
 
 function tenantOf(given: Arguments): string | undefined {
   const tenant = given.text('tenant');
-  if (tenant !== undefined && isDots(tenant)) given.problems.push('--tenant is not the id or domain of a tenant');
+  if (tenant !== undefined && isDots(tenant)) given.problems.push("--tenant is not a tenant's id or domain");
   return tenant;
 }
 

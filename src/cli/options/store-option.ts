@@ -33,7 +33,7 @@ export function storePath(given: Arguments, environment: Environment): string {
   const path = knownStorePath(given, environment);
   if (path !== undefined) return path;
   throw new KeyprovError('store-io', 'the key store cannot be located: this user has no home directory', {
-    remedy: `name the store with --store or ${STORE_VARIABLE}, or set HOME`,
+    remedy: `choose the store with --store or ${STORE_VARIABLE}, or set HOME`,
   });
 }
 

@@ -40,7 +40,7 @@ export async function readSecretFile(path: string, what: string, report: Report,
           'store-io',
           `the ${what} file does not exist; its name is not shown, since it may be the ${what}`,
           {
-            remedy: `name a file that contains the ${what}, or - for standard input`,
+            remedy: `pass a file that contains the ${what}, or - for standard input`,
           },
         );
       });

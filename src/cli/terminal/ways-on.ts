@@ -6,8 +6,8 @@ import { PASSWORDS } from '../options/password-names.ts';
 
 /** Advice for the command line, for errors whose remedy is written for programs. */
 const WAYS_ON: Partial<Record<ErrorCode, string>> = {
-  'no-tpm': "name the key's TPM with --tpm; keyprov doctor lists the TPMs that can be opened",
-  'tpm-identity-changed': "name the key's TPM with --tpm",
+  'no-tpm': "pass the key's TPM with --tpm; keyprov doctor lists the TPMs that can be opened",
+  'tpm-identity-changed': "pass the key's TPM with --tpm",
   'tpm-lockout': 'keyprov tpm --reset-lockout ends it; it needs the password for the lockout hierarchy, if one is set',
   'key-ambiguous':
     'select one with --key, or --user and --device-id; keyprov status shows the keys; keyprov remove --key ID removes one ' +
@@ -19,7 +19,7 @@ const WAYS_ON: Partial<Record<ErrorCode, string>> = {
 
 /** Advice if a key is to be made and there is no TPM. */
 const WITHOUT_TPM =
-  'name a TPM with --tpm (--tpm libtpms is a virtual one in this process), start one with keyprov sim -- COMMAND, or ' +
+  'choose a TPM with --tpm (--tpm libtpms is a virtual one in this process), start one with keyprov sim -- COMMAND, or ' +
   'run keyprov doctor to see what is missing';
 
 /** The advice for the user of a command; undefined if the message is enough. */

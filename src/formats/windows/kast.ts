@@ -141,7 +141,7 @@ export function statementFromKast(kast: Kast, akPubArea?: Uint8Array): Attestati
   const { idBinding, keyAttestation } = kast;
   if (keyAttestation === undefined) throw invalid('it does not attest a key');
   const { certInfo, signature, keyBlob } = keyAttestation;
-  if (!hasPcpPolicy(keyBlob)) throw invalid("its list of policies does not match the key's authPolicy");
+  if (!hasPcpPolicy(keyBlob)) throw invalid("the list of policies does not match the key's authPolicy");
   const pubArea = idBinding?.pubArea ?? akPubArea;
   if (pubArea === undefined) throw invalid('it does not contain the attestation key');
   if (akPubArea !== undefined && !equal(pubArea, akPubArea)) throw invalid('it contains another attestation key');

@@ -166,7 +166,7 @@ export function formatDsregStatus(
     .join(lineEnd);
   if (JSON.stringify(parseDsregStatus(text)) !== JSON.stringify(status)) {
     throw new TypeError(
-      'a title, name or value has line breaks, blanks at an end, or a form that a reader would misunderstand',
+      'a title, name or value has line breaks, leading or trailing blanks, or a form that a reader would misunderstand',
     );
   }
   return text;

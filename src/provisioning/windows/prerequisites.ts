@@ -109,7 +109,7 @@ const fail = (detail: string, remedy: string, code?: number): Outcome => ({
 const unknown = (what: string): Outcome => ({
   status: 'unknown',
   detail: `keyprov could not find out ${what}`,
-  remedy: 'use a probe that finds it out, or pass the fact',
+  remedy: 'use a probe that can find out, or pass the fact',
 });
 
 type Check = (facts: PrerequisiteFacts, options: PrerequisiteOptions) => Outcome;
@@ -292,7 +292,7 @@ function checkHardware({ deviceEligible }: PrerequisiteFacts, { policy, tpm }: P
   if (tpm.ready === false) {
     return fail(
       'policy requires a TPM, but this TPM is not set up',
-      'have its owner prepare it, then restart',
+      "have the TPM's owner set it up, then restart",
       0x80090029,
     );
   }

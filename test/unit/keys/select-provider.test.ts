@@ -199,7 +199,7 @@ describe('the choice of software', () => {
   it('says why there is no TPM', async () => {
     const attempt = { backend: 'tpm', outcome: 'failed', code: 'no-tpm' };
     const selected = await select({}, { software: SOFTWARE });
-    expect(selected.attempts).toEqual([{ ...attempt, outcome: 'passed-over', reason: 'no TPM was named' }]);
+    expect(selected.attempts).toEqual([{ ...attempt, outcome: 'passed-over', reason: 'no TPM was given' }]);
     expect((await select({}, without(ABSENT))).attempts).toEqual([{ ...attempt, reason: 'no TPM here; buy one' }]);
     expect(failed('software', new Error('what?'))).toStrictEqual({
       backend: 'software',

@@ -113,7 +113,7 @@ describe('readWindowsRegistry', () => {
       whoami = printed;
       await expect(readWindowsRegistry()).rejects.toMatchObject({
         code: 'library-missing',
-        message: 'whoami.exe does not report the SID of this user',
+        message: "whoami.exe does not report this user's SID",
       });
     },
   );

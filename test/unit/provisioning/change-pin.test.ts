@@ -150,7 +150,7 @@ describe('changeUserPin', () => {
     await savedKey();
     const before = await store.load('user');
     await expect(changeUserPin(store, 'user', options({ policy: rules as never }))).rejects.toThrow(
-      new TypeError(`the rules for a PIN must be a PinPolicy, such as the member 'pin' of a Policy${which}`),
+      new TypeError(`the rules for a PIN must be a PinPolicy, such as a Policy's member 'pin'${which}`),
     );
     expect([log, await store.load('user')]).toEqual([[], before]);
   });

@@ -98,13 +98,8 @@ describe('authenticateWithDeviceCode', () => {
   });
 
   it.each<[string, StubbedAnswer, string, string]>([
-    ['the user refuses', oauthRefusal('access_denied'), 'mfa-failed', 'the user, or a policy of the service, refused'],
-    [
-      'the user declines',
-      oauthRefusal('authorization_declined'),
-      'mfa-failed',
-      'the user, or a policy of the service, refused',
-    ],
+    ['the user refuses', oauthRefusal('access_denied'), 'mfa-failed', 'the user or a service policy refused'],
+    ['the user declines', oauthRefusal('authorization_declined'), 'mfa-failed', 'the user or a service policy refused'],
     ['the code expires', oauthRefusal('expired_token'), 'mfa-timeout', 'the code expired'],
     ['the code expires at Entra ID', oauthRefusal('code_expired'), 'mfa-timeout', 'the code expired'],
     [

@@ -109,7 +109,7 @@ async function makeDemoDirectory(directory: string, force: boolean): Promise<() 
       if (!force || !isDemo) {
         const what = isDemo ? 'an earlier demo' : 'files that do not belong to a demo';
         throw new KeyprovError('key-exists', `${directory} contains ${what}`, {
-          remedy: isDemo ? 'pass --force to replace it' : 'name another directory with --out',
+          remedy: isDemo ? 'pass --force to replace it' : 'choose another directory with --out',
         });
       }
       await removeContents(directory);
