@@ -1,6 +1,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { encodeStatement } from '../../src/attestation/statement.ts';
+import { paperStatement } from '../unit/attestation/paper-tpm.ts';
 import { commandLines } from './support/command-lines.ts';
 import { temporaryDirectory } from './support/keyprov.ts';
 
@@ -9,6 +11,46 @@ const COMMANDS = [
   ...['provision', 'create', 'status', 'sync-status', 'change-pin', 'reset', 'unregister', 'sign', 'verify', 'request'],
   ...['attest', 'policy', 'inspect', 'doctor', 'dashboard', 'tpm', 'sim', 'completion'],
 ];
+
+describe('a file that is not of the kind that an option takes', () => {
+  const service = ['unregister', '--yes', '--service', 'https://adfs.contoso.test'];
+
+  it.each([
+    ['--service-ca', 'pin', service, ['--service-ca: pin contains no certificate in PEM']],
+    [
+      '--device-cert',
+      'pin',
+      [...service, '--device-key', 'pin'],
+      ['--device-cert: pin contains no certificate in PEM'],
+    ],
+    [
+      '--device-cert',
+      'nope.pem',
+      [...service, '--device-key', 'pin'],
+      [expect.stringMatching(/^--device-cert: nope\.pem does not exist/)],
+    ],
+    [
+      '--service-ca',
+      'pin',
+      ['tpm', '--ek-certificates', '--ek-service'],
+      ['--service-ca: pin contains no certificate in PEM'],
+    ],
+  ])('is a problem of %s %s alone', async (option, file, args, problems) => {
+    using directory = temporaryDirectory();
+    writeFileSync(join(directory.path, 'pin'), '730519');
+    const { status, json } = await commands.onlyJson([...args, option, file], { cwd: directory.path });
+    expect({ status, problems: Object(json).error.problems }).toEqual({ status: 2, problems });
+  });
+
+  it('is named with --ak-roots', async () => {
+    using directory = temporaryDirectory();
+    writeFileSync(join(directory.path, 'letter'), 'Dear Ada');
+    writeFileSync(join(directory.path, 'statement'), JSON.stringify(encodeStatement(paperStatement('p-256', 'p-256'))));
+    const args = ['verify', '--in', 'statement', '--challenge', 'c0ffee', '--ak-roots', 'letter'];
+    const { json } = await commands.onlyJson(args, { cwd: directory.path });
+    expect(Object(json).error.message).toMatch(/^--ak-roots: letter: no CA certificate/);
+  });
+});
 
 describe('keyprov', () => {
   it('shows its commands and exit codes', async () => {

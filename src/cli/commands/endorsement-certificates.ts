@@ -16,7 +16,7 @@ import { checkOutput, writeResult } from '../file-io.ts';
 import type { Arguments } from '../options/arguments.ts';
 import { makerAdvice, readMakers } from '../options/maker-option.ts';
 import { readRoots } from '../options/roots-option.ts';
-import { fileOf } from '../options/service-option.ts';
+import { certificatesOf } from '../options/service-option.ts';
 import { openFetch } from '../service-connection.ts';
 import type { Outcome } from '../terminal/report.ts';
 
@@ -36,7 +36,7 @@ export async function readCertificateArguments(given: Arguments): Promise<Certif
   const [roots, proxy, out] = [given.text('ek-roots'), given.text('proxy'), given.text('out')];
   const makers = readMakers(given);
   if (roots === undefined) given.refuse(['allow-maker'], 'works only with --ek-roots');
-  const ca = await fileOf(given, 'service-ca');
+  const ca = await certificatesOf(given, 'service-ca');
   const service = given.has('ek-service');
   given.refuse(['flush', 'flush-all', 'reset-lockout'], 'cannot be used with the options for certificates');
   if (!service) given.refuse(['service-ca', 'proxy'], 'works only with --ek-service');

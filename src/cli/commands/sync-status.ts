@@ -22,7 +22,7 @@ import { EXIT, exitCodeOf } from '../exit-codes.ts';
 import { connectingLdapReader } from '../ldap-directory.ts';
 import type { Arguments } from '../options/arguments.ts';
 import { keyChoiceOptions, readKeyChoice } from '../options/key-option.ts';
-import { fileOf, urlOf } from '../options/service-option.ts';
+import { certificatesOf, fileOf, urlOf } from '../options/service-option.ts';
 import { openExistingStore } from '../options/store-option.ts';
 import { valueOption } from '../options/value-option.ts';
 import { openFetch, withUsableFiles } from '../service-connection.ts';
@@ -74,7 +74,7 @@ async function runSyncStatus(given: Arguments, context: Context): Promise<Outcom
   const choice = readKeyChoice(given);
   const place = readPlace(given);
   const schedule = await readSchedule(given, report);
-  const roots = { ldap: await fileOf(given, 'ldap-ca'), graph: await fileOf(given, 'service-ca') };
+  const roots = { ldap: await certificatesOf(given, 'ldap-ca'), graph: await certificatesOf(given, 'service-ca') };
   const proxy = given.text('proxy');
   const wait = given.has('wait');
   const pollMs = (given.count('poll-seconds') ?? 60) * SECOND_MS;

@@ -1,10 +1,13 @@
-import { KeyprovError } from '../../errors.ts';
+import { causedBy, isKeyprovError, KeyprovError } from '../../errors.ts';
 import { loadTpmRoots, type TpmRoots } from '../../registration/tpm-roots.ts';
 import type { Context } from '../command.ts';
 
 /** Reads the authorities in the file or directory of an option, and warns if a part of it cannot be used. */
 export async function readRoots(path: string, option: string, { report, signal }: Context): Promise<TpmRoots> {
-  const found = await loadTpmRoots(path, { signal });
+  const found = await loadTpmRoots(path, { signal }).catch((error: unknown) => {
+    if (!isKeyprovError(error, 'certificate-invalid')) throw error;
+    throw new KeyprovError('certificate-invalid', `${option}: ${error.message}`, causedBy(error));
+  });
   if (found.roots.length === 0) {
     throw new KeyprovError('certificate-invalid', `${option}: ${path} has no root (a self-signed certificate)`);
   }

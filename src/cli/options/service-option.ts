@@ -61,9 +61,9 @@ export function graphOptions(): Option[] {
 export async function readServiceArguments(given: Arguments): Promise<ServiceArguments> {
   const url = urlOf(given, 'service') ?? new URL('https://localhost');
   given.required('service');
-  const certificate = await fileOf(given, 'device-cert');
+  const certificate = await certificatesOf(given, 'device-cert');
   const privateKey = await fileOf(given, 'device-key');
-  if ((certificate === undefined) !== (privateKey === undefined)) {
+  if (given.isThere('device-cert') !== given.isThere('device-key')) {
     given.problems.push('--device-cert and --device-key must be used together');
   }
   if (!given.isThere('attestation-ca')) given.refuse(['ek-service'], 'works only with --attestation-ca');
@@ -77,7 +77,7 @@ export async function readServiceArguments(given: Arguments): Promise<ServiceArg
     url,
     tenant: tenantOf(given),
     trustedResources: resource === undefined ? undefined : [resource],
-    ca: await fileOf(given, 'service-ca'),
+    ca: await certificatesOf(given, 'service-ca'),
     proxy: given.text('proxy'),
     device: certificate && privateKey ? { certificate, privateKey } : undefined,
     deviceId: deviceId ?? certified,
@@ -128,6 +128,14 @@ export async function fileOf(given: Arguments, name: string): Promise<string | u
   }
 }
 
+/** The text of a file of certificates in PEM that an option names. */
+export async function certificatesOf(given: Arguments, name: string): Promise<string | undefined> {
+  const text = await fileOf(given, name);
+  if (text === undefined || text.includes('CERTIFICATE-----')) return text;
+  given.problems.push(`--${name}: ${given.text(name)} contains no certificate in PEM`);
+  return undefined;
+}
+
 /** The common name of a device's certificate, which is its id. MS-DVRJ 3.1.5.1. */
 async function deviceIdOf(pem: string, given: Arguments): Promise<string | undefined> {
   try {
@@ -137,7 +145,7 @@ async function deviceIdOf(pem: string, given: Arguments): Promise<string | undef
     return names[0]?.value;
   } catch (error) {
     if (!isKeyprovError(error)) throw error;
-    given.problems.push(`--device-cert: ${sayError(error)}`);
+    given.problems.push(`--device-cert: ${given.text('device-cert')}: ${sayError(error)}`);
     return undefined;
   }
 }
