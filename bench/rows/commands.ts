@@ -75,7 +75,7 @@ const G9: Row = {
       ],
     };
   },
-  why: 'the floor parses nothing and waits forever. keyprov adds a queue, a time limit and an abort signal for each command, and decodes the answer field by field',
+  why: 'the floor parses nothing and waits forever. keyprov adds a queue, a time limit and an abort signal for each command, and decodes the response field by field',
 };
 
 const SIZE = 32;
@@ -93,7 +93,7 @@ function cryptoAlone(sessionKey: Uint8Array, nonceTPM: Uint8Array): void {
 
 const G10: Row = {
   id: 'G10',
-  what: 'GetRandom in an existing salted session with an encrypted answer',
+  what: 'GetRandom in an existing salted session with an encrypted response',
   async measure({ rounds, peers: { esys, pytss } }) {
     // A swtpm serves one client at a time, so the peers have a second one.
     await using theirs = await startSwtpm({ listen: 'tcp' });

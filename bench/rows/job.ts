@@ -145,7 +145,7 @@ const G6: Row = {
     }
     return { figures };
   },
-  why: 'the floor parses nothing. keyprov encodes and decodes structures, computes Names and checks the answers',
+  why: 'the floor parses nothing. keyprov encodes and decodes structures, computes Names and checks the responses',
 };
 
 const G7: Row = {
