@@ -34,7 +34,8 @@ const words = helpLast(process.argv.slice(2));
 const program = buildProgram(await loadNamed(COMMANDS, words), {
   version: manifest.version,
   call: async ({ run, silent }, given) => {
-    report.speak({ json: given.has('json'), verbose: given.has('verbose') });
+    // If the options are wrong, it is not known which of them are those of the command.
+    if (given.problems.length === 0) report.speak({ json: given.has('json'), verbose: given.has('verbose') });
     const outcome = await run(given, context);
     // From here signals must end the process, even if nobody reads its output.
     signals[Symbol.dispose]();

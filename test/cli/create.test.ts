@@ -264,7 +264,11 @@ describe.skipIf(missing)('keyprov create with a TPM', () => {
       3,
     );
     expect(contents(out)).toEqual(first);
-    expect((await commands.run([...args, '--force'])).status).toBe(0);
+    const replaced = Object(record(out)).id;
+    expect(await commands.run([...args, '--force'])).toMatchObject({
+      status: 0,
+      stderr: expect.stringContaining(`replacing the key ${replaced}`),
+    });
     expect(namesIn(out)).toEqual(FILES);
     const kept = contents(out).filter((content) => content !== '' && first.includes(content));
     expect(kept).toEqual([]);

@@ -71,6 +71,18 @@ describe.skipIf(missing)('keyprov sim', () => {
     expect(stderr).toContain('keyprov: there is no program no-such-program; check its name, and PATH');
   });
 
+  it.each([
+    [['--json', 'no-such-program'], 127, 'library-missing'],
+    [['--tpm', 'x', '--json'], 2, 'usage'],
+  ])('reports its own error as JSON: %j', (args, status, code) => {
+    const ended = keyprov(['sim', ...args]);
+    expect({ ...ended, json: JSON.parse(ended.stdout) }).toMatchObject({
+      status,
+      stderr: '',
+      json: { ok: false, error: { code } },
+    });
+  });
+
   it('leaves standard input and output to the command', () => {
     expect(keyprov(['sim', '--', 'cat'], { input: 'in and out' })).toEqual({
       status: 0,

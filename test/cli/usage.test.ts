@@ -52,6 +52,20 @@ describe('a file that is not of the kind that an option takes', () => {
   });
 });
 
+describe('a misspelled argument', () => {
+  it.each([
+    [['status', '--hlep'], 'unknown option --hlep, did you mean --help?'],
+    [['status', '--tpm', '/dev/tpm0'], 'did you mean device:/dev/tpm0?'],
+    [['status', '--tpm', 'libtmps'], 'did you mean libtpms?'],
+  ])('of %j is recognized', async (args, hint) => {
+    const { status, stderr } = await commands.run(args);
+    expect({ status, stderr: stderr.replaceAll(/\s+/g, ' ') }).toEqual({
+      status: 2,
+      stderr: expect.stringContaining(hint),
+    });
+  });
+});
+
 describe('keyprov', () => {
   it('shows its commands and exit codes', async () => {
     const { status, stdout, stderr } = await commands.run(['--help']);

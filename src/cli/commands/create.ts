@@ -194,6 +194,7 @@ async function createIn(
   const previous = out.earlier.find((earlier) => sameUser(earlier.user, user))?.backend;
   const write = async (): Promise<Outcome> => {
     const made = await make(out.store, previous);
+    for (const { id } of out.earlier) report.progress.note(`files: replacing the key ${id}`);
     report.progress.begin('files', `writing to ${out.path}`);
     const record = { ...made.record, exports: ['key.pem'] as const };
     const files = filesOf({ ...made, record });

@@ -5,12 +5,12 @@ import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { isatty } from 'node:tty';
 import type { Command } from 'commander';
-import { undoOnFailure, withCleanup } from '../../errors.ts';
+import { KeyprovError, undoOnFailure, withCleanup } from '../../errors.ts';
 import { temporaryDirectory } from '../../storage/temporary-directory.ts';
 import { absolutePath } from '../../storage/user-paths.ts';
 import { openTpm } from '../../tpm/open-tpm.ts';
 import { startSwtpm } from '../../tpm/transports/swtpm-process.ts';
-import type { CliCommand, Context } from '../command.ts';
+import type { CliCommand, Context, Environment } from '../command.ts';
 import { exitCodeOfSignal } from '../exit-codes.ts';
 import type { Arguments } from '../options/arguments.ts';
 import { TPM_VARIABLE } from '../options/tpm-option.ts';
@@ -18,6 +18,8 @@ import { valueOption } from '../options/value-option.ts';
 import { familyOf, mayHaveOwnGroup } from '../terminal/process-family.ts';
 import type { Outcome } from '../terminal/report.ts';
 
+/** The exit code of shells for a program that does not exist. */
+const NOT_FOUND = 127;
 const ENGINES = ['swtpm', 'libtpms'] as const;
 
 /** `keyprov sim`. */
@@ -50,11 +52,17 @@ interface Simulator {
 }
 
 /** Returns the exit code of the command. */
-async function runSim(given: Arguments, { signals, environment }: Context): Promise<Outcome> {
+async function runSim(given: Arguments, { signals, environment, report }: Context): Promise<Outcome> {
   const engine = given.choice('engine', ENGINES) ?? 'swtpm';
   const state = given.text('state');
   if (given.operands.length === 0) given.problems.push('there is no command to run');
   given.check();
+  const [program = ''] = given.operands;
+  if (!(await isProgram(program, environment))) {
+    const remedy = 'check its name, and PATH';
+    report.fail(new KeyprovError('library-missing', `there is no program ${program}`, { remedy }));
+    return { exitCode: NOT_FOUND, lines: [], json: {} };
+  }
   const directory = state === undefined ? undefined : absolutePath(state);
   const start = engine === 'swtpm' ? simulateWithSwtpm : simulateWithLibtpms;
   const simulator = await start(directory, signals.abortSignal);
@@ -63,6 +71,16 @@ async function runSim(given: Arguments, { signals, environment }: Context): Prom
     () => simulator.stop(),
   );
   return { exitCode, lines: [], json: {} };
+}
+
+/** Whether the shell that runs the command finds it. */
+async function isProgram(name: string, environment: Environment): Promise<boolean> {
+  const shell = spawn('/bin/sh', ['-c', 'command -v -- "$1"', 'keyprov-sim', name], {
+    stdio: 'ignore',
+    env: environment,
+  });
+  const [code]: unknown[] = await once(shell, 'exit');
+  return code === 0;
 }
 
 async function simulateWithSwtpm(stateDirectory: string | undefined, signal: AbortSignal): Promise<Simulator> {
@@ -96,7 +114,6 @@ async function simulateWithLibtpms(stateDirectory: string | undefined, signal: A
  */
 const LAUNCHER = `
 directory=$1; shift
-command -v "$1" >/dev/null || { echo "keyprov: there is no program $1; check its name, and PATH" >&2; exit 127; }
 ( trap '' HUP INT TERM
   read -r _ <&3 && exit
   all=-$$; kill -TERM "$all" || { all=$$; kill -TERM "$all"; }

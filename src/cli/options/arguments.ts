@@ -152,7 +152,7 @@ export class Arguments {
   }
 
   #findStrangers(): void {
-    const known = this.#command.options.flatMap(({ long }) => long ?? []);
+    const known = ['--help', ...this.#command.options.flatMap(({ long }) => long ?? [])];
     let afterStranger = false;
     for (const argument of this.#command.args) {
       const isOption = argument.startsWith('-') && argument !== '-';
