@@ -62,6 +62,8 @@ export async function answerActivationChallenge(
   challenge: ActivationChallenge,
   options: Omit<ActivateCredentialOptions, 'credential'>,
 ): Promise<ActivationResponse> {
+  checkBytes(challenge.credentialBlob, 'credentialBlob');
+  checkBytes(challenge.encryptedSecret, 'encryptedSecret');
   return { version: 1, secret: await activateCredential(tpm, { ...options, credential: challenge }) };
 }
 
@@ -76,11 +78,13 @@ export function isActivated(response: ActivationResponse, expected: Uint8Array):
   return expected.length > 0 && equal(secret, expected);
 }
 
-/** Returns the challenge as JSON. */
+/** Returns the challenge as JSON. @throws TypeError if its members are not bytes */
 export function encodeActivationChallenge({
   credentialBlob,
   encryptedSecret,
 }: ActivationChallenge): ActivationChallengeJson {
+  checkBytes(credentialBlob, 'credentialBlob');
+  checkBytes(encryptedSecret, 'encryptedSecret');
   return { version: 1, credentialBlob: toHex(credentialBlob), encryptedSecret: toHex(encryptedSecret) };
 }
 
@@ -90,8 +94,9 @@ export function decodeActivationChallenge(json: unknown): ActivationChallenge {
   return { version: 1, credentialBlob, encryptedSecret };
 }
 
-/** Returns the response as JSON. It contains the secret, so send it only to the verifier. */
+/** Returns the response as JSON. It contains the secret, so send it only to the verifier. @throws TypeError if it is not bytes */
 export function encodeActivationResponse({ secret }: ActivationResponse): ActivationResponseJson {
+  checkBytes(secret, 'the secret of a response');
   return { version: 1, secret: toHex(secret) };
 }
 

@@ -1,4 +1,4 @@
-import { type Bytes, copy, fromHex, toHex } from '../bytes.ts';
+import { type Bytes, checkBytes, checkObject, copy, fromHex, toHex } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import { CURVES, type Curve, isOnCurve } from './curve.ts';
 import { DerNode } from './der-read.ts';
@@ -42,6 +42,9 @@ export function bitLength(number: Uint8Array): number {
  * @throws KeyprovError `key-invalid` that says what is wrong.
  */
 export function checkPublicKey(key: PublicKey): void {
+  checkObject(key, 'a public key', 'kty');
+  for (const part of key.kty === 'EC' ? [key.x, key.y] : [key.n, key.e])
+    checkBytes(part, 'each number of a public key');
   if (key.kty === 'EC') {
     if (!isOnCurve(key.crv, key.x, key.y)) {
       throw new KeyprovError('key-invalid', `${key.crv} public key: not a point on the curve`);

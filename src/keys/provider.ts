@@ -49,6 +49,9 @@ export interface CreateKeyOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** The members of {@link CreateKeyOptions}, for `checkMembers`. */
+export const CREATE_MEMBERS = 'algorithm:=rsa-2048|rsa-3072|p-256|p-384 pin:bytes? signal';
+
 /** The data to sign, and the form of the signature. */
 export interface SignOptions {
   /** Hashed first. */

@@ -5,11 +5,19 @@ import { decodeSpki, type PublicKey } from '../crypto/public-key.ts';
 import { verifySignature } from '../crypto/verify-signature.ts';
 import { PinError } from '../errors/pin-error.ts';
 import { KeyprovError } from '../errors.ts';
+import { checkMembers } from '../known-members.ts';
 import { KEY_ALGORITHMS, type KeyAlgorithm } from '../policy/index.ts';
 import { decryptPkcs8, encryptPkcs8 } from './encrypted-pkcs8.ts';
 import { checkPinChange } from './pin-derivation.ts';
 import type { PinTryLog } from './pin-try-log.ts';
-import type { ChangePinOptions, CreateKeyOptions, KeyProvider, ProvidedKey, SignOptions } from './provider.ts';
+import {
+  type ChangePinOptions,
+  CREATE_MEMBERS,
+  type CreateKeyOptions,
+  type KeyProvider,
+  type ProvidedKey,
+  type SignOptions,
+} from './provider.ts';
 
 /** Options of {@link openSoftwareKeyProvider}. */
 export interface SoftwareKeyProviderOptions {
@@ -48,6 +56,7 @@ export function openSoftwareKeyProvider(opened: SoftwareKeyProviderOptions = {})
 }
 
 async function create(options: CreateKeyOptions, wrappingSecret: Uint8Array | undefined): Promise<ProvidedKey> {
+  options = checkMembers('create', options, CREATE_MEMBERS);
   const { algorithm, pin, signal } = options;
   signal?.throwIfAborted();
   if (pin?.length === 0) throw new RangeError('the PIN is empty');

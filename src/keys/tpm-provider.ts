@@ -25,14 +25,15 @@ import { changeAuth, type LoadedKey, withLoadedKey } from './loaded-key.ts';
 import { withNewTpmKey } from './new-tpm-key.ts';
 import { checkPinChange, deriveAuthValue, newPinDerivation } from './pin-derivation.ts';
 import { type PreparedTpmKey, prepareTpmKey } from './prepared-key.ts';
-import type {
-  Assurance,
-  ChangePinOptions,
-  CreateKeyOptions,
-  KeyProvider,
-  PinDerivation,
-  ProvidedKey,
-  SignOptions,
+import {
+  type Assurance,
+  type ChangePinOptions,
+  CREATE_MEMBERS,
+  type CreateKeyOptions,
+  type KeyProvider,
+  type PinDerivation,
+  type ProvidedKey,
+  type SignOptions,
 } from './provider.ts';
 import type { ParentOptions } from './storage-parent.ts';
 import { type PinTryOptions, tryPin } from './tpm-pin.ts';
@@ -124,8 +125,15 @@ export class TpmKeyProvider implements KeyProvider {
   /**
    * Makes a key with the public area of a Windows Hello key. With a PIN it is under the TPM's dictionary attack
    * protection; without one it is not, since there is nothing to guess.
+   * @throws TypeError for an option that is unknown or of another kind; else like {@link Tpm.run}.
    */
-  async create({ algorithm, usage, pin, signal }: CreateTpmKeyOptions): Promise<CreatedTpmKey> {
+  async create(given: CreateTpmKeyOptions): Promise<CreatedTpmKey> {
+    const { algorithm, usage, pin, signal } = checkMembers(
+      'TpmKeyProvider.create',
+      given,
+      CREATE_MEMBERS,
+      'usage:=sign|agree?',
+    );
     const pinDerivation = pin && this.#newDerivation();
     return await withSecret(
       pin && pinDerivation ? await deriveAuthValue(pin, pinDerivation) : EMPTY,

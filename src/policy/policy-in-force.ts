@@ -81,6 +81,8 @@ export async function policyInForce(options: PolicyInForceOptions = {}): Promise
     'pinConflict:=strictest|passport? signal',
   );
   const { files = [], layers: given = [], settings, commandLine, environment = process.env, signal, ...rest } = options;
+  if (options.userSid !== undefined && !/^S-1-/i.test(options.userSid))
+    throw new TypeError('policyInForce: userSid must be a SID, such as S-1-5-21-1-2-3-1001');
   const problems: PolicyProblem[] = [];
   const warnings: PolicyWarning[] = [];
   const layers: PolicyLayer[] = [...given];

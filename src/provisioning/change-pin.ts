@@ -1,9 +1,10 @@
 import { type Bytes, checkObject, concatSecrets, utf8, wipe, withSecret } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
-import type { KeyStore } from '../keys/key-store.ts';
+import { checkStore, type KeyStore } from '../keys/key-store.ts';
 import type { ChangePinOptions, KeyProvider, SignOptions } from '../keys/provider.ts';
 import type { PinTryOptions } from '../keys/tpm-pin.ts';
+import { checkMembers } from '../known-members.ts';
 import { addToPinHistory, judgePin, type PinHistory, type PinPolicy, pinHistoryContains } from '../policy/index.ts';
 import { checkPossiblePin } from '../policy/judge-pin.ts';
 import { checkPinRules } from '../policy/pin-policy.ts';
@@ -30,6 +31,9 @@ export interface ReplacePinOptions extends PinTryOptions {
   readonly now?: (() => number) | undefined;
 }
 
+/** The members of {@link ReplacePinOptions}, for `checkMembers`. */
+export const REPLACE_MEMBERS = 'provider prompt policy pepper:bytes? recovery now:function? force:boolean? signal';
+
 /** Options of {@link changeUserPin}. */
 export interface ChangeUserPinOptions extends ReplacePinOptions {
   /** The current PIN in UTF-8, which the caller wipes; or a function that asks for it, whose result is wiped here. */
@@ -51,6 +55,8 @@ export interface ChangeUserPinOptions extends ReplacePinOptions {
  * TypeError if rules of `policy` are missing; PolicyError if one is wrong.
  */
 export async function changeUserPin(store: KeyStore, id: string, options: ChangeUserPinOptions): Promise<KeyRecord> {
+  checkStore('changeUserPin', store);
+  options = checkMembers('changeUserPin', options, 'currentPin', REPLACE_MEMBERS);
   checkObject(options, 'options of changeUserPin', 'currentPin');
   const { currentPin, signal } = options;
   const record = await loadWithPin(store, id);

@@ -1,9 +1,10 @@
-import { type Bytes, checkObject, wipe, withSecret } from '../bytes.ts';
+import { type Bytes, wipe, withSecret } from '../bytes.ts';
 import { isKeyprovError } from '../errors.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
-import type { KeyStore } from '../keys/key-store.ts';
+import { checkStore, type KeyStore } from '../keys/key-store.ts';
+import { checkMembers } from '../known-members.ts';
 import { askSecret } from '../signal.ts';
-import { keepIn, loadWithPin, type ReplacePinOptions, replacePin } from './change-pin.ts';
+import { keepIn, loadWithPin, REPLACE_MEMBERS, type ReplacePinOptions, replacePin } from './change-pin.ts';
 import { openSealedPin, type PinRecovery, type RecoverPin, recoveryRequestOf, unavailable } from './pin-recovery.ts';
 import { readPinState } from './pin-state.ts';
 
@@ -26,7 +27,8 @@ export interface ResetPinOptions extends ReplacePinOptions {
  * not fit; else as {@link changeUserPin} does, and errors of `recover`.
  */
 export async function resetPinKeepingKey(store: KeyStore, id: string, options: ResetPinOptions): Promise<KeyRecord> {
-  checkObject(options, 'options of resetPinKeepingKey', 'recover');
+  checkStore('resetPinKeepingKey', store);
+  options = checkMembers('resetPinKeepingKey', options, 'recover:function', REPLACE_MEMBERS);
   const { recover, signal } = options;
   const record = await loadWithPin(store, id);
   const recovery = readPinState(record)?.recovery;

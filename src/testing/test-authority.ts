@@ -16,6 +16,7 @@ import { keyUsage } from '../formats/x509/extensions.ts';
 import { issueCertificate, subjectKeyId } from '../formats/x509/issue-certificate.ts';
 import { buildCommonName, encodeName } from '../formats/x509/names.ts';
 import type { TpmDescription } from '../formats/x509/tpm-description.ts';
+import { checkMembers } from '../known-members.ts';
 import { encode } from '../tpm/codec/index.ts';
 import { publicKeyOf } from '../tpm/public-key.ts';
 import { TPMT_PUBLIC, type TpmtPublic } from '../tpm/structures/object.ts';
@@ -70,6 +71,7 @@ const SIMULATOR: TpmDescription = { manufacturer: 0x49424d00, model: 'swtpm', ve
  * the TPM for a chip.
  */
 export async function createTestAuthority(options: TestAuthorityOptions = {}): Promise<TestAuthority> {
+  options = checkMembers('createTestAuthority', options, 'name:text? now');
   const { name = 'keyprov test authority', now = new Date() } = options;
   const notBefore = new Date(now.getTime() - 30 * DAY_MS);
   const notAfter = new Date(now.getTime() + 30 * DAY_MS);

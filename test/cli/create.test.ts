@@ -381,6 +381,12 @@ describe('keyprov change-pin', () => {
       status: 5,
       json: { error: { code: 'pin-wrong', triesLeft: 4 } },
     });
+    for (const input of ['not-the-PIN\n', 'not-the-PIN\n12\n']) {
+      expect(await commands.onlyJson(['change-pin', '--store', out], { input })).toMatchObject({
+        status: 5,
+        json: { error: { code: input.endsWith('12\n') ? 'pin-refused' : 'pin-required' } },
+      });
+    }
     expect((await commands.onlyJson(change, { input: `${PIN}\n` })).status).toBe(0);
   });
 });

@@ -18,7 +18,6 @@ const STILL_IGNORE: readonly string[] = [
   'keyprov: KeyStore.update(options)',
   'keyprov: KeyStore.delete({…})',
   'keyprov: openSoftwareKeyProvider(opened)',
-  'keyprov: TpmKeyProvider.create({…})',
   'keyprov: TpmKeyProvider.prepare({…})',
   'keyprov: TpmKeyProvider.finish({…})',
   'keyprov: TpmKeyProvider.sign(options)',
@@ -27,11 +26,9 @@ const STILL_IGNORE: readonly string[] = [
   'keyprov: KeyPool.check({…})',
   'keyprov: KeyPool.take(options)',
   'keyprov: Tpm.open(options)',
-  'keyprov/provisioning: changeUserPin(options)',
   'keyprov/provisioning: enterNewPin(options)',
   'keyprov/provisioning: newPinState(options)',
   'keyprov/provisioning: requestForKey(options)',
-  'keyprov/provisioning: resetPinKeepingKey(options)',
   'keyprov/keys: openPinTryLog({…})',
   'keyprov/keys: PreparedTpmKey.finish(options)',
   'keyprov/keys: selectKeyProvider(sources)',
@@ -79,8 +76,6 @@ const STILL_IGNORE: readonly string[] = [
   'keyprov/registration: takeBackKey(options)',
   'keyprov/windows: provisioningEvent({…})',
   'keyprov/inspect: inspect({…})',
-  'keyprov/testing: startDirectory(options)',
-  'keyprov/testing: createTestAuthority(options)',
 ];
 
 it('a public function with options passes them to checkMembers, which refuses misspelt and wrong ones', () => {

@@ -1,4 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { encodeActivationResponse } from '../../src/attestation/index.ts';
+import { encodeJwk } from '../../src/crypto/jwk.ts';
+import { encodeSpkiPem } from '../../src/crypto/public-key.ts';
 import * as keyprov from '../../src/index.ts';
 import * as provisioning from '../../src/provisioning/index.ts';
 import { UserKey } from '../../src/provisioning/open-key.ts';
@@ -98,6 +101,35 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
       'pinMustChangeOf',
       () => Reflect.apply(provisioning.pinMustChangeOf, undefined, []),
       'the record for pinMustChangeOf must be an object',
+    ],
+  ],
+  'PINs and evidence': [
+    [
+      'changeUserPin',
+      () => provisioning.changeUserPin(store, 'id', Object({ currentPn: pin })),
+      "changeUserPin has no option 'currentPn', did you mean 'currentPin'?",
+    ],
+    [
+      'resetPinKeepingKey',
+      () => provisioning.resetPinKeepingKey(store, 'id', Object({ recovr: 1 })),
+      "resetPinKeepingKey has no option 'recovr'",
+    ],
+    [
+      'create',
+      async () => (await software).create(Object({ algorithm: 'p-256', pn: pin })),
+      "create has no option 'pn', did you mean 'pin'?",
+    ],
+    ['policyInForce', () => keyprov.policyInForce({ userSid: 'nonsense' }), 'policyInForce: userSid must be a SID'],
+    [
+      'encodeActivationResponse',
+      () => encodeActivationResponse({ version: 1, secret: text('aa') }),
+      'the secret of a response must be a Uint8Array',
+    ],
+    ['encodeJwk', () => encodeJwk(text('key')), 'a public key must be an object with kty'],
+    [
+      'encodeSpkiPem',
+      () => encodeSpkiPem(Object({ kty: 'RSA', n: 'x' })),
+      'each number of a public key must be a Uint8Array',
     ],
   ],
   prerequisites: [

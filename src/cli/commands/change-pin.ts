@@ -50,11 +50,14 @@ async function runChangePin(given: Arguments, context: Context): Promise<Outcome
     const policy = pinRulesFor(record, wanted.inForce);
     // A new PIN from a file is judged before the current PIN is tried.
     const isThere = newFile !== undefined && newFile !== '-';
-    const newPin = isThere ? await readPin(newFile, report, signal) : undefined;
+    let newPin = isThere ? await readPin(newFile, report, signal) : undefined;
     let pin: Bytes | undefined;
     try {
       if (newPin !== undefined) await judgePin(newPin, policy, { signal });
       pin = await readCurrentPin(`Current PIN of ${whose}`, { file, prompter, report }, signal);
+      // Without a terminal the new PIN is in the input, and is there before the current PIN is tried.
+      if (newFile !== undefined || !prompter.isTerminal)
+        newPin ??= await readCurrentPin('New PIN', { file: newFile, prompter, report }, signal);
       const changed = await key.changePin({
         ...{ pin, policy, force, signal },
         newPin: newPin ?? newPinPrompt(whose, { file: newFile, prompter, report }),

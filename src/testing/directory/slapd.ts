@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ServiceError } from '../../errors/service-error.ts';
 import { isKeyprovError, KeyprovError, undoOnFailure, withCleanup } from '../../errors.ts';
+import { checkMembers } from '../../known-members.ts';
 import { loadLdapts } from '../../registration/ldap-client.ts';
 import { findLdapUser, ldapError, ldapResultCode } from '../../registration/ldap-user.ts';
 import type { SignalOptions } from '../../signal.ts';
@@ -65,6 +66,7 @@ const CONFINED = 'if AppArmor confines slapd, copy the program elsewhere and giv
  * `service-unreachable` if slapd ends at once (the message quotes its output); `service-timeout`.
  */
 export async function startDirectory(options: DirectoryOptions = {}): Promise<TestDirectory> {
+  options = checkMembers('startDirectory', options, 'directory:text? executable:text? signal');
   const { directory: kept, executable = 'slapd', signal } = options;
   signal?.throwIfAborted();
   refuseOnWindows('slapd', 'run slapd in WSL or on another machine');
