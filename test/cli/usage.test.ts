@@ -52,6 +52,16 @@ describe('a file that is not of the kind that an option takes', () => {
   });
 });
 
+it('verify says that a software key cannot be attested', async () => {
+  using directory = temporaryDirectory();
+  const cwd = directory.path;
+  expect(
+    (await commands.run(['create', '--tpm', 'none', '--algorithm', 'p-256', '--out', 'key'], { cwd })).status,
+  ).toBe(0);
+  const { json } = await commands.onlyJson(['verify', '--store', 'key', '--challenge', 'c0ffee'], { cwd });
+  expect(Object(json).error.remedy).toBe('a software key cannot be attested; make a key in a TPM');
+});
+
 describe('a misspelled argument', () => {
   it.each([
     [['status', '--hlep'], 'unknown option --hlep, did you mean --help?'],

@@ -98,7 +98,10 @@ async function ofStore(
   const path = file ?? join(store.directory, 'attestation.json');
   if (file === undefined && !(await exists(path))) {
     throw new KeyprovError('key-not-found', `${store.directory} has no attestation.json`, {
-      remedy: 'pass a statement with --in; keyprov attest --format statement makes one',
+      remedy:
+        record.backend === 'software'
+          ? 'a software key cannot be attested; make a key in a TPM'
+          : 'pass a statement with --in; keyprov attest --format statement makes one',
     });
   }
   return { statement: await readStatement(path, context.signal), expected: encodeSpki(record.publicKey) };
