@@ -28,7 +28,7 @@ export const statusCommand: CliCommand = {
 
 function define(command: Command): void {
   command.description(
-    "show keys, their registrations, their PINs' state, whether the policy allows them, whether the TPM in --tpm has " +
+    "show keys, their registrations, their PINs' state, whether the policy allows them, whether the TPM given with --tpm has " +
       'them, and unfinished runs',
   );
   for (const option of keyOptions('all keys')) command.addOption(option);

@@ -35,7 +35,7 @@ export const verifyCommand: CliCommand = {
 function define(command: Command): void {
   command
     .description(
-      "verify a key's attestation: attestation.json in the store, or the file in --in; without --ak-roots, trust the " +
+      "verify a key's attestation: attestation.json in the store, or the file given with --in; without --ak-roots, trust the " +
         'attestation key in the statement; with --store or an option that selects a key, require a statement about that key',
     )
     .addOption(requiredOption('--challenge <hex>', 'challenge that the key was attested over'))
