@@ -388,7 +388,17 @@ describe('keyprov provision', () => {
     ]);
     expect(status).toBe(2);
     expect(Object(json.error).problems.map((problem: string) => /^--[a-z-]+/.exec(problem)?.[0])).toEqual([
-      ...['--out', '--force', undefined, '--user', '--service', '--device-cert', '--device-id', '--pin-file'],
+      ...[
+        '--out',
+        '--force',
+        undefined,
+        '--user',
+        '--service',
+        '--device-cert',
+        '--device-cert',
+        '--device-id',
+        '--pin-file',
+      ],
     ]);
     expect(readdirSync(directory.path)).toEqual([]);
   });
