@@ -1,6 +1,5 @@
-import { resolve } from 'node:path';
 import ts from 'typescript-api';
-import { publicDeclarations, unaliased } from './public-surface.ts';
+import { publicFunctions } from './public-functions.ts';
 
 type Body = ts.FunctionLikeDeclaration | ts.SignatureDeclaration;
 
@@ -39,28 +38,6 @@ function readBody(declaration: Body, checker: ts.TypeChecker): { throws: boolean
   return found;
 }
 
-interface PublicFunction {
-  readonly name: string;
-  readonly symbol: ts.Symbol;
-  readonly body: ts.FunctionLikeDeclaration;
-}
-
-/** The public functions of a symbol: the symbol itself, or a class's methods. */
-function functionsOf(symbol: ts.Symbol, checker: ts.TypeChecker): PublicFunction[] {
-  return (symbol.declarations ?? []).flatMap((node): PublicFunction[] => {
-    const body = ts.isVariableDeclaration(node) ? node.initializer : node;
-    if (body !== undefined && (ts.isFunctionDeclaration(body) || ts.isArrowFunction(body))) {
-      return [{ name: symbol.name, symbol, body }];
-    }
-    if (!ts.isClassDeclaration(node)) return [];
-    return node.members.filter(ts.isMethodDeclaration).flatMap((method) => {
-      const own = ts.isIdentifier(method.name) && checker.getSymbolAtLocation(method.name);
-      const hidden = ts.getCombinedModifierFlags(method) & ts.ModifierFlags.Private;
-      return own && !hidden ? [{ name: `${symbol.name}.${own.name}`, symbol: own, body: method }] : [];
-    });
-  });
-}
-
 const saysWhatItThrows = (symbol: ts.Symbol, checker: ts.TypeChecker) =>
   symbol.getJsDocTags(checker).some(({ name }) => name === 'throws') ||
   /\bnever throws\b/i.test(ts.displayPartsToString(symbol.getDocumentationComment(checker)));
@@ -74,19 +51,7 @@ export interface ThrowingFunctions {
 
 /** Follows the calls of every public function through src/, as far as the compiler can resolve them. */
 export function readThrowingFunctions(): ThrowingFunctions {
-  const entries = [...publicDeclarations()].map(
-    ([subpath, path]) => [subpath, path.replace(resolve('dist'), resolve('.')).replace(/\.d\.ts$/, '.ts')] as const,
-  );
-  const config = ts.getParsedCommandLineOfConfigFile(
-    'tsconfig.build.json',
-    {},
-    { ...ts.sys, onUnRecoverableConfigFileDiagnostic: () => {} },
-  );
-  const program = ts.createProgram(
-    entries.map(([, path]) => path),
-    { ...config?.options, noEmit: true },
-  );
-  const checker = program.getTypeChecker();
+  const { checker, functions } = publicFunctions();
   const bodies = new Map<Body, ReturnType<typeof readBody>>();
   const bodyOf = (declaration: Body) => {
     const known = bodies.get(declaration) ?? readBody(declaration, checker);
@@ -103,19 +68,7 @@ export function readThrowingFunctions(): ThrowingFunctions {
     return false;
   };
 
-  const seen = new Set<ts.Symbol>();
-  const throwing = entries.flatMap(([subpath, path]) => {
-    const file = program.getSourceFile(path);
-    const module = file && checker.getSymbolAtLocation(file);
-    if (module === undefined) throw new Error(`${path} exports nothing`);
-    return checker.getExportsOfModule(module).flatMap((exported) => {
-      const symbol = unaliased(exported, checker);
-      if (seen.has(symbol)) return [];
-      seen.add(symbol);
-      return functionsOf(symbol, checker)
-        .filter(({ body }) => throwsSomewhere(body))
-        .map(({ name, symbol: own }) => ({ path: `${subpath}: ${name}`, says: saysWhatItThrows(own, checker) }));
-    });
-  });
-  return { count: throwing.length, silent: throwing.filter(({ says }) => !says).map(({ path }) => path) };
+  const throwing = functions.filter(({ body }) => throwsSomewhere(body));
+  const silent = throwing.filter(({ symbol }) => !saysWhatItThrows(symbol, checker)).map(({ path }) => path);
+  return { count: throwing.length, silent };
 }

@@ -1,28 +1,5 @@
-import { resolve } from 'node:path';
 import ts from 'typescript-api';
-import { publicDeclarations, unaliased } from './public-surface.ts';
-
-/** A public function or method with an object of options. */
-interface PublicFunction {
-  readonly name: string;
-  readonly body: ts.FunctionLikeDeclaration;
-}
-
-/** The public functions of a symbol: the symbol itself, or a class's methods. */
-function functionsOf(symbol: ts.Symbol): PublicFunction[] {
-  return (symbol.declarations ?? []).flatMap((node): PublicFunction[] => {
-    const body = ts.isVariableDeclaration(node) ? node.initializer : node;
-    if (body !== undefined && (ts.isFunctionDeclaration(body) || ts.isArrowFunction(body))) {
-      return [{ name: symbol.name, body }];
-    }
-    if (!ts.isClassDeclaration(node)) return [];
-    return node.members.filter(ts.isMethodDeclaration).flatMap((method) => {
-      const hidden =
-        ts.isPrivateIdentifier(method.name) || ts.getCombinedModifierFlags(method) & ts.ModifierFlags.Private;
-      return hidden ? [] : [{ name: `${symbol.name}.${method.name.getText()}`, body: method }];
-    });
-  });
-}
+import { publicFunctions } from './public-functions.ts';
 
 /** Whether a parameter is an object of options, by its name or the name of its type, with more than a signal. */
 function isOptions(parameter: ts.ParameterDeclaration, checker: ts.TypeChecker): boolean {
@@ -68,37 +45,14 @@ export interface FunctionsWithOptions {
 
 /** Looks in src/ for functions with an object of options that never reaches `checkMembers`. */
 export function readFunctionsWithOptions(): FunctionsWithOptions {
-  const entries = [...publicDeclarations()].map(
-    ([subpath, path]) => [subpath, path.replace(resolve('dist'), resolve('.')).replace(/\.d\.ts$/, '.ts')] as const,
+  const { checker, functions } = publicFunctions();
+  const found = functions.flatMap(({ path, body }) =>
+    body.parameters
+      .filter((own) => isOptions(own, checker))
+      .map(({ name }) => ({
+        path: `${path}(${ts.isIdentifier(name) ? name.text : '{…}'})`,
+        isChecked: ts.isIdentifier(name) && isChecked(body, name.text, checker),
+      })),
   );
-  const config = ts.getParsedCommandLineOfConfigFile(
-    'tsconfig.build.json',
-    {},
-    { ...ts.sys, onUnRecoverableConfigFileDiagnostic: () => {} },
-  );
-  const program = ts.createProgram(
-    entries.map(([, path]) => path),
-    { ...config?.options, noEmit: true },
-  );
-  const checker = program.getTypeChecker();
-  const seen = new Set<ts.Symbol>();
-  const found = entries.flatMap(([subpath, path]) => {
-    const file = program.getSourceFile(path);
-    const module = file && checker.getSymbolAtLocation(file);
-    if (module === undefined) throw new Error(`${path} exports nothing`);
-    return checker.getExportsOfModule(module).flatMap((exported) => {
-      const symbol = unaliased(exported, checker);
-      if (seen.has(symbol)) return [];
-      seen.add(symbol);
-      return functionsOf(symbol).flatMap(({ name, body }) =>
-        body.parameters
-          .filter((own) => isOptions(own, checker))
-          .map((own) => ({
-            path: `${subpath}: ${name}(${ts.isIdentifier(own.name) ? own.name.text : '{…}'})`,
-            isChecked: ts.isIdentifier(own.name) && isChecked(body, own.name.text, checker),
-          })),
-      );
-    });
-  });
   return { count: found.length, unchecked: found.filter((one) => !one.isChecked).map(({ path }) => path) };
 }

@@ -1,0 +1,57 @@
+import { resolve } from 'node:path';
+import ts from 'typescript-api';
+import { publicDeclarations, unaliased } from './public-surface.ts';
+
+/** A public function, or a method of a public class. */
+export interface PublicFunction {
+  /** `subpath: name` */
+  readonly path: string;
+  readonly symbol: ts.Symbol;
+  readonly body: ts.FunctionLikeDeclaration;
+}
+
+/** The public functions of a symbol of that path: the symbol itself, or a class's methods. */
+function functionsOf(path: string, symbol: ts.Symbol, checker: ts.TypeChecker): PublicFunction[] {
+  return (symbol.declarations ?? []).flatMap((node): PublicFunction[] => {
+    const body = ts.isVariableDeclaration(node) ? node.initializer : node;
+    if (body !== undefined && (ts.isFunctionDeclaration(body) || ts.isArrowFunction(body))) {
+      return [{ path, symbol, body }];
+    }
+    if (!ts.isClassDeclaration(node)) return [];
+    return node.members.filter(ts.isMethodDeclaration).flatMap((method) => {
+      const own = ts.isIdentifier(method.name) && checker.getSymbolAtLocation(method.name);
+      const hidden = ts.getCombinedModifierFlags(method) & ts.ModifierFlags.Private;
+      return own && !hidden ? [{ path: `${path}.${own.name}`, symbol: own, body: method }] : [];
+    });
+  });
+}
+
+/** Finds every public function of src/, each once. */
+export function publicFunctions(): { readonly checker: ts.TypeChecker; readonly functions: readonly PublicFunction[] } {
+  const entries = [...publicDeclarations()].map(
+    ([subpath, path]) => [subpath, path.replace(resolve('dist'), resolve('.')).replace(/\.d\.ts$/, '.ts')] as const,
+  );
+  const config = ts.getParsedCommandLineOfConfigFile(
+    'tsconfig.build.json',
+    {},
+    { ...ts.sys, onUnRecoverableConfigFileDiagnostic: () => {} },
+  );
+  const program = ts.createProgram(
+    entries.map(([, path]) => path),
+    { ...config?.options, noEmit: true },
+  );
+  const checker = program.getTypeChecker();
+  const seen = new Set<ts.Symbol>();
+  const functions = entries.flatMap(([subpath, path]) => {
+    const file = program.getSourceFile(path);
+    const module = file && checker.getSymbolAtLocation(file);
+    if (module === undefined) throw new Error(`${path} exports nothing`);
+    return checker.getExportsOfModule(module).flatMap((exported) => {
+      const symbol = unaliased(exported, checker);
+      if (seen.has(symbol)) return [];
+      seen.add(symbol);
+      return functionsOf(`${subpath}: ${symbol.name}`, symbol, checker);
+    });
+  });
+  return { checker, functions };
+}
