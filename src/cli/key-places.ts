@@ -28,7 +28,7 @@ export async function withKeyPlaces<T>(
 ): Promise<T> {
   let opened: Promise<Tpm> | undefined;
   const tpm = async (options: SignalOptions): Promise<Tpm> => {
-    if (address === 'none') throw new KeyprovError('no-tpm', 'the key is in a TPM, but the TPM address is none');
+    if (address === 'none') throw new KeyprovError('no-tpm', "the key is in a TPM, but the TPM address is 'none'");
     const { directory: marksDirectory } = store;
     opened ??= openTpm(address, { ...options, create, lifetime: options.signal, marksDirectory, hierarchyAuth });
     return await opened;

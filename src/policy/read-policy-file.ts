@@ -20,7 +20,9 @@ export interface ReadPolicyFileOptions extends ReadRegistryOptions {
 export function readPolicyFile(file: Uint8Array, options: ReadPolicyFileOptions = {}): PolicyReading {
   const { origin = 'settings file' } = options;
   checkSize(file, LIMIT.export, (problem) => {
-    return new PolicyError([{ setting: origin, problem, expected: 'an export of the policy keys only' }]);
+    return new PolicyError([
+      { setting: origin, problem, expected: "an export that contains only the policy's registry keys" },
+    ]);
   });
   const text = (decodeFileText(file) ?? '').trimStart();
   if (text.startsWith('<')) return readSyncMl(text, { ...options, origin });

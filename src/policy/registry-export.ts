@@ -28,7 +28,9 @@ export function parseRegistryExport(
   problems: PolicyProblem[],
 ): RegistryEntry[] {
   checkTextSize(text, LIMIT.export, (problem) => {
-    return new PolicyError([{ setting: 'registry export', problem, expected: 'an export of the policy keys only' }]);
+    return new PolicyError([
+      { setting: 'registry export', problem, expected: "an export that contains only the policy's registry keys" },
+    ]);
   });
   if (!HEAD.test(text.slice(0, lineEnd(text, 0)))) {
     const expected = "'Windows Registry Editor Version 5.00' or 'REGEDIT4' in the first line";
