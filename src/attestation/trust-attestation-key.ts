@@ -163,7 +163,7 @@ async function byAkCertificate(
   // A CA that issues for endorsement keys on a list has no maker to put into the certificate.
   return certifiedTier(
     certificate,
-    /^id:0+$/i.test(certificate.manufacturer ?? '') ? 'tpm-no-ek-certificate' : 'ek-certificate',
+    certificate.manufacturer === 'id:00000000' ? 'tpm-no-ek-certificate' : 'ek-certificate',
   );
 }
 
