@@ -21,7 +21,7 @@ export interface VerifyOptions {
   readonly challenge: Uint8Array;
   /**
    * The attestation key that you trust, because of its certificate or an activated credential. A SubjectPublicKeyInfo
-   * does not show attributes: whoever vouches for it must also vouch for the attributes in the statement.
+   * does not show attributes, so the certificate or the activation must also stand for those in the statement.
    */
   readonly attestationKey: KeyIdentity;
   /** The key that must have been certified, such as the one in a certificate request. */

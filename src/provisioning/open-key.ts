@@ -363,11 +363,15 @@ export class UserKey {
     const { tpm, id } = this.#record;
     const isMissing = isKeyprovError(error, 'no-tpm') || isKeyprovError(error, 'tpm-identity-changed');
     if (!isMissing || tpm === undefined || tpm.address === address) return error;
-    const where = address === undefined ? error.message : `it is not in the TPM at ${address}: ${error.message}`;
-    return new KeyprovError(error.code, `the key ${id} was made in the TPM at ${tpm.address}: ${where}`, {
-      cause: error,
-      remedy: `use the TPM at ${tpm.address}`,
-    });
+    const where = address === undefined ? '' : `is not in the TPM at ${address}; it `;
+    return new KeyprovError(
+      error.code,
+      `the key ${id} ${where}was made in the TPM at ${tpm.address} (${error.message})`,
+      {
+        cause: error,
+        remedy: `use the TPM at ${tpm.address}`,
+      },
+    );
   }
 }
 

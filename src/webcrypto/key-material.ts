@@ -164,9 +164,9 @@ function publicMembers({ kty, n, e, crv, x, y }: webcrypto.JsonWebKey): object {
 
 /** The algorithm of a key, completed from the key itself. @throws Error for a key of another kind */
 function completeAlgorithm(key: PublicKey, { name, hash, namedCurve }: NormalizedAlgorithm): WebKeyAlgorithm {
-  if (key.kty !== factsOf(name).kind.toUpperCase()) throw new Error(`a key of type ${key.kty}`);
+  if (key.kty !== factsOf(name).kind.toUpperCase()) throw new Error(`the key has type ${key.kty}`);
   if (key.kty === 'EC') {
-    if (key.crv !== namedCurve) throw new Error(`a key on ${key.crv}`);
+    if (key.crv !== namedCurve) throw new Error(`the key is on ${key.crv}, not ${namedCurve}`);
     return { name, namedCurve: key.crv };
   }
   return { name, modulusLength: bitLength(key.n), publicExponent: key.e, ...(hash && { hash }) };

@@ -155,12 +155,12 @@ describe('the TPM of a key', () => {
     await store.save(await makeKey({ policy, sources: { tpm: address }, pin: PIN }));
     await using none = await openKey({ store, sources: {} });
     expect(await asyncRefusal(() => none.prove())).toBe(
-      `no-tpm: the key ${none.record.id} was made in the TPM at ${none.record.tpm?.address}: ` +
-        `the key is in a TPM, but the sources have no TPM; use the TPM at ${none.record.tpm?.address}`,
+      `no-tpm: the key ${none.record.id} was made in the TPM at ${none.record.tpm?.address} ` +
+        `(the key is in a TPM, but the sources have no TPM); use the TPM at ${none.record.tpm?.address}`,
     );
     await using other = await openKey({ store, sources: { tpm: 'libtpms' } });
     expect(await asyncRefusal(() => other.sign({ data: DATA, pin: PIN }))).toMatch(
-      /^tpm-identity-changed: .* it is not in the TPM at libtpms.*; use the TPM at libtpms:/,
+      /^tpm-identity-changed: the key .* is not in the TPM at libtpms.*; use the TPM at libtpms:/,
     );
   });
 });

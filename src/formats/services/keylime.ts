@@ -125,7 +125,7 @@ export function parseKeylimeRegistration(request: KeylimeRequest): KeylimeRegist
   const [, version = '', pathId = ''] = /^\/v([23]\.\d+)\/agents\/([\w.-]*)$/.exec(path) ?? [];
   const isV3 = version.startsWith('3.');
   if (method !== 'POST' || version === '' || isV3 !== (pathId === '')) {
-    throw requestInvalid(WHAT, `${method} ${JSON.stringify(path)}`);
+    throw requestInvalid(WHAT, `${method} ${JSON.stringify(path)}: wrong method or path`);
   }
   const object = JsonMembers.parse(WHAT, body, requestInvalid, isV3 ? MEMBERS : MEMBERS.slice(1));
   const agentId = isV3 ? object.text('agent_id') : pathId;
@@ -173,7 +173,7 @@ export function parseKeylimeActivation(request: KeylimeRequest): { agentId: stri
   checkTextSize(path, LIMIT.line, (problem) => requestInvalid(`${what}: path`, problem));
   const [, major, agentId] = /^\/v([23])\.\d+\/agents\/([\w.-]+)\/activate$/.exec(path) ?? [];
   if (agentId === undefined || method !== (major === '3' ? 'POST' : 'PUT')) {
-    throw requestInvalid(what, `${method} ${JSON.stringify(path)}`);
+    throw requestInvalid(what, `${method} ${JSON.stringify(path)}: wrong method or path`);
   }
   const object = JsonMembers.parse(what, body, requestInvalid, ['auth_tag']);
   const authTag = object.text('auth_tag');

@@ -60,7 +60,7 @@ export interface BuildTcgCsrIdevidOptions {
  * import { type BuildTcgCsrIdevidOptions, buildTcgCsrIdevid, parseTcgCsrIdevid } from 'keyprov/formats/tcg';
  * import { statementFromIdevid, verifyTcgCsrIdevid } from 'keyprov/formats/tcg';
  *
- * declare const options: BuildTcgCsrIdevidOptions; // a statement about the IDevID, which also signs the request
+ * declare const options: BuildTcgCsrIdevidOptions; // contains a statement about the IDevID; the IDevID signs the request
  * const csr = parseTcgCsrIdevid(await buildTcgCsrIdevid(options));
  * console.log(verifyTcgCsrIdevid(csr), statementFromIdevid(csr.content).pubArea.length);
  * ```

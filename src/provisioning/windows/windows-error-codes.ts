@@ -108,7 +108,7 @@ export const CODES_WITHOUT_REMEDY: readonly WindowsErrorRow[] = [
   [0x80070057, 'E_INVALIDARG', 'an argument is not valid'],
   [0x80072f0c, '', 'the service requires a client certificate'],
   [0x80072f8f, '', 'the clocks of the service and the client differ'],
-  [0x80090010, 'NTE_PERM', 'access denied; from the Platform Crypto Provider: wrong PIN'],
+  [0x80090010, 'NTE_PERM', 'access denied; if the Platform Crypto Provider reports it, the PIN is wrong'],
   [0x80090020, 'NTE_FAIL', 'the operation failed'],
   [0x80090027, 'NTE_INVALID_PARAMETER', 'the caller gave a wrong parameter'],
   [0x8009002d, 'NTE_INTERNAL_ERROR', 'an internal error'],
