@@ -26,7 +26,7 @@ const ECC_TEMPLATES = { 'P-256': 'L-2', 'P-384': 'H-3', 'P-521': 'H-4' } as cons
  * import { buildEkPublicArea } from 'keyprov/formats/tcg';
  * import type { PublicKey } from 'keyprov/formats/x509';
  *
- * declare const [ekKey, akName, secret]: [PublicKey, Uint8Array, Uint8Array]; // ekKey: from a message
+ * declare const [ekKey, akName, secret]: [PublicKey, Uint8Array, Uint8Array]; // ekKey: from a message; akName: the attestation key's Name
  * const credential = makeCredential({ ek: decodePublicArea(buildEkPublicArea(ekKey)), objectName: akName, secret });
  * console.log(credential.encryptedSecret.length);
  * ```
