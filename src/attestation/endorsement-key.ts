@@ -190,10 +190,7 @@ function withNonce(template: TpmtPublic, nonce: Uint8Array): TpmtPublic {
   };
   if (template.type === TPM_ALG.RSA) return { ...template, unique: fill(template.parameters.keyBits / 8) };
   if (template.type === TPM_ALG.ECC) return { ...template, unique: { x: fill(32), y: new Uint8Array(32) } };
-  throw new KeyprovError(
-    'key-invalid',
-    "the endorsement key template in the TPM's non-volatile memory (NV) is not for an RSA or ECC key",
-  );
+  throw new KeyprovError('key-invalid', "the TPM's stored endorsement key template is not for an RSA or ECC key");
 }
 
 async function authorizeUse(tpm: Tpm, ek: Found, options: OpenEndorsementKeyOptions): Promise<SessionAuthorization> {
