@@ -105,7 +105,7 @@ export function checkMembers<Options extends object, Known extends string>(
   ...known: readonly Known[]
 ): Options {
   if (!isObject(options)) throw new TypeError(`${name} needs an options object, not ${sayKind(options)}`);
-  const kinds = membersOf(name, known);
+  const kinds = membersOf(known.join(' '));
   for (const member of Object.keys(options)) {
     if (kinds.has(member)) continue;
     const meant = nearest(member, [...kinds.keys()]);
@@ -134,25 +134,22 @@ function oneOf(texts: readonly string[]): MemberKind {
 
 type Members = ReadonlyMap<string, { readonly kind: MemberKind | undefined; readonly isOptional: boolean }>;
 
-/** The members of each function, read at its first call. */
+/** The members of each list, read at its first use. */
 const MEMBERS = new Map<string, Members>();
 
-function membersOf(name: string, known: readonly string[]): Members {
-  const earlier = MEMBERS.get(name);
+function membersOf(known: string): Members {
+  const earlier = MEMBERS.get(known);
   if (earlier !== undefined) return earlier;
   const members = new Map(
-    known
-      .join(' ')
-      .split(' ')
-      .map((word) => {
-        const [member = '', mark = ''] = word.split(':');
-        const kindName = mark.replace('?', '');
-        const isUnion = kindName.startsWith('=');
-        const kind = isUnion ? oneOf(kindName.slice(1).split('|')) : KINDS[kindName as Kind]; // undefined: not checked
-        return [member, { kind, isOptional: mark.endsWith('?') }];
-      }),
+    known.split(' ').map((word) => {
+      const [member = '', mark = ''] = word.split(':');
+      const kindName = mark.replace('?', '');
+      const isUnion = kindName.startsWith('=');
+      const kind = isUnion ? oneOf(kindName.slice(1).split('|')) : KINDS[kindName as Kind]; // undefined: not checked
+      return [member, { kind, isOptional: mark.endsWith('?') }];
+    }),
   );
-  MEMBERS.set(name, members);
+  MEMBERS.set(known, members);
   return members;
 }
 
