@@ -16,6 +16,11 @@ function isIdentity(value: unknown): boolean {
 const KINDS = {
   bytes: { what: 'a Uint8Array', is: isBytes },
   text: { what: 'a string', is: (value: unknown) => typeof value === 'string' },
+  number: { what: 'a number', is: (value: unknown) => typeof value === 'number' && value >= 0 },
+  date: {
+    what: 'a valid Date',
+    is: (value: unknown) => isObject(value) && 'getTime' in value && !Number.isNaN(Number(value)), // of any realm
+  },
   boolean: { what: 'true or false', is: (value: unknown) => typeof value === 'boolean' },
   texts: { what: 'an array of strings', is: (value: unknown) => isListOf(value, KINDS.text.is) },
   certificates: {
@@ -43,27 +48,31 @@ type KindOf<Type> = [Type] extends [Uint8Array]
   ? 'bytes'
   : [Type] extends [boolean]
     ? 'boolean'
-    : [Type] extends [(...args: never[]) => unknown]
-      ? 'function'
-      : [string, Type] extends [Type, string]
-        ? 'text'
-        : [Type] extends [readonly string[]]
-          ? 'texts'
-          : [Type] extends [readonly (infer One extends object)[]]
-            ? [Uint8Array] extends [One]
-              ? 'certificates'
-              : [One] extends [Readonly<Record<string, Uint8Array>>]
-                ? 'identities'
-                : [One] extends [{ readonly key: Readonly<Record<string, Uint8Array>> }]
-                  ? 'trusted'
-                  : 'objects'
-            : [Type] extends [readonly unknown[]]
-              ? 'list'
-              : [Type] extends [Readonly<Record<string, Uint8Array>>]
-                ? 'identity'
-                : [Type, Extract<Type, `${string} ${string}`>] extends [string, never]
-                  ? `=${Type & string}`
-                  : never;
+    : [number, Type] extends [Type, number]
+      ? 'number'
+      : [Type] extends [Date]
+        ? 'date'
+        : [Type] extends [(...args: never[]) => unknown]
+          ? 'function'
+          : [string, Type] extends [Type, string]
+            ? 'text'
+            : [Type] extends [readonly string[]]
+              ? 'texts'
+              : [Type] extends [readonly (infer One extends object)[]]
+                ? [Uint8Array] extends [One]
+                  ? 'certificates'
+                  : [One] extends [Readonly<Record<string, Uint8Array>>]
+                    ? 'identities'
+                    : [One] extends [{ readonly key: Readonly<Record<string, Uint8Array>> }]
+                      ? 'trusted'
+                      : 'objects'
+                : [Type] extends [readonly unknown[]]
+                  ? 'list'
+                  : [Type] extends [Readonly<Record<string, Uint8Array>>]
+                    ? 'identity'
+                    : [Type, Extract<Type, `${string} ${string}`>] extends [string, never]
+                      ? `=${Type & string}`
+                      : never;
 
 /** A member as {@link checkMembers} wants it: with its kind, and `?` if it may be absent. */
 type Marked<Name extends string, Type> = [KindOf<NonNullable<Type>>] extends [never]
@@ -97,7 +106,7 @@ type IfComplete<Options, Known> = [MarkedMembers<Options>, Known] extends [Known
  * `known` are the names of all members with their kinds, such as `origins:texts akNonce:bytes? hash:=sha1|sha256? time`,
  * with spaces in between; the compiler checks that `function` gets them all.
  * @param name of the function that has the options.
- * @throws TypeError that names the member and what it must be.
+ * @throws TypeError that names the member and what it must be; RangeError for a number below 0 or NaN.
  */
 export function checkMembers<Options extends object, Known extends string>(
   name: IfComplete<Options, Words<Known>>,
@@ -115,6 +124,8 @@ export function checkMembers<Options extends object, Known extends string>(
   for (const [member, { kind, isOptional }] of kinds) {
     const value: unknown = Reflect.get(options, member);
     const isRight = kind === undefined || (value === undefined && isOptional) || kind.is(value);
+    if (!isRight && kind === KINDS.number && typeof value === 'number')
+      throw new RangeError(`${name}: ${member} must be 0 or more, not ${value}`);
     if (!isRight) throw new TypeError(`${name}: ${member} must be ${kind.what}, not ${sayKind(value)}`);
     if (value !== undefined) own[member] = kind === KINDS.bytes && isBytes(value) ? plainBytes(value) : value;
   }

@@ -49,7 +49,7 @@ export async function verifyAkCertificate(
   given = checkMembers(
     'verifyAkCertificate',
     given,
-    'ak ek roots:certificates intermediates:certificates? time allowedManufacturers:texts? acceptEkPurpose:boolean?',
+    'ak ek roots:certificates intermediates:certificates? time:date? allowedManufacturers:texts? acceptEkPurpose:boolean?',
     'acceptSha1:boolean? keepAuthorities:boolean?',
   );
   const { ak, ek, allowedManufacturers, acceptEkPurpose = false, ...options } = given;

@@ -57,7 +57,7 @@ export async function verifyEkCertificate(
   options = checkMembers(
     'verifyEkCertificate',
     options,
-    'ek roots:certificates intermediates:certificates? time allowedManufacturers:texts? acceptSha1:boolean?',
+    'ek roots:certificates intermediates:certificates? time:date? allowedManufacturers:texts? acceptSha1:boolean?',
     'keepAuthorities:boolean?',
   );
   checkBytes(der, 'an endorsement key certificate');

@@ -28,7 +28,7 @@ export interface VerifyEvidenceOptions extends Omit<VerifyOptions, 'attestationK
 
 /** The members of {@link VerifyEvidenceOptions} but those for the challenge and the key, for `checkMembers`. */
 export const TRUST_MEMBERS = [
-  'minTier:=software|virtual|tpm-no-ek-certificate|ek-certificate|activated virtual:boolean? time',
+  'minTier:=software|virtual|tpm-no-ek-certificate|ek-certificate|activated virtual:boolean? time:date?',
   'akRoots:certificates? ekRoots:certificates? intermediates:certificates?',
   'trustedAks:trusted? activation ekAllowList:identities? allowedManufacturers:texts? acceptEkPurpose:boolean?',
   'acceptSha1:boolean? akNonce:bytes? akParent:bytes? keyParent:bytes? keepAuthorities:boolean?',

@@ -67,7 +67,7 @@ interface Stock {
  * ```
  */
 export function createKeyPool(options: KeyPoolOptions): KeyPool {
-  options = checkMembers('createKeyPool', options, 'policy sources size tpmOptions');
+  options = checkMembers('createKeyPool', options, 'policy sources size:number? tpmOptions');
   checkTypes(options);
   const { size = 1 } = options;
   if (!Number.isInteger(size) || size < 1 || size > 100)

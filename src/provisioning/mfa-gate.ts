@@ -110,7 +110,7 @@ export async function passMfa(prompt: MfaPrompt, options: PassMfaOptions): Promi
   options = checkMembers(
     'passMfa',
     options,
-    'user:text deviceId:text resource:text methods:texts? maxAgeMs timeoutMs maxAttempts mayRetry:function? sleep:function?',
+    'user:text deviceId:text resource:text methods:texts? maxAgeMs:number? timeoutMs:number? maxAttempts:number? mayRetry:function? sleep:function?',
     'now:function? signal',
   );
   const { timeoutMs = DEFAULT_TIMEOUT_MS, maxAgeMs = FRESH_MS, maxAttempts = 1, mayRetry, signal } = options;

@@ -288,7 +288,7 @@ export class UserKey {
     readonly crypto: KeyprovCrypto;
     readonly keys: webcrypto.CryptoKeyPair;
   }> {
-    given = checkMembers('webCrypto', given, 'algorithm usages:texts? pin:function? pinCacheMs');
+    given = checkMembers('webCrypto', given, 'algorithm usages:texts? pin:function? pinCacheMs:number?');
     const { pin, pinCacheMs, ...options } = given;
     const { createCrypto } = await import('../webcrypto/create-crypto.ts');
     const { provider } = await this.#open();

@@ -59,7 +59,7 @@ export async function openKeyRegistrar(given: OpenKeyRegistrarOptions): Promise<
   given = checkMembers(
     'openKeyRegistrar',
     given,
-    'url tenant:text? fetch:function? graph format:=json|xml? headers apiVersionIn:=query|header? maxAttempts maxDelayMs timeoutMs trustedHosts:texts?',
+    'url tenant:text? fetch:function? graph format:=json|xml? headers apiVersionIn:=query|header? maxAttempts:number? maxDelayMs:number? timeoutMs:number? trustedHosts:texts?',
     'trustedResources:texts?',
     'lookup:function? sleep:function? signal',
   );

@@ -71,7 +71,7 @@ const SIMULATOR: TpmDescription = { manufacturer: 0x49424d00, model: 'swtpm', ve
  * the TPM for a chip.
  */
 export async function createTestAuthority(options: TestAuthorityOptions = {}): Promise<TestAuthority> {
-  options = checkMembers('createTestAuthority', options, 'name:text? now');
+  options = checkMembers('createTestAuthority', options, 'name:text? now:date?');
   const { name = 'keyprov test authority', now = new Date() } = options;
   const notBefore = new Date(now.getTime() - 30 * DAY_MS);
   const notAfter = new Date(now.getTime() + 30 * DAY_MS);

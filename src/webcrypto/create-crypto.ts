@@ -76,12 +76,11 @@ export function createCrypto(options: CreateCryptoOptions = {}): KeyprovCrypto {
   options = checkMembers(
     'createCrypto',
     options,
-    'provider store pin:function? pinCacheMs newKeysHavePin:boolean? signal',
+    'provider store pin:function? pinCacheMs:number? newKeysHavePin:boolean? signal',
   );
-  const { provider, store, pinCacheMs = 0 } = options;
+  const { provider, store } = options;
   if (provider !== undefined) checkObject(provider, 'createCrypto: provider', 'create', 'sign');
   if (store !== undefined) checkObject(store, 'createCrypto: store', 'list', 'load', 'save');
-  if (!(pinCacheMs >= 0)) throw new RangeError(`pinCacheMs must be 0 or more milliseconds, not ${pinCacheMs}`);
   return new ProviderCrypto(options);
 }
 

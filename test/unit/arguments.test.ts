@@ -105,6 +105,7 @@ const MEMBERS: Readonly<Record<string, string>> = {
   ekAllowList: 'an array of objects',
   attestationKey: 'an object with pubArea or name',
   expectedKey: 'an object with pubArea or name',
+  time: 'a valid Date',
   acceptSha1: 'true or false',
   virtual: 'true or false',
 };
@@ -232,6 +233,11 @@ describe('what a caller without types gets wrong', () => {
       'a text for several values',
       () => provisioning.passMfa(neverAsked, { ...mfa, methods: Object('fido') }),
       'passMfa: methods must be an array of strings',
+    ],
+    [
+      'a text for a number',
+      () => provisioning.passMfa(neverAsked, Object({ ...mfa, maxAttempts: '3' })),
+      'passMfa: maxAttempts must be a number, not a string',
     ],
     ['no data to sign', () => Reflect.apply(key.sign, key, []), 'sign needs an options object'],
     ['no PIN', () => Reflect.apply(key.changePin, key, []), 'changePin needs an options object'],

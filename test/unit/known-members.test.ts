@@ -58,7 +58,7 @@ describe('an option that the object of the caller inherits', () => {
     readonly challenge: Uint8Array;
     readonly time?: Date;
   }
-  const check = (given: Given) => checkMembers('check', given, 'challenge:bytes time');
+  const check = (given: Given) => checkMembers('check', given, 'challenge:bytes time:date?');
 
   it('counts as its own, and is read once', () => {
     let reads = 0;
@@ -86,6 +86,34 @@ describe('an option that the object of the caller inherits', () => {
     expect((await verifyEkCertificate(der, inherited)).findings).toContainEqual(
       expect.objectContaining({ id: 'chain/validity', status: 'fail' }),
     );
+  });
+});
+
+describe('a number or a time', () => {
+  interface Given {
+    readonly waitMs: number;
+    readonly time?: Date;
+  }
+  const check = (given: object) =>
+    checkMembers<Given, 'waitMs:number' | 'time:date?'>('check', Object(given), 'waitMs:number', 'time:date?');
+
+  it.each<[object, string]>([
+    [{ waitMs: '3' }, 'TypeError: check: waitMs must be a number, not a string'],
+    [{ waitMs: 3n }, 'TypeError: check: waitMs must be a number, not a bigint'],
+    [{}, 'TypeError: check: waitMs must be a number, not undefined'],
+    [{ waitMs: Number.NaN }, 'RangeError: check: waitMs must be 0 or more, not NaN'],
+    [{ waitMs: -1 }, 'RangeError: check: waitMs must be 0 or more, not -1'],
+    [{ waitMs: 0, time: '2026-01-01' }, 'TypeError: check: time must be a valid Date, not a string'],
+    [{ waitMs: 0, time: 0 }, 'TypeError: check: time must be a valid Date, not a number'],
+    [{ waitMs: 0, time: new Date('x') }, 'TypeError: check: time must be a valid Date, not an object of another kind'],
+  ])('is refused by name: $1', async (given, message) => {
+    expect(await asyncRefusal(async () => check(given))).toBe(`foreign: ${message}`);
+  });
+
+  it('may be 0, infinite, or of another realm', () => {
+    const time = runInNewContext('new Date(0)');
+    expect(check({ waitMs: 0, time })).toEqual({ waitMs: 0, time });
+    expect(check({ waitMs: Number.POSITIVE_INFINITY })).toEqual({ waitMs: Number.POSITIVE_INFINITY });
   });
 });
 

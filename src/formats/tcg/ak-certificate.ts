@@ -56,7 +56,7 @@ export async function buildAkCertificate(
   options = checkMembers(
     'buildAkCertificate',
     options,
-    'publicKey tpm notBefore notAfter aaguid:bytes? alternativeNames:objects? serialNumber:bytes? hash:=sha256|sha384|sha512?',
+    'publicKey tpm notBefore:date notAfter:date aaguid:bytes? alternativeNames:objects? serialNumber:bytes? hash:=sha256|sha384|sha512?',
   );
   const { publicKey, tpm, notBefore, notAfter, aaguid, alternativeNames = [], serialNumber, hash } = options;
   if (aaguid !== undefined && aaguid.length !== 16)

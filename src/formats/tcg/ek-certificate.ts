@@ -40,7 +40,8 @@ export async function buildEkCertificate(
   options: EkCertificateOptions,
   authority: CertificateAuthority,
 ): Promise<Bytes> {
-  const members = 'publicKey tpm notBefore notAfter revision serialNumber:bytes? hash:=sha256|sha384|sha512?';
+  const members =
+    'publicKey tpm notBefore:date notAfter:date revision:number? serialNumber:bytes? hash:=sha256|sha384|sha512?';
   options = checkMembers('buildEkCertificate', options, members);
   const { publicKey, tpm, notBefore, notAfter, revision = 159, serialNumber, hash } = options;
   const specification = derSequence(derText('utf8', '2.0'), derInteger(0), derInteger(revision));

@@ -69,7 +69,7 @@ export async function buildPkinitCertificate(
   options = checkMembers(
     'buildPkinitCertificate',
     options,
-    'now strings:=bmp|utf8? serialNumber:bytes? hash:=sha256|sha384|sha512?',
+    'now:date? strings:=bmp|utf8? serialNumber:bytes? hash:=sha256|sha384|sha512?',
   );
   const { now = new Date(), strings = 'bmp', serialNumber, hash } = options;
   const { sid, deviceId, tenantId, upn } = identity;

@@ -53,13 +53,11 @@ export function checkFacts(name: string, facts: PrerequisiteFacts): Prerequisite
     'joinState:=none|entra|domain|entra-hybrid|on-premises-drs? deviceJoined:boolean? deviceDisabled:boolean?',
     'directoryUser:boolean? policyEnabled:boolean? postLogonEnabled:boolean? deviceEligible:boolean?',
     'remoteSession:boolean? certEnrollment cloudTgt:boolean? pinSet:boolean?',
-    'adfsRefreshToken:boolean? adfsRaIsReady:boolean? logonCertTemplate:text? checkCode',
+    'adfsRefreshToken:boolean? adfsRaIsReady:boolean? logonCertTemplate:text? checkCode:number?',
   );
-  const { certEnrollment, checkCode } = checked;
+  const { certEnrollment } = checked;
   if (certEnrollment !== undefined && !CERT_ENROLLMENTS.includes(certEnrollment))
     throw new TypeError(`${name}: certEnrollment must be '${CERT_ENROLLMENTS.join("' or '")}'`);
-  if (checkCode !== undefined && typeof checkCode !== 'number')
-    throw new TypeError(`${name}: checkCode must be a number`);
   return checked;
 }
 

@@ -193,7 +193,7 @@ function checkOptions(given: PrerequisiteOptions): PrerequisiteOptions {
     "tpm must be 'none' or an object with version",
   );
   if (typeof tpm === 'object') {
-    const members = 'version:=1.2|2.0 virtual:boolean? ready:boolean? lockedOut:boolean? retryAfterSeconds';
+    const members = 'version:=1.2|2.0 virtual:boolean? ready:boolean? lockedOut:boolean? retryAfterSeconds:number?';
     checkMembers('tpm of checkPrerequisites', tpm, members);
   }
   if (settings !== undefined) {

@@ -96,10 +96,10 @@ export async function startIdentityService(options: IdentityServiceOptions): Pro
   options = checkMembers(
     'startIdentityService',
     options,
-    'users:objects directory:text? port tenantId:text? attestation:=ignore|verify|require? akRoots:certificates? ekRoots:certificates?',
+    'users:objects directory:text? port:number? tenantId:text? attestation:=ignore|verify|require? akRoots:certificates? ekRoots:certificates?',
     'ekAllowList:identities? allowedManufacturers:texts? acceptSha1:boolean? minTier:=software|virtual|tpm-no-ek-certificate|ek-certificate|activated? profile:=strict|attested?',
-    'mfaClaims:texts? mfaMaxAgeMs deviceCodeLifetimeS pollIntervalS syncIntervalMs onPremises',
-    'domainController:text? pageSize',
+    'mfaClaims:texts? mfaMaxAgeMs:number? deviceCodeLifetimeS:number? pollIntervalS:number? syncIntervalMs:number? onPremises',
+    'domainController:text? pageSize:number?',
     'intercept:function? now:function? signal',
   );
   const { signal, directory: kept } = options;

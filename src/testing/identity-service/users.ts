@@ -37,7 +37,7 @@ export class ServiceUsers {
 
 /** For callers without types. @throws TypeError */
 export function checkBehaviour(mfa: MfaBehaviour): void {
-  checkMembers('the mfa of a user', mfa, 'answer:=approve|deny|ignore afterMs');
+  checkMembers('the mfa of a user', mfa, 'answer:=approve|deny|ignore afterMs:number?');
 }
 
 /** Whether it is the user's password. Compares in constant time. */
