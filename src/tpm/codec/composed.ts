@@ -1,5 +1,6 @@
 import { CodecError } from '../../errors/codec-error.ts';
 import { type Codec, expectEnd, type FieldShapes, type Reader, type Writer, withinField } from './codec.ts';
+import { oneOf } from './simple.ts';
 
 /** A codec for each field of T, in wire order. */
 export type FieldCodecs<T> = { readonly [K in keyof T]-?: Codec<T[K]> };
@@ -75,27 +76,24 @@ type MemberFor<T, Tag extends keyof T, V> = T extends unknown ? (V extends T[Tag
 
 /**
  * A structure whose last fields depend on a tag: fields `before` the tag, the tag, the fields of `head`, then those of
- * the case. A tag without a case is an error.
+ * the case. A tag without a case is an error. `tagType` is the tag's type in Part 2, of `tagSize` bytes.
  */
 export function tagged<
   T extends object,
   Tag extends keyof T & string,
-  Before extends Partial<FieldCodecs<T>>,
-  Head extends Partial<FieldCodecs<T>>,
+  Before extends Partial<FieldCodecs<T>> = object,
+  Head extends Partial<FieldCodecs<T>> = object,
 >(
   name: string,
-  before: Before,
-  tag: Tag,
-  tagCodec: Codec<T[Tag]>,
-  head: Head,
+  [tag, tagType, tagSize = 2]: readonly [tag: Tag, tagType: string, tagSize?: 2 | 4],
   cases: Cases<T, Tag, Before & Head>,
+  { before, head }: { readonly before?: Before; readonly head?: Head } = {},
 ): Codec<T> {
-  const beforeFields = fieldsOf(before);
-  const headFields = fieldsOf(head);
-  const leadingFields: AnyFields = [...beforeFields, [tag, tagCodec as unknown as Codec<unknown>], ...headFields];
-  const lastFields = new Map(
-    Object.entries(cases).map(([value, fields]) => [Number(value), fieldsOf(fields as object)]),
-  );
+  const beforeFields = fieldsOf(before ?? {});
+  const headFields = fieldsOf(head ?? {});
+  const lastFields = new Map(Object.entries<object>(cases).map(([value, fields]) => [Number(value), fieldsOf(fields)]));
+  const tagCodec = oneOf(tagType, tagSize, ...lastFields.keys());
+  const leadingFields: AnyFields = [...beforeFields, [tag, tagCodec as Codec<unknown>], ...headFields];
   const caseOf = (value: unknown): AnyFields => {
     const fields = lastFields.get(value as number);
     if (fields === undefined) throw new CodecError(tag, `${describeTag(value)} is not allowed here`);

@@ -97,14 +97,15 @@ export function bitField<T extends object>(name: string, size: 1 | 2 | 4, bits: 
   };
 }
 
-/** Options of {@link bytes16}. */
-export interface BytesOptions {
-  /** True for bytes that must never be printed or recorded. */
-  readonly secret?: boolean | undefined;
-}
-
-/** A TPM2B of bytes: a UINT16 length of at most `max`, then that many bytes. */
-export function bytes16(name: string, max: number, { secret = false }: BytesOptions = {}): Codec<Uint8Array> {
+/**
+ * A TPM2B of bytes: a UINT16 length of at most `max`, then that many bytes. `secret` bytes must never be printed or
+ * recorded.
+ */
+export function bytes16(
+  name: string,
+  max: number,
+  { secret = false }: { readonly secret?: boolean } = {},
+): Codec<Uint8Array> {
   const checkLength = (length: number) => {
     if (length > max) throw new CodecError(name, `${length} bytes; at most ${max} are allowed`);
   };

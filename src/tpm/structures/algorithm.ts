@@ -4,21 +4,11 @@ import { TPM_ALG_ID, TPMI_ALG_HASH, type TpmiAlgHash, UINT16 } from './base.ts';
 
 /** The value of {@link TPMT_SYM_DEF_OBJECT}. */
 export type TpmtSymDefObject =
-  | {
-      algorithm: TpmAlgs['AES'] | TpmAlgs['SM4'] | TpmAlgs['CAMELLIA'];
-      keyBits: number;
-      mode: TpmiAlgSymMode;
-    }
+  | { algorithm: TpmAlgs['AES' | 'SM4' | 'CAMELLIA']; keyBits: number; mode: TpmiAlgSymMode }
   | { algorithm: TpmAlgs['NULL'] };
 
 /** The value of {@link TPMI_ALG_SYM_MODE}. */
-export type TpmiAlgSymMode =
-  | TpmAlgs['CTR']
-  | TpmAlgs['OFB']
-  | TpmAlgs['CBC']
-  | TpmAlgs['CFB']
-  | TpmAlgs['ECB']
-  | TpmAlgs['NULL'];
+export type TpmiAlgSymMode = TpmAlgs['CTR' | 'OFB' | 'CBC' | 'CFB' | 'ECB' | 'NULL'];
 /** A mode of a block cipher, or TPM_ALG_NULL. TPMI_ALG_SYM_MODE+, Part 2, 9.31. */
 export const TPMI_ALG_SYM_MODE: Codec<TpmiAlgSymMode> = oneOf(
   'TPMI_ALG_SYM_MODE',
@@ -36,10 +26,7 @@ const BLOCK_CIPHER = { keyBits: UINT16, mode: TPMI_ALG_SYM_MODE };
 /** A block cipher with its key size in bits and its mode. TPMT_SYM_DEF_OBJECT, Part 2, 11.1.7. */
 export const TPMT_SYM_DEF_OBJECT: Codec<TpmtSymDefObject> = tagged(
   'TPMT_SYM_DEF_OBJECT',
-  {},
-  'algorithm',
-  oneOf('TPMI_ALG_SYM_OBJECT', 2, TPM_ALG.AES, TPM_ALG.SM4, TPM_ALG.CAMELLIA, TPM_ALG.NULL),
-  {},
+  ['algorithm', 'TPMI_ALG_SYM_OBJECT'],
   {
     [TPM_ALG.AES]: BLOCK_CIPHER,
     [TPM_ALG.SM4]: BLOCK_CIPHER,
@@ -51,20 +38,13 @@ export const TPMT_SYM_DEF_OBJECT: Codec<TpmtSymDefObject> = tagged(
 /** The value of {@link TPMT_SYM_DEF}. */
 export type TpmtSymDef = TpmtSymDefObject | { algorithm: TpmAlgs['XOR']; keyBits: TpmiAlgHash };
 /** A cipher for sessions: also XOR with a hash. TPMT_SYM_DEF, Part 2, 11.1.6. */
-export const TPMT_SYM_DEF: Codec<TpmtSymDef> = tagged(
-  'TPMT_SYM_DEF',
-  {},
-  'algorithm',
-  oneOf('TPMI_ALG_SYM', 2, TPM_ALG.AES, TPM_ALG.SM4, TPM_ALG.CAMELLIA, TPM_ALG.XOR, TPM_ALG.NULL),
-  {},
-  {
-    [TPM_ALG.AES]: BLOCK_CIPHER,
-    [TPM_ALG.SM4]: BLOCK_CIPHER,
-    [TPM_ALG.CAMELLIA]: BLOCK_CIPHER,
-    [TPM_ALG.XOR]: { keyBits: TPMI_ALG_HASH },
-    [TPM_ALG.NULL]: {},
-  },
-);
+export const TPMT_SYM_DEF: Codec<TpmtSymDef> = tagged('TPMT_SYM_DEF', ['algorithm', 'TPMI_ALG_SYM'], {
+  [TPM_ALG.AES]: BLOCK_CIPHER,
+  [TPM_ALG.SM4]: BLOCK_CIPHER,
+  [TPM_ALG.CAMELLIA]: BLOCK_CIPHER,
+  [TPM_ALG.XOR]: { keyBits: TPMI_ALG_HASH },
+  [TPM_ALG.NULL]: {},
+});
 
 /** The value of {@link TPMS_SCHEME_HASH}. */
 export interface TpmsSchemeHash {
@@ -103,10 +83,7 @@ export type TpmtKeyedhashScheme =
 /** The scheme of a keyed hash object: HMAC, XOR, or none. TPMT_KEYEDHASH_SCHEME, Part 2, 11.1.23. */
 export const TPMT_KEYEDHASH_SCHEME: Codec<TpmtKeyedhashScheme> = tagged(
   'TPMT_KEYEDHASH_SCHEME',
-  {},
-  'scheme',
-  oneOf('TPMI_ALG_KEYEDHASH_SCHEME', 2, TPM_ALG.HMAC, TPM_ALG.XOR, TPM_ALG.NULL),
-  {},
+  ['scheme', 'TPMI_ALG_KEYEDHASH_SCHEME'],
   {
     [TPM_ALG.HMAC]: { details: TPMS_SCHEME_HASH },
     [TPM_ALG.XOR]: { details: TPMS_SCHEME_XOR },
@@ -115,12 +92,7 @@ export const TPMT_KEYEDHASH_SCHEME: Codec<TpmtKeyedhashScheme> = tagged(
 );
 
 /** The signing schemes with a hash. */
-export type HashSigning =
-  | TpmAlgs['RSASSA']
-  | TpmAlgs['RSAPSS']
-  | TpmAlgs['ECDSA']
-  | TpmAlgs['SM2']
-  | TpmAlgs['ECSCHNORR'];
+export type HashSigning = TpmAlgs['RSASSA' | 'RSAPSS' | 'ECDSA' | 'SM2' | 'ECSCHNORR'];
 
 /** The value of {@link TPMT_SIG_SCHEME}. */
 export type TpmtSigScheme =
@@ -130,119 +102,62 @@ export type TpmtSigScheme =
 
 const HASH_DETAILS = { details: TPMS_SCHEME_HASH };
 
-const TPMI_ALG_SIG_SCHEME = oneOf(
-  'TPMI_ALG_SIG_SCHEME',
-  2,
-  TPM_ALG.RSASSA,
-  TPM_ALG.RSAPSS,
-  TPM_ALG.ECDSA,
-  TPM_ALG.ECDAA,
-  TPM_ALG.SM2,
-  TPM_ALG.ECSCHNORR,
-  TPM_ALG.HMAC,
-  TPM_ALG.NULL,
-);
-
 /** A signing scheme. TPMT_SIG_SCHEME, Part 2, 11.2.1.5. */
-export const TPMT_SIG_SCHEME: Codec<TpmtSigScheme> = tagged(
-  'TPMT_SIG_SCHEME',
-  {},
-  'scheme',
-  TPMI_ALG_SIG_SCHEME,
-  {},
-  {
-    [TPM_ALG.RSASSA]: HASH_DETAILS,
-    [TPM_ALG.RSAPSS]: HASH_DETAILS,
-    [TPM_ALG.ECDSA]: HASH_DETAILS,
-    [TPM_ALG.ECDAA]: { details: TPMS_SCHEME_ECDAA },
-    [TPM_ALG.SM2]: HASH_DETAILS,
-    [TPM_ALG.ECSCHNORR]: HASH_DETAILS,
-    [TPM_ALG.HMAC]: HASH_DETAILS,
-    [TPM_ALG.NULL]: {},
-  },
-);
+export const TPMT_SIG_SCHEME: Codec<TpmtSigScheme> = tagged('TPMT_SIG_SCHEME', ['scheme', 'TPMI_ALG_SIG_SCHEME'], {
+  [TPM_ALG.RSASSA]: HASH_DETAILS,
+  [TPM_ALG.RSAPSS]: HASH_DETAILS,
+  [TPM_ALG.ECDSA]: HASH_DETAILS,
+  [TPM_ALG.ECDAA]: { details: TPMS_SCHEME_ECDAA },
+  [TPM_ALG.SM2]: HASH_DETAILS,
+  [TPM_ALG.ECSCHNORR]: HASH_DETAILS,
+  [TPM_ALG.HMAC]: HASH_DETAILS,
+  [TPM_ALG.NULL]: {},
+});
 
 /** The value of {@link TPMT_RSA_SCHEME}. */
 export type TpmtRsaScheme =
-  | { scheme: TpmAlgs['RSASSA'] | TpmAlgs['RSAPSS'] | TpmAlgs['OAEP']; details: TpmsSchemeHash }
-  | { scheme: TpmAlgs['RSAES'] | TpmAlgs['NULL'] };
+  | { scheme: TpmAlgs['RSASSA' | 'RSAPSS' | 'OAEP']; details: TpmsSchemeHash }
+  | { scheme: TpmAlgs['RSAES' | 'NULL'] };
 /** The signing or encryption scheme of an RSA key. TPMT_RSA_SCHEME, Part 2, 11.2.4.2. */
-export const TPMT_RSA_SCHEME: Codec<TpmtRsaScheme> = tagged(
-  'TPMT_RSA_SCHEME',
-  {},
-  'scheme',
-  oneOf('TPMI_ALG_RSA_SCHEME', 2, TPM_ALG.RSASSA, TPM_ALG.RSAES, TPM_ALG.RSAPSS, TPM_ALG.OAEP, TPM_ALG.NULL),
-  {},
-  {
-    [TPM_ALG.RSASSA]: HASH_DETAILS,
-    [TPM_ALG.RSAES]: {},
-    [TPM_ALG.RSAPSS]: HASH_DETAILS,
-    [TPM_ALG.OAEP]: HASH_DETAILS,
-    [TPM_ALG.NULL]: {},
-  },
-);
+export const TPMT_RSA_SCHEME: Codec<TpmtRsaScheme> = tagged('TPMT_RSA_SCHEME', ['scheme', 'TPMI_ALG_RSA_SCHEME'], {
+  [TPM_ALG.RSASSA]: HASH_DETAILS,
+  [TPM_ALG.RSAES]: {},
+  [TPM_ALG.RSAPSS]: HASH_DETAILS,
+  [TPM_ALG.OAEP]: HASH_DETAILS,
+  [TPM_ALG.NULL]: {},
+});
 
-/** The value of {@link TPMT_ECC_SCHEME}. */
+/** How to pad for TPM2_RSA_Decrypt: the same values. TPMT_RSA_DECRYPT, Part 2, 11.2.4.4. */
 export type TpmtRsaDecrypt = TpmtRsaScheme;
 
-/** The scheme of an ECC key. TPMT_ECC_SCHEME, Part 2, 11.2.5.6. */
+/** The value of {@link TPMT_ECC_SCHEME}. */
 export type TpmtEccScheme =
-  | {
-      scheme: TpmAlgs['ECDSA'] | TpmAlgs['SM2'] | TpmAlgs['ECSCHNORR'] | TpmAlgs['ECDH'] | TpmAlgs['ECMQV'];
-      details: TpmsSchemeHash;
-    }
+  | { scheme: TpmAlgs['ECDSA' | 'SM2' | 'ECSCHNORR' | 'ECDH' | 'ECMQV']; details: TpmsSchemeHash }
   | { scheme: TpmAlgs['ECDAA']; details: TpmsSchemeEcdaa }
   | { scheme: TpmAlgs['NULL'] };
-/** How to pad for TPM2_RSA_Decrypt: the same values. TPMT_RSA_DECRYPT, Part 2, 11.2.4.4. */
-export const TPMT_ECC_SCHEME: Codec<TpmtEccScheme> = tagged(
-  'TPMT_ECC_SCHEME',
-  {},
-  'scheme',
-  oneOf(
-    'TPMI_ALG_ECC_SCHEME',
-    2,
-    TPM_ALG.ECDSA,
-    TPM_ALG.ECDH,
-    TPM_ALG.ECDAA,
-    TPM_ALG.SM2,
-    TPM_ALG.ECSCHNORR,
-    TPM_ALG.ECMQV,
-    TPM_ALG.NULL,
-  ),
-  {},
-  {
-    [TPM_ALG.ECDSA]: HASH_DETAILS,
-    [TPM_ALG.ECDH]: HASH_DETAILS,
-    [TPM_ALG.ECDAA]: { details: TPMS_SCHEME_ECDAA },
-    [TPM_ALG.SM2]: HASH_DETAILS,
-    [TPM_ALG.ECSCHNORR]: HASH_DETAILS,
-    [TPM_ALG.ECMQV]: HASH_DETAILS,
-    [TPM_ALG.NULL]: {},
-  },
-);
+/** The scheme of an ECC key. TPMT_ECC_SCHEME, Part 2, 11.2.5.6. */
+export const TPMT_ECC_SCHEME: Codec<TpmtEccScheme> = tagged('TPMT_ECC_SCHEME', ['scheme', 'TPMI_ALG_ECC_SCHEME'], {
+  [TPM_ALG.ECDSA]: HASH_DETAILS,
+  [TPM_ALG.ECDH]: HASH_DETAILS,
+  [TPM_ALG.ECDAA]: { details: TPMS_SCHEME_ECDAA },
+  [TPM_ALG.SM2]: HASH_DETAILS,
+  [TPM_ALG.ECSCHNORR]: HASH_DETAILS,
+  [TPM_ALG.ECMQV]: HASH_DETAILS,
+  [TPM_ALG.NULL]: {},
+});
 
 /** The value of {@link TPMT_KDF_SCHEME}. */
 export type TpmtKdfScheme =
-  | {
-      scheme: TpmAlgs['MGF1'] | TpmAlgs['KDF1_SP800_56A'] | TpmAlgs['KDF2'] | TpmAlgs['KDF1_SP800_108'];
-      details: TpmsSchemeHash;
-    }
+  | { scheme: TpmAlgs['MGF1' | 'KDF1_SP800_56A' | 'KDF2' | 'KDF1_SP800_108']; details: TpmsSchemeHash }
   | { scheme: TpmAlgs['NULL'] };
 /** A key derivation function. TPMT_KDF_SCHEME, Part 2, 11.2.3.3. */
-export const TPMT_KDF_SCHEME: Codec<TpmtKdfScheme> = tagged(
-  'TPMT_KDF_SCHEME',
-  {},
-  'scheme',
-  oneOf('TPMI_ALG_KDF', 2, TPM_ALG.MGF1, TPM_ALG.KDF1_SP800_56A, TPM_ALG.KDF2, TPM_ALG.KDF1_SP800_108, TPM_ALG.NULL),
-  {},
-  {
-    [TPM_ALG.MGF1]: HASH_DETAILS,
-    [TPM_ALG.KDF1_SP800_56A]: HASH_DETAILS,
-    [TPM_ALG.KDF2]: HASH_DETAILS,
-    [TPM_ALG.KDF1_SP800_108]: HASH_DETAILS,
-    [TPM_ALG.NULL]: {},
-  },
-);
+export const TPMT_KDF_SCHEME: Codec<TpmtKdfScheme> = tagged('TPMT_KDF_SCHEME', ['scheme', 'TPMI_ALG_KDF'], {
+  [TPM_ALG.MGF1]: HASH_DETAILS,
+  [TPM_ALG.KDF1_SP800_56A]: HASH_DETAILS,
+  [TPM_ALG.KDF2]: HASH_DETAILS,
+  [TPM_ALG.KDF1_SP800_108]: HASH_DETAILS,
+  [TPM_ALG.NULL]: {},
+});
 
 /** An RSA public modulus or signature, big endian, up to 4096 bits. TPM2B_PUBLIC_KEY_RSA, Part 2, 11.2.4.5. */
 export const TPM2B_PUBLIC_KEY_RSA: Codec<Uint8Array> = bytes16('TPM2B_PUBLIC_KEY_RSA', 512);
@@ -312,28 +227,21 @@ const digestOf = (length: number) => ({ digest: fixedBytes('digest', length) });
  * A digest with its algorithm. The algorithm gives the size of the digest, which has no length prefix. TPMT_HA, Part 2,
  * 10.3.2.
  */
-export const TPMT_HA: Codec<TpmtHa> = tagged(
-  'TPMT_HA',
-  {},
-  'hashAlg',
-  TPMI_ALG_HASH,
-  {},
-  {
-    [TPM_ALG.SHA1]: digestOf(20),
-    [TPM_ALG.SHA256]: digestOf(32),
-    [TPM_ALG.SHA384]: digestOf(48),
-    [TPM_ALG.SHA512]: digestOf(64),
-    [TPM_ALG.SM3_256]: digestOf(32),
-    [TPM_ALG.SHA3_256]: digestOf(32),
-    [TPM_ALG.SHA3_384]: digestOf(48),
-    [TPM_ALG.SHA3_512]: digestOf(64),
-  },
-);
+export const TPMT_HA: Codec<TpmtHa> = tagged('TPMT_HA', ['hashAlg', 'TPMI_ALG_HASH'], {
+  [TPM_ALG.SHA1]: digestOf(20),
+  [TPM_ALG.SHA256]: digestOf(32),
+  [TPM_ALG.SHA384]: digestOf(48),
+  [TPM_ALG.SHA512]: digestOf(64),
+  [TPM_ALG.SM3_256]: digestOf(32),
+  [TPM_ALG.SHA3_256]: digestOf(32),
+  [TPM_ALG.SHA3_384]: digestOf(48),
+  [TPM_ALG.SHA3_512]: digestOf(64),
+});
 
 /** The value of {@link TPMT_SIGNATURE}. */
 export type TpmtSignature =
-  | { sigAlg: TpmAlgs['RSASSA'] | TpmAlgs['RSAPSS']; signature: TpmsSignatureRsa }
-  | { sigAlg: TpmAlgs['ECDSA'] | TpmAlgs['ECDAA'] | TpmAlgs['SM2'] | TpmAlgs['ECSCHNORR']; signature: TpmsSignatureEcc }
+  | { sigAlg: TpmAlgs['RSASSA' | 'RSAPSS']; signature: TpmsSignatureRsa }
+  | { sigAlg: TpmAlgs['ECDSA' | 'ECDAA' | 'SM2' | 'ECSCHNORR']; signature: TpmsSignatureEcc }
   | { sigAlg: TpmAlgs['HMAC']; signature: TpmtHa }
   | { sigAlg: TpmAlgs['NULL'] };
 
@@ -341,23 +249,16 @@ const RSA_SIGNATURE = { signature: TPMS_SIGNATURE_RSA };
 const ECC_SIGNATURE = { signature: TPMS_SIGNATURE_ECC };
 
 /** A signature of any algorithm. TPMT_SIGNATURE, Part 2, 11.3.4. */
-export const TPMT_SIGNATURE: Codec<TpmtSignature> = tagged(
-  'TPMT_SIGNATURE',
-  {},
-  'sigAlg',
-  TPMI_ALG_SIG_SCHEME,
-  {},
-  {
-    [TPM_ALG.RSASSA]: RSA_SIGNATURE,
-    [TPM_ALG.RSAPSS]: RSA_SIGNATURE,
-    [TPM_ALG.ECDSA]: ECC_SIGNATURE,
-    [TPM_ALG.ECDAA]: ECC_SIGNATURE,
-    [TPM_ALG.SM2]: ECC_SIGNATURE,
-    [TPM_ALG.ECSCHNORR]: ECC_SIGNATURE,
-    [TPM_ALG.HMAC]: { signature: TPMT_HA },
-    [TPM_ALG.NULL]: {},
-  },
-);
+export const TPMT_SIGNATURE: Codec<TpmtSignature> = tagged('TPMT_SIGNATURE', ['sigAlg', 'TPMI_ALG_SIG_SCHEME'], {
+  [TPM_ALG.RSASSA]: RSA_SIGNATURE,
+  [TPM_ALG.RSAPSS]: RSA_SIGNATURE,
+  [TPM_ALG.ECDSA]: ECC_SIGNATURE,
+  [TPM_ALG.ECDAA]: ECC_SIGNATURE,
+  [TPM_ALG.SM2]: ECC_SIGNATURE,
+  [TPM_ALG.ECSCHNORR]: ECC_SIGNATURE,
+  [TPM_ALG.HMAC]: { signature: TPMT_HA },
+  [TPM_ALG.NULL]: {},
+});
 
 /** Schemes, seeds and digests, encrypted for the TPM. TPM2B_ENCRYPTED_SECRET, Part 2, 11.4.33. */
 export const TPM2B_ENCRYPTED_SECRET: Codec<Uint8Array> = bytes16('TPM2B_ENCRYPTED_SECRET', 512);

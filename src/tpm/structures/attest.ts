@@ -141,21 +141,7 @@ export type TpmsAttest =
 /** An attestation of any type. TPMS_ATTEST, Part 2, 10.12.12. */
 export const TPMS_ATTEST: Codec<TpmsAttest> = tagged(
   'TPMS_ATTEST',
-  { magic: oneOf('TPM_GENERATED', 4, TPM_GENERATED_VALUE) },
-  'type',
-  oneOf(
-    'TPMI_ST_ATTEST',
-    2,
-    TPM_ST.ATTEST_CERTIFY,
-    TPM_ST.ATTEST_CREATION,
-    TPM_ST.ATTEST_QUOTE,
-    TPM_ST.ATTEST_COMMAND_AUDIT,
-    TPM_ST.ATTEST_SESSION_AUDIT,
-    TPM_ST.ATTEST_TIME,
-    TPM_ST.ATTEST_NV,
-    TPM_ST.ATTEST_NV_DIGEST,
-  ),
-  { qualifiedSigner: TPM2B_NAME, extraData: TPM2B_DATA, clockInfo: TPMS_CLOCK_INFO, firmwareVersion: UINT64 },
+  ['type', 'TPMI_ST_ATTEST'],
   {
     [TPM_ST.ATTEST_CERTIFY]: { attested: TPMS_CERTIFY_INFO },
     [TPM_ST.ATTEST_CREATION]: { attested: TPMS_CREATION_INFO },
@@ -165,6 +151,10 @@ export const TPMS_ATTEST: Codec<TpmsAttest> = tagged(
     [TPM_ST.ATTEST_TIME]: { attested: TPMS_TIME_ATTEST_INFO },
     [TPM_ST.ATTEST_NV]: { attested: TPMS_NV_CERTIFY_INFO },
     [TPM_ST.ATTEST_NV_DIGEST]: { attested: TPMS_NV_DIGEST_CERTIFY_INFO },
+  },
+  {
+    before: { magic: oneOf('TPM_GENERATED', 4, TPM_GENERATED_VALUE) },
+    head: { qualifiedSigner: TPM2B_NAME, extraData: TPM2B_DATA, clockInfo: TPMS_CLOCK_INFO, firmwareVersion: UINT64 },
   },
 );
 

@@ -10,7 +10,7 @@ import {
   unsigned,
   unsigned64,
 } from '../codec/index.ts';
-import { TPM_ALG, TPM_CAP, TPM_ST } from '../constants.ts';
+import { TPM_ALG, TPM_CAP, TPM_ST, type TpmAlgs } from '../constants.ts';
 
 /** An unsigned number of one byte. BYTE and UINT8, Part 2, 5.1. */
 export const UINT8: Codec<number> = unsigned('UINT8', 1);
@@ -29,33 +29,17 @@ export const TPM_HANDLE: Codec<number> = unsigned('TPM_HANDLE', 4);
 /** No or yes: 0 or 1. TPMI_YES_NO, Part 2, 9.2. */
 export const TPMI_YES_NO: Codec<0 | 1> = oneOf('TPMI_YES_NO', 1, 0, 1);
 
+const HASH_ALGS = ['SHA1', 'SHA256', 'SHA384', 'SHA512', 'SM3_256', 'SHA3_256', 'SHA3_384', 'SHA3_512'] as const;
+const HASH_NUMBERS = HASH_ALGS.map((name) => TPM_ALG[name]);
 /** The value of {@link TPMI_ALG_HASH}. */
-export type TpmiAlgHash =
-  | typeof TPM_ALG.SHA1
-  | typeof TPM_ALG.SHA256
-  | typeof TPM_ALG.SHA384
-  | typeof TPM_ALG.SHA512
-  | typeof TPM_ALG.SM3_256
-  | typeof TPM_ALG.SHA3_256
-  | typeof TPM_ALG.SHA3_384
-  | typeof TPM_ALG.SHA3_512;
-const HASH_ALGS = [
-  TPM_ALG.SHA1,
-  TPM_ALG.SHA256,
-  TPM_ALG.SHA384,
-  TPM_ALG.SHA512,
-  TPM_ALG.SM3_256,
-  TPM_ALG.SHA3_256,
-  TPM_ALG.SHA3_384,
-  TPM_ALG.SHA3_512,
-] as const;
+export type TpmiAlgHash = TpmAlgs[(typeof HASH_ALGS)[number]];
 /** A hash algorithm. TPMI_ALG_HASH, Part 2, 9.27. */
-export const TPMI_ALG_HASH: Codec<TpmiAlgHash> = oneOf('TPMI_ALG_HASH', 2, ...HASH_ALGS);
+export const TPMI_ALG_HASH: Codec<TpmiAlgHash> = oneOf('TPMI_ALG_HASH', 2, ...HASH_NUMBERS);
 /** A hash algorithm, or TPM_ALG_NULL. TPMI_ALG_HASH+, Part 2, 9.27. */
 export const TPMI_ALG_HASH_NULL: Codec<TpmiAlgHash | typeof TPM_ALG.NULL> = oneOf(
   'TPMI_ALG_HASH+',
   2,
-  ...HASH_ALGS,
+  ...HASH_NUMBERS,
   TPM_ALG.NULL,
 );
 

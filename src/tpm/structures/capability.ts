@@ -1,4 +1,4 @@
-import { bitField, type Codec, list, oneOf, struct, tagged } from '../codec/index.ts';
+import { bitField, type Codec, list, struct, tagged } from '../codec/index.ts';
 import { TPM_CAP, type TpmCaps } from '../constants.ts';
 import { TPMT_HA, type TpmtHa } from './algorithm.ts';
 import {
@@ -118,10 +118,7 @@ const TPML_CC: Codec<readonly number[]> = list('TPML_CC', TPM_CC_CODE, ROOM / 4)
 /** The response of TPM2_GetCapability. TPMS_CAPABILITY_DATA, Part 2, 10.10.2. */
 export const TPMS_CAPABILITY_DATA: Codec<TpmsCapabilityData> = tagged(
   'TPMS_CAPABILITY_DATA',
-  {},
-  'capability',
-  oneOf('TPM_CAP', 4, ...Object.values(TPM_CAP)),
-  {},
+  ['capability', 'TPM_CAP', 4],
   {
     [TPM_CAP.ALGS]: { data: list('TPML_ALG_PROPERTY', TPMS_ALG_PROPERTY, Math.floor(ROOM / 6)) },
     [TPM_CAP.HANDLES]: { data: list('TPML_HANDLE', TPM_HANDLE, ROOM / 4) },

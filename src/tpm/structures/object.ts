@@ -1,4 +1,4 @@
-import { bitField, bytes16, type Codec, CodecError, oneOf, sized, struct, tagged } from '../codec/index.ts';
+import { bitField, bytes16, type Codec, CodecError, sized, struct, tagged } from '../codec/index.ts';
 import { TPM_ALG, type TpmAlgs } from '../constants.ts';
 import {
   TPM2B_ECC_PARAMETER_SECRET,
@@ -6,6 +6,7 @@ import {
   TPM2B_PUBLIC_KEY_RSA,
   TPMI_ECC_CURVE,
   TPMS_ECC_POINT,
+  TPMS_ECC_POINT_SECRET,
   TPMT_ECC_SCHEME,
   TPMT_KDF_SCHEME,
   TPMT_KEYEDHASH_SCHEME,
@@ -25,6 +26,7 @@ import {
   TPM2B_AUTH,
   TPM2B_DATA,
   TPM2B_DIGEST,
+  TPM2B_DIGEST_SECRET,
   TPM2B_NAME,
   TPMA_LOCALITY,
   TPMI_ALG_HASH_NULL,
@@ -143,28 +145,17 @@ export type TpmtPublic =
   | (PublicHead & { type: TpmAlgs['KEYEDHASH']; parameters: TpmsKeyedhashParms; unique: Uint8Array })
   | (PublicHead & { type: TpmAlgs['SYMCIPHER']; parameters: TpmsSymcipherParms; unique: Uint8Array });
 
-const TPMI_ALG_PUBLIC: Codec<TpmtPublic['type']> = oneOf(
-  'TPMI_ALG_PUBLIC',
-  2,
-  TPM_ALG.RSA,
-  TPM_ALG.ECC,
-  TPM_ALG.KEYEDHASH,
-  TPM_ALG.SYMCIPHER,
-);
-
 /** The public area of any object. TPMT_PUBLIC, Part 2, 12.2.4. */
 export const TPMT_PUBLIC: Codec<TpmtPublic> = tagged(
   'TPMT_PUBLIC',
-  {},
-  'type',
-  TPMI_ALG_PUBLIC,
-  { nameAlg: TPMI_ALG_HASH_NULL, objectAttributes: TPMA_OBJECT, authPolicy: TPM2B_DIGEST },
+  ['type', 'TPMI_ALG_PUBLIC'],
   {
     [TPM_ALG.RSA]: { parameters: TPMS_RSA_PARMS, unique: TPM2B_PUBLIC_KEY_RSA },
     [TPM_ALG.ECC]: { parameters: TPMS_ECC_PARMS, unique: TPMS_ECC_POINT },
     [TPM_ALG.KEYEDHASH]: { parameters: TPMS_KEYEDHASH_PARMS, unique: TPM2B_DIGEST },
     [TPM_ALG.SYMCIPHER]: { parameters: TPMS_SYMCIPHER_PARMS, unique: TPM2B_DIGEST },
   },
+  { head: { nameAlg: TPMI_ALG_HASH_NULL, objectAttributes: TPMA_OBJECT, authPolicy: TPM2B_DIGEST } },
 );
 
 /** A public area after its length. TPM2B_PUBLIC, Part 2, 12.2.5. */
@@ -180,19 +171,14 @@ export type TpmtPublicParms =
   | { type: TpmAlgs['KEYEDHASH']; parameters: TpmsKeyedhashParms }
   | { type: TpmAlgs['SYMCIPHER']; parameters: TpmsSymcipherParms };
 /** Algorithm and parameters only, for TPM2_TestParms. TPMT_PUBLIC_PARMS, Part 2, 12.2.3.8. */
-export const TPMT_PUBLIC_PARMS: Codec<TpmtPublicParms> = tagged(
-  'TPMT_PUBLIC_PARMS',
-  {},
-  'type',
-  TPMI_ALG_PUBLIC,
-  {},
-  {
-    [TPM_ALG.RSA]: { parameters: TPMS_RSA_PARMS },
-    [TPM_ALG.ECC]: { parameters: TPMS_ECC_PARMS },
-    [TPM_ALG.KEYEDHASH]: { parameters: TPMS_KEYEDHASH_PARMS },
-    [TPM_ALG.SYMCIPHER]: { parameters: TPMS_SYMCIPHER_PARMS },
-  },
-);
+export const TPMT_PUBLIC_PARMS: Codec<TpmtPublicParms> = tagged('TPMT_PUBLIC_PARMS', ['type', 'TPMI_ALG_PUBLIC'], {
+  [TPM_ALG.RSA]: { parameters: TPMS_RSA_PARMS },
+  [TPM_ALG.ECC]: { parameters: TPMS_ECC_PARMS },
+  [TPM_ALG.KEYEDHASH]: { parameters: TPMS_KEYEDHASH_PARMS },
+  [TPM_ALG.SYMCIPHER]: { parameters: TPMS_SYMCIPHER_PARMS },
+});
+
+const TPM2B_SENSITIVE_DATA = bytes16('TPM2B_SENSITIVE_DATA', 256, { secret: true });
 
 /** The value of {@link TPMS_SENSITIVE_CREATE}. */
 export interface TpmsSensitiveCreate {
@@ -202,7 +188,7 @@ export interface TpmsSensitiveCreate {
 /** The secret values that a caller gives to a new object. TPMS_SENSITIVE_CREATE, Part 2, 11.1.15. */
 export const TPMS_SENSITIVE_CREATE: Codec<TpmsSensitiveCreate> = struct('TPMS_SENSITIVE_CREATE', {
   userAuth: TPM2B_AUTH,
-  data: bytes16('TPM2B_SENSITIVE_DATA', 256, { secret: true }),
+  data: TPM2B_SENSITIVE_DATA,
 });
 /** The secret values for a new object, with their size. TPM2B_SENSITIVE_CREATE, Part 2, 11.1.16. */
 export const TPM2B_SENSITIVE_CREATE: Codec<TpmsSensitiveCreate> = sized(
@@ -218,22 +204,20 @@ export interface SensitiveHead {
 
 /** The value of {@link TPMT_SENSITIVE}. */
 export type TpmtSensitive = SensitiveHead & {
-  sensitiveType: TpmAlgs['RSA'] | TpmAlgs['ECC'] | TpmAlgs['KEYEDHASH'] | TpmAlgs['SYMCIPHER'];
+  sensitiveType: TpmAlgs['RSA' | 'ECC' | 'KEYEDHASH' | 'SYMCIPHER'];
   sensitive: Uint8Array;
 };
 /** The private area of an object; `sensitive` is one prime, the scalar, the data or the key. TPMT_SENSITIVE, Part 2, 12.3.2.4. */
 export const TPMT_SENSITIVE: Codec<TpmtSensitive> = tagged(
   'TPMT_SENSITIVE',
-  {},
-  'sensitiveType',
-  TPMI_ALG_PUBLIC,
-  { authValue: TPM2B_AUTH, seedValue: bytes16('TPM2B_DIGEST', MAX_DIGEST, { secret: true }) },
+  ['sensitiveType', 'TPMI_ALG_PUBLIC'],
   {
     [TPM_ALG.RSA]: { sensitive: TPM2B_PRIVATE_KEY_RSA },
     [TPM_ALG.ECC]: { sensitive: TPM2B_ECC_PARAMETER_SECRET },
-    [TPM_ALG.KEYEDHASH]: { sensitive: bytes16('TPM2B_SENSITIVE_DATA', 256, { secret: true }) },
+    [TPM_ALG.KEYEDHASH]: { sensitive: TPM2B_SENSITIVE_DATA },
     [TPM_ALG.SYMCIPHER]: { sensitive: bytes16('TPM2B_SYM_KEY', 32, { secret: true }) },
   },
+  { head: { authValue: TPM2B_AUTH, seedValue: TPM2B_DIGEST_SECRET } },
 );
 /** A private area in clear, with its size. TPM2B_SENSITIVE, Part 2, 12.3.3. */
 export const TPM2B_SENSITIVE: Codec<TpmtSensitive> = sized('TPM2B_SENSITIVE', TPMT_SENSITIVE);
@@ -301,7 +285,4 @@ export const TPM2B_CREATION_DATA: Codec<TpmsCreationData> = sized('TPM2B_CREATIO
 /** A point on a curve with its size. TPM2B_ECC_POINT, Part 2, 11.2.5.3. */
 export const TPM2B_ECC_POINT: Codec<TpmsEccPoint> = sized('TPM2B_ECC_POINT', TPMS_ECC_POINT);
 /** A secret point on a curve with its size. TPM2B_ECC_POINT, Part 2, 11.2.5.3. */
-export const TPM2B_ECC_POINT_SECRET: Codec<TpmsEccPoint> = sized(
-  'TPM2B_ECC_POINT',
-  struct<TpmsEccPoint>('TPMS_ECC_POINT', { x: TPM2B_ECC_PARAMETER_SECRET, y: TPM2B_ECC_PARAMETER_SECRET }),
-);
+export const TPM2B_ECC_POINT_SECRET: Codec<TpmsEccPoint> = sized('TPM2B_ECC_POINT', TPMS_ECC_POINT_SECRET);

@@ -7,7 +7,6 @@ import {
   decode,
   encode,
   list,
-  oneOf,
   sized,
   sizedOptional,
   struct,
@@ -55,11 +54,9 @@ describe('struct', () => {
 type Variant = { before: number; kind: 1; head: number; a: number } | { before: number; kind: 2; head: number };
 const VARIANT: Codec<Variant> = tagged(
   'VARIANT',
-  { before: BYTE },
-  'kind',
-  oneOf('KIND', 2, 1, 2),
-  { head: BYTE },
+  ['kind', 'KIND'],
   { 1: { a: WORD }, 2: {} },
+  { before: { before: BYTE }, head: { head: BYTE } },
 );
 
 describe('tagged', () => {
