@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Shows a complete run in one process. A virtual TPM 2.0, an LDAP directory and an identity service start, a device joins, and
+# Shows a complete run on this machine. A virtual TPM 2.0, an LDAP directory and an identity service start, a device joins, and
 # the user authenticates. A key is made in the TPM, attested, registered, synchronized to the directory, and used to sign in.
 # Then the demo verifies and inspects the files that it wrote, and lists them for you.
 set -euo pipefail

@@ -13,7 +13,7 @@ export const LIMIT = {
   message: 262_144,
   /** JSON from a client, and output of other programs. */
   document: 1_048_576,
-  /** Several certificates in one file, responses of services, policies in JSON and XML. */
+  /** Several certificates in one file, responses of services, policies in XML. */
   file: 4_194_304,
   /** Registry exports and recordings of TPM traffic. */
   export: 16_777_216,
