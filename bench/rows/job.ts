@@ -33,7 +33,9 @@ const G3: Row = {
         amount('warm: endorsement, storage and attestation key are in the TPM', 'commands', warm.commands, {
           most: 10,
         }),
-        amount('of these, refused and resent', 'commands', cold.refused + warm.refused, { most: 0 }),
+        amount('of these, refused and resent, cold and warm together', 'commands', cold.refused + warm.refused, {
+          most: 0,
+        }),
         {
           ...{ what: 'cold, ESYS (C)', unit: 'commands' },
           measured: 'missing' in esys ? notMeasured(esys.missing) : await byEsys(esys),

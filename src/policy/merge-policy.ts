@@ -48,8 +48,8 @@ export interface MergedPolicy {
 
 /**
  * Merges layers as Windows does, setting by setting: user GPO before computer GPO before user CSP before device CSP
- * before EAS, then this library's environment variables, files and objects. If layers have the same rank, the first one
- * wins. `hardware` and `RequireSecurityDevice` are one setting.
+ * before EAS, then this library's environment variables, command line, files and objects. If layers have the same rank,
+ * the first one wins. `hardware` and `RequireSecurityDevice` are one setting.
  *
  * @throws PolicyError if effective settings contradict each other; TypeError for a layer with wrong types.
  */
