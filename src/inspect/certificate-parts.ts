@@ -9,8 +9,8 @@ import { decodeContentEncryption, type Envelope } from '../formats/x509/envelope
 import { readTbs } from '../formats/x509/issue-certificate.ts';
 import { ATTESTATION_ATTRIBUTE } from '../formats/x509/lamps-attestation.ts';
 import { decodeName } from '../formats/x509/names.ts';
-import { bytesField, field, group, hexOf, listOf, nameField } from './fields.ts';
-import type { Field } from './inspection.ts';
+import { bytesField, field, group, hexOf, listOf, nameField, unreadable } from './fields.ts';
+import type { Field, Part } from './inspection.ts';
 
 const OIDS: ReadonlyMap<string, string> = new Map([
   ['1.3.6.1.5.5.7.3.1', 'TLS server'],
@@ -62,13 +62,12 @@ export function certificateField(name: string, der: Uint8Array): Field {
 }
 
 /** A list of certificates. Shows the bytes of a certificate that cannot be read. */
-export const certificatesField = (name: string, certificates: readonly Uint8Array[], problems: string[]): Field =>
+export const certificatesField = (name: string, certificates: readonly Uint8Array[]): Part =>
   listOf(name, certificates, (i, der) => {
     try {
       return certificateField(i, der);
     } catch (error) {
-      problems.push(`${name} ${i}: ${sayError(error)}`);
-      return bytesField(i, der);
+      return unreadable(i, der, `${name} ${i}: ${sayError(error)}`);
     }
   });
 

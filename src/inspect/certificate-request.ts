@@ -7,11 +7,11 @@ import { decodeContentEncryption } from '../formats/x509/enveloped-data.ts';
 import type { Extension } from '../formats/x509/extensions.ts';
 import { ATTESTATION_ATTRIBUTE } from '../formats/x509/lamps-attestation.ts';
 import { envelopeFields, nameOid, nameText, quirksOf } from './certificate-parts.ts';
-import { bytesField, describing, field, group, hexOf, listOf, nameField, nested, optional } from './fields.ts';
-import type { Description, Field } from './inspection.ts';
+import { bytesField, field, group, hexOf, joined, listIfAny, nameField, nested, optional } from './fields.ts';
+import type { Content, Description, Field, Part } from './inspection.ts';
 import { describeBundles } from './lamps.ts';
 import { keyField } from './unused-keys.ts';
-import { describeKast } from './windows-formats.ts';
+import { kastFields } from './windows-formats.ts';
 
 /** A PKCS#10 request in DER, with what its attributes attest. */
 export function describeCertificateRequest(der: Uint8Array): Description {
@@ -20,18 +20,13 @@ export function describeCertificateRequest(der: Uint8Array): Description {
   if (!verifyCertificateRequest(request)) problems.push('the signature does not verify, or its algorithm is unknown');
   const fields = [
     nameField('subject', request.subject),
-    keyField(request.spki, problems),
+    keyField(request.spki),
     field('signature algorithm', request.signature.algorithm),
-    ...(request.alternativeNames.length > 0
-      ? [listOf('alternative names', request.alternativeNames, alternativeName)]
-      : []),
-    ...(request.extensions.length > 0 ? [listOf('extensions', request.extensions, describeExtension)] : []),
-    ...(request.attributes.length > 0
-      ? [listOf('attributes', request.attributes, (_, one) => describeAttribute(one))]
-      : []),
-    ...attestationFields(request.attributes, problems),
+    ...listIfAny('alternative names', request.alternativeNames, alternativeName),
+    ...listIfAny('extensions', request.extensions, describeExtension),
+    ...listIfAny('attributes', request.attributes, describeAttribute),
   ];
-  return { problems, fields };
+  return joined({ problems, fields }, ...attestationsIn(request.attributes));
 }
 
 function alternativeName(name: string, of: AlternativeName): Field {
@@ -54,37 +49,36 @@ const describeExtension = (_: string, { oid, critical, value }: Extension): Fiel
   field(nameOid(oid), `${critical ? 'critical, ' : ''}${hexOf(value)}`);
 
 /** Shows only the size, as a challengePassword is a secret. */
-const describeAttribute = ({ oid, values }: Attribute): Field =>
+const describeAttribute = (_: string, { oid, values }: Attribute): Field =>
   field(nameOid(oid), `${values.reduce((sum, { length }) => sum + length, 0)} bytes`);
 
-/** What the attributes attest. Adds a problem instead if that cannot be read. */
-function attestationFields(attributes: readonly Attribute[], problems: string[]): Field[] {
-  const read = (name: string, describe: () => Description): Field[] => {
+/** What the attributes attest, or why that cannot be read. */
+function attestationsIn(attributes: readonly Attribute[]): Content[] {
+  const read = (name: string, describe: () => Content): Content => {
     try {
-      const description = describe();
-      return description.fields.length > 0 ? [nested(name, description, problems)] : [];
+      const part = nested(name, describe());
+      return part.fields?.length === 0 ? [] : [part];
     } catch (error) {
-      problems.push(`${name}: ${sayError(error)}`);
-      return [];
+      return { problems: [`${name}: ${sayError(error)}`], fields: [] };
     }
   };
   const bundles = attributes.filter(({ oid }) => oid === ATTESTATION_ATTRIBUTE).flatMap(({ values }) => values);
   return [
-    ...bundles.flatMap((bundle) => read('attestation bundle', () => describeBundles(bundle))),
-    ...read('Windows attestation', () => describeWcce(attributes)),
+    ...bundles.map((bundle) => read('attestation bundle', () => describeBundles(bundle))),
+    read('Windows attestation', () => wcceFields(attributes)),
   ];
 }
 
-function describeWcce(attributes: readonly Attribute[]): Description {
+function wcceFields(attributes: readonly Attribute[]): Part[] {
   const { kast, kspName, ekInfo, aikInfo, exchangeCertificateHash, challenge, encryptionAlgorithm } =
     parseWcceAttributes(attributes);
-  return describing((problems) => [
+  return [
     ...optional(kspName, (name) => field('provider', name)),
-    ...optional(kast, (bytes) => nested('statement', describeKast(bytes), problems)),
+    ...optional(kast, (bytes) => nested('statement', kastFields(bytes))),
     ...optional(ekInfo, (envelope) => group('endorsement key, encrypted', envelopeFields(envelope))),
     ...optional(aikInfo, (envelope) => group('attestation key, encrypted', envelopeFields(envelope))),
     ...optional(exchangeCertificateHash, (hash) => bytesField('exchange certificate', hash)),
     ...optional(challenge, (bytes) => bytesField('challenge', bytes)),
     ...optional(encryptionAlgorithm, (oid) => field('cipher', decodeContentEncryption(oid) ?? oid)),
-  ]);
+  ];
 }

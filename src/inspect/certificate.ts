@@ -6,7 +6,7 @@ import { parsePkinitCertificate, SMART_CARD_LOGON } from '../formats/windows/pki
 import { findDerQuirks } from '../formats/x509/der-quirks.ts';
 import { readTbs } from '../formats/x509/issue-certificate.ts';
 import { certificateField, nameOid, nameText, quirksOf } from './certificate-parts.ts';
-import { bytesField, dateField, field, group, listOf, nameField, optional } from './fields.ts';
+import { bytesField, dateField, field, gathered, group, listIfAny, nameField, optional } from './fields.ts';
 import type { Description } from './inspection.ts';
 import { keyField } from './unused-keys.ts';
 
@@ -14,32 +14,31 @@ import { keyField } from './unused-keys.ts';
 export async function describeCertificate(der: Uint8Array): Promise<Description> {
   const tbs = readTbs(der);
   const quirks = findDerQuirks(der);
-  const problems = quirksOf(quirks);
+  const oddities = quirksOf(quirks);
   let certificate: Certificate;
   try {
     certificate = await parseCertificate(der);
   } catch (error) {
     // Its subject and its issuer can still be read.
-    return { problems: [...problems, sayError(error)], fields: certificateField('certificate', der).fields ?? [] };
+    return { problems: [...oddities, sayError(error)], fields: certificateField('certificate', der).fields ?? [] };
   }
   const { extendedKeyUsage = [], subjectAltNames, basicConstraints, critical, issuer, subject } = certificate;
-  const fields = [
+  const parts = [
     field('version', certificate.version),
     bytesField('serial number', tbs.serialNumber.content),
     nameField('issuer', issuer),
     nameField('subject', subject),
     dateField('not before', certificate.notBefore),
     dateField('not after', certificate.notAfter),
-    keyField(certificate.spki, problems, certificate.publicKey),
+    keyField(certificate.spki, certificate.publicKey),
     field('signature', certificate.signatureHash ?? 'unknown algorithm'),
     ...optional(basicConstraints, ({ ca }) => field('authority', ca)),
     ...(extendedKeyUsage.length > 0 ? [field('purposes', extendedKeyUsage.map(nameOid).join(', '))] : []),
-    ...(subjectAltNames.length > 0
-      ? [listOf('alternative names', subjectAltNames, (i, name) => field(i, `${name.kind}: ${nameText(name.value)}`))]
-      : []),
+    ...listIfAny('alternative names', subjectAltNames, (i, { kind, value }) => field(i, `${kind}: ${nameText(value)}`)),
     field('critical extensions', critical.map(nameOid).join(', ') || '(none)'),
     field('SHA-256', toHex(digest('sha256', der))),
   ];
+  const { problems, fields } = gathered({ problems: oddities, fields: parts });
   if (!extendedKeyUsage.includes(SMART_CARD_LOGON)) {
     const purpose = PURPOSES.find(([oid]) => extendedKeyUsage.includes(oid))?.[1];
     return { ...(purpose !== undefined && { title: `certificate of an ${purpose} (X.509)` }), problems, fields };

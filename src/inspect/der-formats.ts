@@ -12,7 +12,7 @@ import { describePublicKey } from './describe-key.ts';
 import { bytesField, field, listOf } from './fields.ts';
 import type { Format } from './format.ts';
 import type { Description, Field } from './inspection.ts';
-import { describeBundles, describeTpmCertify } from './lamps.ts';
+import { describeBundles, tpmCertifyFields } from './lamps.ts';
 import { describeEncryptedKey, describeKeyFile, describePrivateKey } from './private-key.ts';
 import { isAttributeCertificate, isRevocationList, SIGNED_FORMATS, signedTags } from './signed-lists.ts';
 import { describeSpki } from './unused-keys.ts';
@@ -74,7 +74,7 @@ export const DER_FORMATS: readonly Format<DerInput>[] = [
     claims: ({ tags }) => tags === '0202',
     read: ({ tags, children }) => {
       if (tags !== '0202') throw new CodecError('Ecdsa-Sig-Value', 'is not two integers');
-      return { problems: [], fields: children.map(({ content }, i) => bytesField(i === 0 ? 'r' : 's', content)) };
+      return children.map(({ content }, i) => bytesField(i === 0 ? 'r' : 's', content));
     },
   },
   {
@@ -95,7 +95,7 @@ export const DER_FORMATS: readonly Format<DerInput>[] = [
     unmarked: true,
     claims: ({ tags, children }) =>
       /^0404(?:04)?$/.test(tags) && toHex(children[0]?.content.subarray(0, 4) ?? EMPTY) === 'ff544347',
-    read: ({ der }) => describeTpmCertify(der),
+    read: ({ der }) => tpmCertifyFields(der),
   },
   {
     format: 'attestation-bundle',
@@ -109,7 +109,7 @@ export const DER_FORMATS: readonly Format<DerInput>[] = [
     title: 'DER value of an unknown type',
     unmarked: true,
     claims: () => true,
-    read: ({ children }) => ({ problems: [], fields: [listOf('values', children, outline)] }),
+    read: ({ children }) => [listOf('values', children, outline)],
   },
 ];
 
@@ -126,13 +126,9 @@ const outline = (name: string, node: DerNode): Field => {
 
 function describeCms(der: Uint8Array, oid: string): Description {
   if (oid !== ENVELOPED_DATA) {
-    return {
-      title: `CMS of type ${oid}`,
-      problems: ['only enveloped data is read'],
-      fields: [field('type', oid)],
-    };
+    return { title: `CMS of type ${oid}`, problems: ['only enveloped data is read'], fields: [field('type', oid)] };
   }
-  return { title: 'CMS EnvelopedData', problems: [], fields: envelopeFields(parseEnvelope(der)) };
+  return { title: 'CMS EnvelopedData', fields: envelopeFields(parseEnvelope(der)) };
 }
 
 const ENVELOPED_DATA = '1.2.840.113549.1.7.3';

@@ -14,7 +14,7 @@ export function describePublicKey(key: PublicKey): Description {
     field('SHA-256 of the SPKI', toHex(digest('sha256', encodeSpki(key)))),
   ];
   if (key.kty === 'EC') {
-    return { title: `${key.crv} key`, problems: [], fields: [bytesField('x', key.x), bytesField('y', key.y), ...ids] };
+    return { title: `${key.crv} key`, fields: [bytesField('x', key.x), bytesField('y', key.y), ...ids] };
   }
   const bits = bitLength(key.n);
   const problems = [

@@ -1,7 +1,7 @@
 import { toHex } from '../bytes.ts';
 import type { DistinguishedName } from '../crypto/distinguished-name.ts';
 import { describeName } from '../crypto/distinguished-name.ts';
-import type { Description, Field } from './inspection.ts';
+import type { Content, Description, Field, Part } from './inspection.ts';
 
 /** As many as an RSA-4096 number has. Of more bytes, only the beginning is shown. */
 const MAX_BYTES = 512;
@@ -44,28 +44,55 @@ export const dateField = (name: string, date: Date): Field => ({
 export const nameField = (name: string, value: DistinguishedName): Field => field(name, describeName(value));
 
 /** A field with parts of its own. */
-export const group = (name: string, fields: readonly Field[]): Field => ({ name, fields });
+export const group = (name: string, fields: readonly Part[]): Part => ({ name, fields });
 
 /** A field for each item, up to a number that no real file exceeds. */
-export function listOf<T>(name: string, items: readonly T[], describe: (name: string, item: T) => Field): Field {
+export function listOf<T>(name: string, items: readonly T[], describe: (name: string, item: T) => Part): Part {
   const fields = items.slice(0, MAX_ITEMS).map((item, i) => describe(`${i + 1}`, item));
   return items.length <= MAX_ITEMS
     ? group(name, fields)
     : { name, value: `${items.length}, the first of them:`, fields };
 }
 
-/** A description as part of another; its problems are added to `problems`, with the name of the part. */
-export function nested(name: string, description: Description, problems: string[]): Field {
-  problems.push(...description.problems.map((problem) => `${name}: ${problem}`));
-  const { title, fields } = description;
-  return { name, ...(title !== undefined && { value: title }), fields };
+/** The same, but nothing for an empty list. */
+export const listIfAny = <T>(name: string, items: readonly T[], describe: (name: string, item: T) => Part): Part[] =>
+  items.length === 0 ? [] : [listOf(name, items, describe)];
+
+/** A description as part of another. Its problems begin with the name of the part. */
+export function nested(name: string, content: Content): Part {
+  const { title, problems, fields } = gathered(content);
+  return {
+    ...{ name, ...(title !== undefined && { value: title }), fields },
+    problems: problems.map((problem) => `${name}: ${problem}`),
+  };
 }
 
-/** A description by `work`, which collects the problems of the parts. */
-export function describing(work: (problems: string[]) => readonly Field[]): Description {
-  const problems: string[] = [];
-  const fields = work(problems);
-  return { problems, fields };
+/** A part that cannot be read: its bytes, and why. */
+export const unreadable = (name: string, bytes: Uint8Array, problem: string): Part => ({
+  ...bytesField(name, bytes),
+  problems: [problem],
+});
+
+/** The content with the problems of all its parts in one list, and its fields without them. */
+export function gathered(content: Content): Gathered {
+  const { problems = [], fields, ...rest }: Description = 'fields' in content ? content : { fields: content };
+  const all = [...problems];
+  const plain = ({ problems: own = [], fields: inner, ...one }: Part): Field => {
+    all.push(...own);
+    return { ...one, ...(inner !== undefined && { fields: inner.map(plain) }) };
+  };
+  return { ...rest, fields: fields.map(plain), problems: all };
+}
+
+/** Parts of the same content, one after the other. */
+export function joined(...contents: readonly Content[]): Gathered {
+  const all = contents.map(gathered);
+  return { problems: all.flatMap(({ problems }) => problems), fields: all.flatMap(({ fields }) => fields) };
+}
+
+interface Gathered extends Description {
+  readonly problems: readonly string[];
+  readonly fields: readonly Field[];
 }
 
 /** The result of `work`; `undefined` if it fails, which its absence tells. */
@@ -78,6 +105,6 @@ export function orNothing<T>(work: () => T): T | undefined {
 }
 
 /** The field that `read` returns for the value; none for `undefined`. */
-export function optional<T>(value: T | undefined, read: (value: T) => Field): Field[] {
+export function optional<T>(value: T | undefined, read: (value: T) => Part): Part[] {
   return value === undefined ? [] : [read(value)];
 }

@@ -1,6 +1,6 @@
 import { sayError } from '../errors.ts';
-import { shortened } from './fields.ts';
-import type { Description, Field, Reading } from './inspection.ts';
+import { gathered, shortened } from './fields.ts';
+import type { Content, Field, Reading } from './inspection.ts';
 
 /** Longer inputs are only read by formats that can be that long. In bytes or characters. */
 export const MAX_USUAL_SIZE: number = 128 * 1024;
@@ -17,7 +17,7 @@ export interface Format<T> {
   /** Whether files of it can be longer than {@link MAX_USUAL_SIZE}. */
   readonly large?: boolean;
   /** Reads the input. Throws if it is not of this format, or damaged. */
-  readonly read: (input: T) => Description | Promise<Description>;
+  readonly read: (input: T) => Content | Promise<Content>;
 }
 
 /** A format that an input has, or may have. */
@@ -59,7 +59,7 @@ async function candidateOf<T>(
     const isOnlyHinted = !claims(input);
     if (isOnlyHinted && !isHinted) return undefined;
     isClaimed ||= !unmarked;
-    const { title: exact = title, problems, fields } = await read(input);
+    const { title: exact = title, problems, fields } = gathered(await read(input));
     if (isOnlyHinted && !unmarked) return damaged('the marks of this format are missing');
     return {
       format,

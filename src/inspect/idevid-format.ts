@@ -37,9 +37,9 @@ function describeContent(content: IdevidContent, problems: string[]): Descriptio
     field('model', prodModel),
     field('serial number', prodSerial),
     ...(ekCert.length > 0 ? [certificateField('certificate of the endorsement key', ekCert)] : []),
-    publicAreaField('attestation key', attestPub, problems),
-    publicAreaField('signing key', signingPub, problems),
-    ...certificationFields({ certInfo, signature }, signingPub, problems),
+    publicAreaField('attestation key', attestPub),
+    publicAreaField('signing key', signingPub),
+    ...certificationFields({ certInfo, signature }, signingPub),
     secretField('boot event log', bootEvntLog.length),
   ];
   return { problems, fields };

@@ -5,7 +5,7 @@ import { readOr, sayError } from '../errors.ts';
 import { isJsonObject, parseJson } from '../json.ts';
 import { DER_FORMATS } from './der-formats.ts';
 import { derInput } from './der-input.ts';
-import { field, nested, secretField, shortened } from './fields.ts';
+import { field, gathered, nested, secretField, shortened } from './fields.ts';
 import { type Candidate, candidatesOf, type Format, MAX_USUAL_SIZE } from './format.ts';
 import { IDEVID_FORMATS } from './idevid-format.ts';
 import type { Confidence, Inspection } from './inspection.ts';
@@ -235,8 +235,7 @@ async function readPem(blocks: readonly Decoded[], context: Context): Promise<Fo
   for (const block of blocks) read.push(await readBlock(block, context));
   const [only, ...more] = read;
   if (only !== undefined && more.length === 0) return only;
-  const problems: string[] = [];
-  const fields = read.map((one, i) => nested(`${i + 1}`, one, problems));
+  const { problems, fields } = gathered(read.map((one, i) => nested(`${i + 1}`, one)));
   const size = read.reduce((sum, one) => sum + one.size, 0);
   const isDamaged = read.some(({ confidence }) => confidence === 'damaged');
   const title = `${read.length} PEM blocks`;
@@ -257,7 +256,7 @@ async function readBlock({ encoding, bytes, problems, encryption }: Decoded, con
   if (encryption !== undefined) {
     const description = {
       title: 'encrypted private key in traditional PEM',
-      ...describeEncrypted([encryption], bytes.length),
+      ...gathered(describeEncrypted([encryption], bytes.length)),
     };
     return within({ format: 'encrypted-private-key', confidence: 'certain', ...description }, bytes.length, inner);
   }

@@ -34,10 +34,20 @@ export interface Inspection extends Reading {
   readonly alternatives: readonly Reading[];
 }
 
-/** What the reader of a format found. */
+/** A field with what is wrong with it. */
+export interface Part extends Field {
+  readonly problems?: readonly string[];
+  readonly fields?: readonly Part[];
+}
+
+/** What the reader of a format found, with a title or problems of the whole. */
 export interface Description {
   /** More exact than the title of the format. */
   readonly title?: string;
-  readonly problems: readonly string[];
-  readonly fields: readonly Field[];
+  /** Come before those of the parts. */
+  readonly problems?: readonly string[];
+  readonly fields: readonly Part[];
 }
+
+/** What the reader of a format found. */
+export type Content = Description | readonly Part[];

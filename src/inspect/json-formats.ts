@@ -27,25 +27,25 @@ import { isJsonObject, JsonMembers } from '../json.ts';
 import { TPMS_CREATION_DATA } from '../tpm/structures/object.ts';
 import { certificateField, certificatesField } from './certificate-parts.ts';
 import { describePublicKey } from './describe-key.ts';
-import { bytesField, describing, field, group, nested, optional, orNothing, secretField } from './fields.ts';
+import { bytesField, field, gathered, group, joined, nested, optional, orNothing, secretField } from './fields.ts';
 import type { Format } from './format.ts';
-import type { Description, Field } from './inspection.ts';
+import type { Content, Description, Field, Part } from './inspection.ts';
 import type { JsonInput } from './json-input.ts';
 import { jsonField, OWN_JSON_FORMATS } from './own-formats.ts';
 import { certificationFields, publicAreaField, structureField } from './tpm-formats.ts';
 import { describeUnusedKey, UNUSED_KINDS } from './unused-keys.ts';
 import { describeAttestationObject, describeObject } from './webauthn-formats.ts';
-import { credentialFields, describeKast } from './windows-formats.ts';
+import { credentialFields, kastFields } from './windows-formats.ts';
 
 const has =
   (...names: readonly string[]) =>
   ({ members }: JsonInput): boolean =>
     names.every((name) => members.has(name));
 
-function describeClientData(json: Uint8Array): Description {
+function clientDataFields(json: Uint8Array): Part[] {
   const { challenge, ...rest } = parseWebauthnClientData(json);
   const fields = Object.entries(rest).map(([name, value]) => field(name, value));
-  return { problems: [], fields: [...fields, bytesField('challenge', challenge)] };
+  return [...fields, bytesField('challenge', challenge)];
 }
 
 /** JSON objects, recognized by their members. */
@@ -55,19 +55,19 @@ export const JSON_FORMATS: readonly Format<JsonInput>[] = [
     format: 'attestation-statement',
     title: 'attestation statement (attestation.json)',
     claims: has('pubArea', 'certInfo', 'signature', 'ak'),
-    read: ({ value }) => describeStatement(decodeStatement(value)),
+    read: ({ value }) => statementFields(decodeStatement(value)),
   },
   {
     format: 'activation-challenge',
     title: 'credential activation challenge',
     claims: has('version', 'credentialBlob', 'encryptedSecret'),
-    read: ({ value }) => ({ problems: [], fields: credentialFields(decodeActivationChallenge(value)) }),
+    read: ({ value }) => credentialFields(decodeActivationChallenge(value)),
   },
   {
     format: 'activation-response',
     title: 'response to the credential activation challenge',
     claims: ({ members }) => members.size === 2 && members.has('version') && members.has('secret'),
-    read: ({ value }) => describeSecret(decodeActivationResponse(value).secret),
+    read: ({ value }) => secretFields(decodeActivationResponse(value).secret),
   },
   {
     format: 'key-registration',
@@ -88,18 +88,18 @@ export const JSON_FORMATS: readonly Format<JsonInput>[] = [
     claims: has('rawId', 'response'),
     read: ({ value }) => {
       const { credentialId, clientDataJson, attestationObject } = parseWebauthnRegistration(value);
-      return describing((problems) => [
+      return [
         bytesField('credential id', credentialId),
-        nested('client data', describeClientData(clientDataJson), problems),
-        nested('attestation object', describeObject(attestationObject), problems),
-      ]);
+        nested('client data', clientDataFields(clientDataJson)),
+        nested('attestation object', describeObject(attestationObject)),
+      ];
     },
   },
   {
     format: 'webauthn-client-data',
     title: 'WebAuthn clientDataJSON',
     claims: ({ members }) => /^webauthn\.(?:create|get)$/.test(textOf(members.get('type'))),
-    read: ({ text }) => describeClientData(utf8(text)),
+    read: ({ text }) => clientDataFields(utf8(text)),
   },
   {
     format: 'go-attestation-parameters',
@@ -107,11 +107,11 @@ export const JSON_FORMATS: readonly Format<JsonInput>[] = [
     claims: has('Public', 'CreateAttestation', 'UseTCSDActivationFormat'),
     read: ({ value }) => {
       const { pubArea, creationData, ...proof } = parseGoAttestationParameters(value);
-      return describing((problems) => [
-        publicAreaField('attestation key', pubArea, problems),
+      return [
+        publicAreaField('attestation key', pubArea),
         structureField('creation data', TPMS_CREATION_DATA, creationData),
-        ...certificationFields(proof, pubArea, problems),
-      ]);
+        ...certificationFields(proof, pubArea),
+      ];
     },
   },
   {
@@ -120,55 +120,51 @@ export const JSON_FORMATS: readonly Format<JsonInput>[] = [
     claims: has('Public', 'CreateAttestation'),
     read: ({ value }) => {
       const { pubArea, ...certification } = parseGoCertificationParameters(value);
-      return describing((problems) => [
-        publicAreaField('key', pubArea, problems),
-        ...certificationFields(certification, pubArea, problems),
-      ]);
+      return [publicAreaField('key', pubArea), ...certificationFields(certification, pubArea)];
     },
   },
   {
     format: 'go-quote',
     title: 'go-attestation Quote',
     claims: has('Quote', 'Signature'),
-    read: ({ value }) => describing((problems) => certificationFields(parseGoQuote(value), undefined, problems)),
+    read: ({ value }) => certificationFields(parseGoQuote(value)),
   },
   {
     format: 'go-credential',
     title: 'go-attestation EncryptedCredential',
     claims: has('Credential', 'Secret'),
-    read: ({ value }) => ({ problems: [], fields: credentialFields(decodeGoAttestationCredential(value)) }),
+    read: ({ value }) => credentialFields(decodeGoAttestationCredential(value)),
   },
   {
     format: 'smallstep-credential',
     title: "response of smallstep's attestation CA to attest",
     claims: has('credential', 'secret'),
-    read: ({ value }) => ({ problems: [], fields: credentialFields(decodeSmallstepCredential(value)) }),
+    read: ({ value }) => credentialFields(decodeSmallstepCredential(value)),
   },
   {
     format: 'smallstep-secret',
     title: "the secret of a credential, for smallstep's attestation CA",
     unmarked: true,
     claims: ({ members }) => members.size === 1 && members.has('secret'),
-    read: ({ value }) => describeSecret(parseSmallstepSecret(value)),
+    read: ({ value }) => secretFields(parseSmallstepSecret(value)),
   },
   {
     format: 'smallstep-attest',
     title: "request to smallstep's attestation CA",
     claims: has('tpmInfo', 'params'),
-    read: ({ value }) => describing((problems) => smallstepFields(value, problems)),
+    read: ({ value }) => smallstepFields(value),
   },
   {
     format: 'smallstep-chain',
     title: "certificates of smallstep's attestation CA",
     claims: has('chain'),
-    read: ({ value }) =>
-      describing((problems) => [certificatesField('certificates', parseSmallstepChain(value), problems)]),
+    read: ({ value }) => [certificatesField('certificates', parseSmallstepChain(value))],
   },
   {
     format: 'keylime-registration',
     title: "registration at keylime's registrar",
     claims: has('ek_tpm', 'aik_tpm'),
-    read: ({ text, members }) => describing((problems) => keylimeFields(text, members.has('agent_id'), problems)),
+    read: ({ text, members }) => keylimeFields(text, members.has('agent_id')),
   },
   {
     format: 'keylime-activation',
@@ -176,14 +172,14 @@ export const JSON_FORMATS: readonly Format<JsonInput>[] = [
     claims: has('auth_tag'),
     read: ({ text }) => {
       const { authTag } = parseKeylimeActivation({ method: 'POST', path: '/v3.0/agents/any/activate', body: text });
-      return { problems: [], fields: [secretField('auth_tag', authTag.length)] };
+      return [secretField('auth_tag', authTag.length)];
     },
   },
   {
     format: 'keylime-credential',
     title: "credential of keylime's registrar",
     claims: ({ members }) => typeof blobIn(members) === 'string',
-    read: ({ members }) => ({ problems: [], fields: credentialFields(decodeKeylimeBlob(textOf(blobIn(members)))) }),
+    read: ({ members }) => credentialFields(decodeKeylimeBlob(textOf(blobIn(members)))),
   },
   {
     format: 'fido-key-material',
@@ -192,19 +188,19 @@ export const JSON_FORMATS: readonly Format<JsonInput>[] = [
     read: ({ text }) => {
       const material = decodeKeyMaterial(utf8(text));
       if (material?.form !== 'fido') throw new TypeError('it is not a FIDO key');
-      return describing((problems) => [
+      return [
         field('display name', material.displayName),
-        nested('key', describePublicKey(material.publicKey), problems),
-        certificatesField('certificates', material.certificates, problems),
-      ]);
+        nested('key', describePublicKey(material.publicKey)),
+        certificatesField('certificates', material.certificates),
+      ];
     },
   },
 ];
 
-function describeSecret(secret: Uint8Array): Description {
-  const description = { problems: [], fields: [secretField('secret', secret.length)] };
+function secretFields(secret: Uint8Array): Field[] {
+  const { length } = secret;
   wipe(secret);
-  return description;
+  return [secretField('secret', length)];
 }
 
 /** The registrar wraps it in `results`. */
@@ -213,44 +209,38 @@ function blobIn(members: ReadonlyMap<string, unknown>): unknown {
   return members.get('blob') ?? (isJsonObject(results) ? results.blob : undefined);
 }
 
-function describeStatement(statement: AttestationStatement): Description {
+function statementFields(statement: AttestationStatement): Part[] {
   const { pubArea, ak, creation, akCreation, ek } = statement;
-  return describing((problems) => [
-    publicAreaField('key', pubArea, problems),
-    ...certificationFields(statement, pubArea, problems),
-    publicPartField('attestation key', ak, problems),
-    ...optional(creation, (proof) => group('creation', certificationFields(proof, undefined, problems))),
-    ...optional(akCreation, (proof) =>
-      group('creation of the attestation key', certificationFields(proof, undefined, problems)),
-    ),
-    ...optional(ek, (part) => publicPartField('endorsement key', part, problems)),
-  ]);
+  return [
+    publicAreaField('key', pubArea),
+    ...certificationFields(statement, pubArea),
+    publicPartField('attestation key', ak),
+    ...optional(creation, (proof) => group('creation', certificationFields(proof))),
+    ...optional(akCreation, (proof) => group('creation of the attestation key', certificationFields(proof))),
+    ...optional(ek, (part) => publicPartField('endorsement key', part)),
+  ];
 }
 
-function publicPartField(name: string, { pubArea, certificates = [] }: PublicPart, problems: string[]): Field {
-  const list = certificates.length > 0 ? [certificatesField('certificates', certificates, problems)] : [];
-  return group(name, [publicAreaField('public area', pubArea, problems), ...list]);
+function publicPartField(name: string, { pubArea, certificates = [] }: PublicPart): Part {
+  const list = certificates.length > 0 ? [certificatesField('certificates', certificates)] : [];
+  return group(name, [publicAreaField('public area', pubArea), ...list]);
 }
 
-function describeRegistration({ text, members }: JsonInput): Description {
+function describeRegistration({ text, members }: JsonInput): Content {
   const profile = members.has('AttestationData') || members.has('AikCertificate') ? 'attested' : 'strict';
-  return describing((problems) => {
-    const kngc = fromBase64(textOf(members.get('kngc')));
-    const fields = [field('profile', profile), nested('key', describePublicKey(decodeCngBlob(kngc).key), problems)];
-    try {
-      const registration = parseKeyRegistration(text, profile);
-      if (registration.profile === 'strict') return fields;
-      const { attestation, aikCertificate } = registration;
-      return [
-        ...fields,
-        ...optional(attestation, (kast) => nested('attestation', describeKast(kast), problems)),
-        ...optional(aikCertificate, (der) => certificateField('certificate of the attestation key', der)),
-      ];
-    } catch (error) {
-      problems.push(sayError(error));
-      return fields;
-    }
-  });
+  const kngc = fromBase64(textOf(members.get('kngc')));
+  const fields = [field('profile', profile), nested('key', describePublicKey(decodeCngBlob(kngc).key))];
+  const attested: Part[] = [];
+  try {
+    const registration = parseKeyRegistration(text, profile);
+    if (registration.profile === 'strict') return fields;
+    const { attestation, aikCertificate } = registration;
+    attested.push(...optional(attestation, (kast) => nested('attestation', kastFields(kast))));
+    attested.push(...optional(aikCertificate, (der) => certificateField('certificate of the attestation key', der)));
+    return [...fields, ...attested];
+  } catch (error) {
+    return joined(fields, { problems: [...gathered(attested).problems, sayError(error)], fields: [] });
+  }
 }
 
 /** The value if it is text; empty for anything else. */
@@ -262,7 +252,11 @@ function describeJwk({ members }: JsonInput): Description {
   const isPrivate = ([name]: readonly [string, unknown]) => PRIVATE_MEMBERS.includes(name);
   const secrets = [...members].filter(isPrivate);
   const kind = textOf(members.get('crv'));
-  const { title, problems, fields } = UNUSED_KINDS.has(kind)
+  const {
+    title,
+    problems = [],
+    fields,
+  } = UNUSED_KINDS.has(kind)
     ? describeUnusedKey(kind)
     : describeJwkKey(decodeJwk(Object.fromEntries([...members].filter((member) => !isPrivate(member)))));
   const known = ['kty', 'crv', 'n', 'e', 'x', 'y', ...PRIVATE_MEMBERS];
@@ -289,7 +283,7 @@ function sizeOf(value: unknown): number {
   return (orNothing(() => fromBase64Url(text)) ?? text).length; // if not base64url: counts its characters
 }
 
-function smallstepFields(value: object, problems: string[]): Field[] {
+function smallstepFields(value: object): Part[] {
   const object = new JsonMembers('smallstep request', value, requestInvalid);
   const params = object.members('params');
   const certInfo = params.base64('createAttestation');
@@ -298,19 +292,15 @@ function smallstepFields(value: object, problems: string[]): Field[] {
       'TPM',
       Object.entries(object.object('tpmInfo')).map(([name, member]) => jsonField(name, member)),
     ),
-    nested('endorsement key', describePublicKey(decodeSpki(object.base64('ek'))), problems),
-    publicAreaField('attestation key', params.base64('public'), problems),
+    nested('endorsement key', describePublicKey(decodeSpki(object.base64('ek')))),
+    publicAreaField('attestation key', params.base64('public')),
     structureField('creation data', TPMS_CREATION_DATA, params.base64('createData')),
-    ...certificationFields({ certInfo, signature: params.base64('createSignature') }, undefined, problems),
-    certificatesField(
-      'certificates of the endorsement key',
-      object.has('ekCerts') ? object.base64List('ekCerts') : [],
-      problems,
-    ),
+    ...certificationFields({ certInfo, signature: params.base64('createSignature') }),
+    certificatesField('certificates of the endorsement key', object.has('ekCerts') ? object.base64List('ekCerts') : []),
   ];
 }
 
-function keylimeFields(body: string, isV3: boolean, problems: string[]): Field[] {
+function keylimeFields(body: string, isV3: boolean): Part[] {
   // Before version 3 the id is in the path, which the file does not have.
   const path = isV3 ? '/v3.0/agents/' : '/v2.0/agents/unknown';
   const { agentId, ek, akPubArea, iak, idevid, ip, port } = parseKeylimeRegistration({ method: 'POST', path, body });
@@ -318,15 +308,15 @@ function keylimeFields(body: string, isV3: boolean, problems: string[]): Field[]
     ...(isV3 ? [field('agent', agentId)] : []),
     ...optional(ip, (address) => field('ip', address)),
     ...optional(port, (number) => field('port', number)),
-    publicAreaField('endorsement key', ek.pubArea, problems),
+    publicAreaField('endorsement key', ek.pubArea),
     ...optional(ek.certificate, (der) => certificateField('certificate of the endorsement key', der)),
-    publicAreaField('attestation key', akPubArea, problems),
+    publicAreaField('attestation key', akPubArea),
     ...optional(iak, (key) =>
       group('initial attestation key', [
-        publicAreaField('public area', key.pubArea, problems),
-        ...certificationFields(key, akPubArea, problems),
+        publicAreaField('public area', key.pubArea),
+        ...certificationFields(key, akPubArea),
       ]),
     ),
-    ...optional(idevid, (key) => publicAreaField('initial device id', key.pubArea, problems)),
+    ...optional(idevid, (key) => publicAreaField('initial device id', key.pubArea)),
   ];
 }

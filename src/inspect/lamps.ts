@@ -6,47 +6,50 @@ import {
 } from '../formats/x509/lamps-attestation.ts';
 import { TPMT_SIGNATURE } from '../tpm/structures/algorithm.ts';
 import { certificatesField } from './certificate-parts.ts';
-import { bytesField, describing, field, group, listOf, nested, optional, orNothing } from './fields.ts';
-import type { Description, Field } from './inspection.ts';
+import { bytesField, field, listIfAny, listOf, nested, optional, orNothing } from './fields.ts';
+import type { Description, Field, Part } from './inspection.ts';
 import { certificationFields, publicAreaField, structureField } from './tpm-formats.ts';
 
 /** The value of the attestation attribute of a request, of any draft. */
 export function describeBundles(der: Uint8Array): Description {
-  const problems: string[] = [];
   const bundles = decodeAttestationBundles(der);
-  if (bundles.length > 1) problems.push('a list of bundles, as in draft-ietf-lamps-csr-attestation-10 and earlier');
-  return { problems, fields: bundles.flatMap((bundle) => bundleFields(bundle, problems)) };
+  const isList = bundles.length > 1;
+  return {
+    problems: isList ? ['a list of bundles, as in draft-ietf-lamps-csr-attestation-10 and earlier'] : [],
+    fields: bundles.flatMap(bundleFields),
+  };
 }
 
-function bundleFields(bundle: AttestationBundle, problems: string[]): Field[] {
-  const { attestations, certificates, otherCertificates = [] } = bundle;
+function bundleFields({ attestations, certificates, otherCertificates = [] }: AttestationBundle): Part[] {
   return [
-    listOf('statements', attestations, (i, statement) => statementField(i, statement, problems)),
-    ...(certificates.length > 0 ? [certificatesField('certificates', certificates, problems)] : []),
-    ...(otherCertificates.length > 0 ? [listOf('certificates in other formats', otherCertificates, bytesField)] : []),
+    listOf('statements', attestations, statementField),
+    ...(certificates.length > 0 ? [certificatesField('certificates', certificates)] : []),
+    ...listIfAny('certificates in other formats', otherCertificates, bytesField),
   ];
 }
 
-function statementField(name: string, of: BundledStatement, problems: string[]): Field {
-  const { type, statement, hint, bindsPublicKey } = of;
-  if (hint !== undefined || bindsPublicKey !== undefined)
-    problems.push(`statement ${name}: it has members that later drafts removed`);
+function statementField(name: string, { type, statement, hint, bindsPublicKey }: BundledStatement): Part {
   const isCertify = type === TPM_CERTIFY_STATEMENT;
-  return group(name, [
-    field('type', isCertify ? 'TPM certification' : type),
-    ...optional(hint, (text) => field('hint', text)),
-    isCertify ? nested('certification', describeTpmCertify(statement), problems) : bytesField('statement', statement),
-  ]);
+  const isOld = hint !== undefined || bindsPublicKey !== undefined;
+  return {
+    name,
+    problems: isOld ? [`statement ${name}: it has members that later drafts removed`] : [],
+    fields: [
+      field('type', isCertify ? 'TPM certification' : type),
+      ...optional(hint, (text) => field('hint', text)),
+      isCertify ? nested('certification', tpmCertifyFields(statement)) : bytesField('statement', statement),
+    ],
+  };
 }
 
 /** TPM2_Certify of a key, as in a request. */
-export function describeTpmCertify(der: Uint8Array): Description {
+export function tpmCertifyFields(der: Uint8Array): Part[] {
   const { certInfo, signature, pubArea } = decodeTpmCertify(der);
-  return describing((problems) => [
-    ...certificationFields({ certInfo }, pubArea, problems),
+  return [
+    ...certificationFields({ certInfo }, pubArea),
     signatureField(signature),
-    ...optional(pubArea, (area) => publicAreaField('key', area, problems)),
-  ]);
+    ...optional(pubArea, (area) => publicAreaField('key', area)),
+  ];
 }
 
 /** The signature is bare in the published samples, and a TPMT_SIGNATURE in the text of the draft. */

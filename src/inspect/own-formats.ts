@@ -6,9 +6,9 @@ import { decodeStateFile } from '../tpm/state-file.ts';
 import { importSwtpmState } from '../tpm/swtpm-state.ts';
 import { decodeRecording, formatRecording } from '../tpm/transports/recording.ts';
 import { describePublicKey } from './describe-key.ts';
-import { bytesField, describing, field, group, nested, optional, secretField } from './fields.ts';
+import { bytesField, field, group, nested, optional, secretField } from './fields.ts';
 import type { Format } from './format.ts';
-import type { Description, Field } from './inspection.ts';
+import type { Field, Part } from './inspection.ts';
 import type { JsonInput } from './json-input.ts';
 
 const stateFields = (state: Uint8Array): Field[] => [
@@ -23,7 +23,7 @@ export const STATE_FORMATS: readonly Format<Uint8Array>[] = [
     title: 'virtual TPM state (libtpms) in a keyprov file',
     large: true,
     claims: (bytes) => Buffer.from(bytes.subarray(0, 8)).toString('latin1') === 'KPTPM2ST',
-    read: (bytes) => ({ problems: [], fields: stateFields(decodeStateFile(bytes, 'it')) }),
+    read: (bytes) => stateFields(decodeStateFile(bytes, 'it')),
   },
   {
     format: 'swtpm-state',
@@ -31,7 +31,7 @@ export const STATE_FORMATS: readonly Format<Uint8Array>[] = [
     large: true,
     // Version 2, size of the header.
     claims: (bytes) => toHex(bytes.subarray(0, 4)) === '0201000a',
-    read: (bytes) => ({ problems: [], fields: stateFields(importSwtpmState(bytes)) }),
+    read: (bytes) => stateFields(importSwtpmState(bytes)),
   },
 ];
 
@@ -50,7 +50,7 @@ export const OWN_JSON_FORMATS: readonly Format<JsonInput>[] = [
     format: 'keyprov-key',
     title: 'key store record',
     claims: ({ members }) => members.get('format') === 'keyprov-key',
-    read: describeKeyRecord,
+    read: keyRecordFields,
   },
   {
     format: 'tpm-recording',
@@ -69,7 +69,7 @@ export const OWN_JSON_FORMATS: readonly Format<JsonInput>[] = [
         shown.map((_, i) => field(`${i + 1}`, lines[i]?.trim() ?? '')),
       );
       const head = [field('transport', kind), field('emulator', emulator), field('managed', managed)];
-      return { problems: [], fields: [...head, field('number of commands', entries.length), commands] };
+      return [...head, field('number of commands', entries.length), commands];
     },
   },
 ];
@@ -92,19 +92,19 @@ export function jsonField(name: string, value: unknown, depth = 0): Field {
   );
 }
 
-function describeKeyRecord({ text }: JsonInput): Description {
+function keyRecordFields({ text }: JsonInput): Part[] {
   const { publicKey, privateKey, pinDerivation, parent, policy, attempts, annotations, ...record } = decodeKeyRecord(
     text,
     'itself',
   );
-  return describing((problems) => [
+  return [
     ...Object.entries(record).map(([name, value]) => jsonField(name, value)),
-    nested('public key', describePublicKey(publicKey), problems),
+    nested('public key', describePublicKey(publicKey)),
     secretField('private key, protected', privateKey.length),
     ...optional(pinDerivation, ({ kdf }) => field('PIN derivation', kdf)),
     ...optional(parent, ({ handle, name }) => field('parent', `0x${handle.toString(16)}, Name ${toHex(name)}`)),
     jsonField('policy', policy),
     jsonField('attempts', attempts),
     field('annotations', `${Object.keys(annotations).length} members`),
-  ]);
+  ];
 }

@@ -43,7 +43,7 @@ export async function describeKeyFile(
     field('type', KEY_TYPES[oid] ?? oid),
     ...members.reverse().map(describeMember),
     field('parent', `0x${handle.toString(16).padStart(8, '0')}`),
-    nested('public area', describePublicArea(decode(TPM2B_PUBLIC, publicArea.octets())), problems),
+    nested('public area', describePublicArea(decode(TPM2B_PUBLIC, publicArea.octets()))),
     secretField('private area, encrypted by its parent', decode(TPM2B_PRIVATE, privateArea.octets()).length),
   ];
   return { problems, fields };
@@ -71,7 +71,6 @@ export function describeEncryptedKey(node: DerNode): Description {
 
 /** An encrypted private key: by which algorithms, and its size. */
 export const describeEncrypted = (algorithms: readonly string[], length: number): Description => ({
-  problems: [],
   fields: [field('encryption', algorithms.join(', ')), secretField('key, encrypted', length)],
 });
 

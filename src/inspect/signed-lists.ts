@@ -60,7 +60,6 @@ function describeRevocationList(children: DerInput['children']): Description {
   const next = rest.find(({ tag }) => tag === TAG.UTC_TIME || tag === TAG.GENERALIZED_TIME);
   const revoked = rest.find(({ tag }) => tag === TAG.SEQUENCE);
   return {
-    problems: [],
     fields: [
       ...optional(issuer, (name) => nameField('issuer', readName(name))),
       ...optional(thisUpdate, ({ content }) => field('this update', latin1(content))),

@@ -14,7 +14,7 @@ import { latin1 } from '../primitives.ts';
 import { describePublicKey } from './describe-key.ts';
 import { bytesField, dateField, field, nested } from './fields.ts';
 import type { Format } from './format.ts';
-import type { Description } from './inspection.ts';
+import type { Content, Description } from './inspection.ts';
 import { describeEncrypted, describePrivateKey } from './private-key.ts';
 import { describeUnusedKey, UNUSED_SSH_KEYS } from './unused-keys.ts';
 import { describeKeyCredential } from './windows-formats.ts';
@@ -27,9 +27,8 @@ export const TEXT_FORMATS: readonly Format<string>[] = [
     claims: (text) => /^B:[0-9]/.test(text),
     read: (text) => {
       const { binary, dn } = decodeDnBinary(text);
-      const problems: string[] = [];
-      const fields = [field('object', dn), nested('key credential', describeKeyCredential(binary), problems)];
-      return { title: 'key credential from a directory, as DN-Binary', problems, fields };
+      const fields = [field('object', dn), nested('key credential', describeKeyCredential(binary))];
+      return { title: 'key credential from a directory, as DN-Binary', fields };
     },
   },
   {
@@ -84,11 +83,11 @@ export const OPENSSH_PRIVATE_KEY: Format<Uint8Array> = {
     const type = new SshReader(input.string()).text();
     const isOpen = encryption === 'none';
     const { length } = input.string();
-    const { problems, fields } = isOpen
+    const { fields, ...rest } = isOpen
       ? describePrivateKey(length)
       : describeEncrypted([encryption, derivation], length);
-    const title = isOpen ? 'unencrypted OpenSSH private key' : 'encrypted OpenSSH private key';
-    return { title, problems, fields: [field('type', type), field('keys', keys), ...fields] };
+    const title = `${isOpen ? 'unencrypted' : 'encrypted'} OpenSSH private key`;
+    return { ...rest, title, fields: [field('type', type), field('keys', keys), ...fields] };
   },
 };
 
@@ -101,20 +100,20 @@ function describeUnusedSsh(blob: Uint8Array): Description {
 }
 
 function describeSsh(key: PublicKey): Description {
-  const { title, problems, fields } = describePublicKey(key);
+  const { title, fields, ...rest } = describePublicKey(key);
   const ids = [
     field('fingerprint', computeSshFingerprint(key)),
     field('JWK thumbprint', toBase64Url(computeJwkThumbprint(key))),
   ];
-  return { title: `SSH public key, ${title}`, problems, fields: [...fields, ...ids] };
+  return { ...rest, title: `SSH public key, ${title}`, fields: [...fields, ...ids] };
 }
 
 /** Does not verify the signature, whose key is elsewhere. Hides it, as the whole assertion lets anyone sign in. */
-function describeJws(text: string): Description {
+function describeJws(text: string): Content {
   const { header, payload, signature } = parseJws(text);
   const head = Object.entries(header).map(([name, value]) => field(name, JSON.stringify(value) ?? ''));
   const rest = [{ name: 'header', fields: head }, field('signature', `not shown (${signature.length} bytes)`)];
-  if (header.use !== 'ngc') return { problems: [], fields: [...rest, bytesField('payload', payload)] };
+  if (header.use !== 'ngc') return [...rest, bytesField('payload', payload)];
   const { issuedAt, expires, ...claims } = parseNgcAssertion(text);
   const fields = [
     ...Object.entries(claims).map(([name, value]) => field(name, value)),
@@ -122,5 +121,5 @@ function describeJws(text: string): Description {
     dateField('expires', new Date(expires * 1000)),
     ...rest,
   ];
-  return { title: 'sign-in assertion of a registered key (NGC)', problems: [], fields };
+  return { title: 'sign-in assertion of a registered key (NGC)', fields };
 }

@@ -1,4 +1,4 @@
-import { equal, toHex, uint16At, uint32At } from '../bytes.ts';
+import { EMPTY, equal, toHex, uint16At, uint32At } from '../bytes.ts';
 import { type Codec, decode } from '../tpm/codec/index.ts';
 import { TPM_GENERATED_VALUE } from '../tpm/constants.ts';
 import { nvName, objectName } from '../tpm/names.ts';
@@ -19,34 +19,30 @@ import {
 } from '../tpm/structures/object.ts';
 import { describePublicKey } from './describe-key.ts';
 import { describeStructure } from './describe-structure.ts';
-import { bytesField, field, nested, orNothing, secretField } from './fields.ts';
+import { bytesField, field, nested, optional, orNothing, secretField } from './fields.ts';
 import type { Format } from './format.ts';
-import type { Description, Field } from './inspection.ts';
+import type { Content, Description, Field, Part } from './inspection.ts';
 
 /** A public area with what follows from it: its Name, and its key. */
 export function describePublicArea(area: TpmtPublic): Description {
-  const problems: string[] = [];
-  const fields: Field[] = [
+  const key = orNothing(() => describePublicKey(publicKeyOf(area))); // templates have none
+  const isHello = equal(area.authPolicy, windowsHelloPolicy());
+  const fields = [
     ...describeStructure(TPMT_PUBLIC, area),
-    bytesField(
-      'Name',
-      nameOf(() => objectName(area)),
-    ),
+    nameField(() => objectName(area)),
+    ...(isHello ? [field('policy', 'the Windows Hello key policy')] : []),
+    ...optional(key, (description) => nested('key', description)),
   ];
-  if (equal(area.authPolicy, windowsHelloPolicy())) fields.push(field('policy', 'the Windows Hello key policy'));
-  const key = keyOf(area);
-  if (key !== undefined) fields.push(nested('key', key, problems));
   const title = `TPM object (${area.objectAttributes.restricted ? 'restricted ' : ''}${key?.title ?? 'no public key'})`;
-  return { title, problems, fields };
+  return { title, fields };
 }
 
-/** Templates have no key. Objects with an unsupported hash algorithm have no Name. */
-const keyOf = (area: TpmtPublic): Description | undefined => orNothing(() => describePublicKey(publicKeyOf(area)));
-const nameOf = (work: () => Uint8Array): Uint8Array => orNothing(work) ?? new Uint8Array(0);
+/** Objects with an unsupported hash algorithm have no Name. */
+const nameField = (nameOf: () => Uint8Array): Field => bytesField('Name', orNothing(nameOf) ?? EMPTY);
 
 /** What a TPM attests. */
 function describeAttest(attest: TpmsAttest): Description {
-  return { title: 'TPM attestation', problems: [], fields: describeStructure(TPMS_ATTEST, attest) };
+  return { title: 'TPM attestation', fields: describeStructure(TPMS_ATTEST, attest) };
 }
 
 /** A structure inside another one, decoded. @throws CodecError for other bytes. */
@@ -56,144 +52,83 @@ export const structureField = <T>(name: string, codec: Codec<T>, bytes: Uint8Arr
 });
 
 /** A TPMT_PUBLIC inside another structure. @throws CodecError for other bytes. */
-export const publicAreaField = (name: string, pubArea: Uint8Array, problems: string[]): Field =>
-  nested(name, describePublicArea(decode(TPMT_PUBLIC, pubArea)), problems);
+export const publicAreaField = (name: string, pubArea: Uint8Array): Part =>
+  nested(name, describePublicArea(decode(TPMT_PUBLIC, pubArea)));
 
-/** What was attested, and its signature. Adds a problem if it is not about the object with this TPMT_PUBLIC. */
+/** What was attested, and its signature. It is a problem if that is not the object with this TPMT_PUBLIC. */
 export function certificationFields(
-  certification: { readonly certInfo: Uint8Array; readonly signature?: Uint8Array },
-  pubArea: Uint8Array | undefined,
-  problems: string[],
-): Field[] {
-  const attest = decode(TPMS_ATTEST, certification.certInfo);
-  if (pubArea !== undefined && 'name' in attest.attested) {
-    const name = objectName(decode(TPMT_PUBLIC, pubArea));
-    if (!equal(name, attest.attested.name))
-      problems.push(`the statement certifies ${toHex(attest.attested.name)}, not the key`);
-  }
-  const { signature } = certification;
-  const signatureFields = signature === undefined ? [] : [structureField('signature', TPMT_SIGNATURE, signature)];
-  return [nested('certInfo', describeAttest(attest), problems), ...signatureFields];
+  { certInfo, signature }: { readonly certInfo: Uint8Array; readonly signature?: Uint8Array },
+  pubArea?: Uint8Array,
+): Part[] {
+  const attest = decode(TPMS_ATTEST, certInfo);
+  const { attested } = attest;
+  const isOther =
+    pubArea !== undefined && 'name' in attested && !equal(objectName(decode(TPMT_PUBLIC, pubArea)), attested.name);
+  const problems = isOther ? [`the statement certifies ${toHex(attested.name)}, not the key`] : [];
+  return [
+    { ...nested('certInfo', describeAttest(attest)), problems },
+    ...optional(signature, (bytes) => structureField('signature', TPMT_SIGNATURE, bytes)),
+  ];
 }
 
-const plain =
-  <T>(codec: Codec<T>) =>
-  (bytes: Uint8Array): Description => ({ problems: [], fields: describeStructure(codec, decode(codec, bytes)) });
+const nvFields = (area: TpmsNvPublic): Field[] => [
+  ...describeStructure(TPMS_NV_PUBLIC, area),
+  nameField(() => nvName(area)),
+];
 
-const describeNv = (area: TpmsNvPublic): Description => ({
-  problems: [],
-  fields: [
-    ...describeStructure(TPMS_NV_PUBLIC, area),
-    bytesField(
-      'Name',
-      nameOf(() => nvName(area)),
-    ),
-  ],
-});
-
-const isSized = (bytes: Uint8Array): boolean => bytes.length > 2 && uint16At(bytes, 0) === bytes.length - 2;
 /** Whether these two bytes are the number of an object type, a signature scheme or a hash. */
 const isAlgorithm = (value: number): boolean => value >= 0x0001 && value <= 0x0044;
-const isPublic = (bytes: Uint8Array, at: number): boolean =>
-  [0x0001, 0x0008, 0x0023, 0x0025].includes(uint16At(bytes, at)) && isAlgorithm(uint16At(bytes, at + 2));
-const isAttest = (bytes: Uint8Array, at: number): boolean => uint32At(bytes, at) === TPM_GENERATED_VALUE;
-const isNv = (bytes: Uint8Array, at: number): boolean => bytes[at] === 0x01 && isAlgorithm(uint16At(bytes, at + 4));
-const isCreation = (bytes: Uint8Array, at: number): boolean => uint32At(bytes, at) <= 16;
+const isPublic = (bytes: Uint8Array): boolean =>
+  [0x0001, 0x0008, 0x0023, 0x0025].includes(uint16At(bytes, 0)) && isAlgorithm(uint16At(bytes, 2));
+const isAttest = (bytes: Uint8Array): boolean => uint32At(bytes, 0) === TPM_GENERATED_VALUE;
+const isSignature = (bytes: Uint8Array): boolean => isAlgorithm(uint16At(bytes, 0)) && isAlgorithm(uint16At(bytes, 2));
+const isNv = (bytes: Uint8Array): boolean => bytes[0] === 0x01 && isAlgorithm(uint16At(bytes, 4));
+const isCreation = (bytes: Uint8Array): boolean => uint32At(bytes, 0) <= 16;
+/** Two structures begin with an HMAC. */
+const isHmac = (bytes: Uint8Array): boolean => [20, 32, 48, 64].includes(uint16At(bytes, 0));
+/** A structure with its size before it. */
+const sized =
+  (claims: (bytes: Uint8Array) => boolean) =>
+  (bytes: Uint8Array): boolean =>
+    bytes.length > 2 && uint16At(bytes, 0) === bytes.length - 2 && claims(bytes.subarray(2));
+
+/** The file of a structure, which is named like it. Shows its members unless `read` says otherwise. */
+function structure<T>(
+  format: string,
+  codec: Codec<T>,
+  claims: (bytes: Uint8Array) => boolean,
+  read: (value: T) => Content = (value) => describeStructure(codec, value),
+): Format<Uint8Array> {
+  const title = format.toUpperCase().replaceAll('-', '_');
+  return { format, title, unmarked: true, claims, read: (bytes) => read(decode(codec, bytes)) };
+}
 
 /** Structures of Part 2, the most distinctive first. */
 export const TPM_FORMATS: readonly Format<Uint8Array>[] = [
+  { ...structure('tpms-attest', TPMS_ATTEST, isAttest, describeAttest), unmarked: false },
   {
-    format: 'tpms-attest',
-    title: 'TPMS_ATTEST',
-    claims: (bytes) => isAttest(bytes, 0),
-    read: (bytes) => describeAttest(decode(TPMS_ATTEST, bytes)),
+    ...structure('tpm2b-attest', TPM2B_ATTEST_DECODED, (bytes) => isAttest(bytes.subarray(2)), describeAttest),
+    unmarked: false, // even if its size is wrong
   },
+  structure('tpm2b-public', TPM2B_PUBLIC, sized(isPublic), describePublicArea),
+  structure('tpmt-public', TPMT_PUBLIC, isPublic, describePublicArea),
+  structure('tpmt-signature', TPMT_SIGNATURE, isSignature),
+  structure('tpmt-tk-creation', TPMT_TK_CREATION, (bytes) => uint16At(bytes, 0) === 0x8021),
+  structure('tpms-nv-public', TPMS_NV_PUBLIC, isNv, nvFields),
+  structure('tpm2b-nv-public', TPM2B_NV_PUBLIC, sized(isNv), nvFields),
+  structure('tpms-creation-data', TPMS_CREATION_DATA, isCreation),
+  structure('tpm2b-creation-data', TPM2B_CREATION_DATA, sized(isCreation)),
   {
-    format: 'tpm2b-attest',
-    title: 'TPM2B_ATTEST',
-    claims: (bytes) => isAttest(bytes, 2),
-    read: (bytes) => describeAttest(decode(TPM2B_ATTEST_DECODED, bytes)),
-  },
-  {
-    format: 'tpm2b-public',
-    title: 'TPM2B_PUBLIC',
-    unmarked: true,
-    claims: (bytes) => isSized(bytes) && isPublic(bytes, 2),
-    read: (bytes) => describePublicArea(decode(TPM2B_PUBLIC, bytes)),
-  },
-  {
-    format: 'tpmt-public',
-    title: 'TPMT_PUBLIC',
-    unmarked: true,
-    claims: (bytes) => isPublic(bytes, 0),
-    read: (bytes) => describePublicArea(decode(TPMT_PUBLIC, bytes)),
-  },
-  {
-    format: 'tpmt-signature',
-    title: 'TPMT_SIGNATURE',
-    unmarked: true,
-    claims: (bytes) => isAlgorithm(uint16At(bytes, 0)) && isAlgorithm(uint16At(bytes, 2)),
-    read: plain(TPMT_SIGNATURE),
-  },
-  {
-    format: 'tpmt-tk-creation',
-    title: 'TPMT_TK_CREATION',
-    unmarked: true,
-    claims: (bytes) => uint16At(bytes, 0) === 0x8021,
-    read: plain(TPMT_TK_CREATION),
-  },
-  {
-    format: 'tpms-nv-public',
-    title: 'TPMS_NV_PUBLIC',
-    unmarked: true,
-    claims: (bytes) => isNv(bytes, 0),
-    read: (bytes) => describeNv(decode(TPMS_NV_PUBLIC, bytes)),
-  },
-  {
-    format: 'tpm2b-nv-public',
-    title: 'TPM2B_NV_PUBLIC',
-    unmarked: true,
-    claims: (bytes) => isSized(bytes) && isNv(bytes, 2),
-    read: (bytes) => describeNv(decode(TPM2B_NV_PUBLIC, bytes)),
-  },
-  {
-    format: 'tpms-creation-data',
-    title: 'TPMS_CREATION_DATA',
-    unmarked: true,
-    claims: (bytes) => isCreation(bytes, 0),
-    read: plain(TPMS_CREATION_DATA),
-  },
-  {
-    format: 'tpm2b-creation-data',
-    title: 'TPM2B_CREATION_DATA',
-    unmarked: true,
-    claims: (bytes) => isSized(bytes) && isCreation(bytes, 2),
-    read: plain(TPM2B_CREATION_DATA),
-  },
-  {
-    format: 'tpm2b-id-object',
+    ...structure('tpm2b-id-object', TPM2B_ID_OBJECT, sized(isHmac)),
     title: 'TPM2B_ID_OBJECT, the encrypted half of a credential',
-    unmarked: true,
-    claims: (bytes) => isSized(bytes) && isDigestSize(uint16At(bytes, 2)),
-    read: plain(TPM2B_ID_OBJECT),
   },
+  structure(
+    'tpm2b-encrypted-secret',
+    TPM2B_ENCRYPTED_SECRET,
+    sized(({ length }) => [256, 384, 512].includes(length)),
+  ),
   {
-    format: 'tpm2b-encrypted-secret',
-    title: 'TPM2B_ENCRYPTED_SECRET',
-    unmarked: true,
-    claims: (bytes) => isSized(bytes) && [256, 384, 512].includes(bytes.length - 2),
-    read: plain(TPM2B_ENCRYPTED_SECRET),
-  },
-  {
-    format: 'tpm2b-private',
+    ...structure('tpm2b-private', TPM2B_PRIVATE, sized(isHmac), ({ length }) => [secretField('private area', length)]),
     title: 'TPM2B_PRIVATE, a private area encrypted by its parent',
-    unmarked: true,
-    claims: (bytes) => isSized(bytes) && isDigestSize(uint16At(bytes, 2)),
-    read: (bytes) => ({ problems: [], fields: [secretField('private area', decode(TPM2B_PRIVATE, bytes).length)] }),
   },
 ];
-
-/** Both structures begin with an HMAC. */
-function isDigestSize(size: number): boolean {
-  return [20, 32, 48, 64].includes(size);
-}

@@ -66,7 +66,6 @@ function describeCommand(bytes: Uint8Array): Description {
   }
   return {
     title: `command TPM2_${command.name}`,
-    problems: [],
     fields: [codeField(code), ...fields, ...describeParameters(input, command, encrypted)],
   };
 }

@@ -3,8 +3,8 @@ import { TAG } from '../crypto/der-write.ts';
 import { decodeSpki, type PublicKey } from '../crypto/public-key.ts';
 import { sayError } from '../errors.ts';
 import { describePublicKey } from './describe-key.ts';
-import { bytesField, field, nested } from './fields.ts';
-import type { Description, Field } from './inspection.ts';
+import { field, nested, unreadable } from './fields.ts';
+import type { Description, Part } from './inspection.ts';
 
 const EC_KEY = '1.2.840.10045.2.1';
 /** What RSA keys (RFC 4055) and the curves of this library are called. */
@@ -52,12 +52,11 @@ export function describeSpki(spki: Uint8Array, read: () => PublicKey = () => dec
 }
 
 /** The key of a certificate or request. If it cannot be read, says why and shows its bytes. */
-export function keyField(spki: Uint8Array, problems: string[], read?: () => PublicKey): Field {
+export function keyField(spki: Uint8Array, read?: () => PublicKey): Part {
   try {
-    return nested('key', describeSpki(spki, read), problems);
+    return nested('key', describeSpki(spki, read));
   } catch (error) {
-    problems.push(`key: ${sayError(error)}`);
-    return bytesField('key', spki);
+    return unreadable('key', spki, `key: ${sayError(error)}`);
   }
 }
 

@@ -7,9 +7,9 @@ import { decode } from '../tpm/codec/index.ts';
 import { TPMT_SIGNATURE } from '../tpm/structures/algorithm.ts';
 import { certificatesField } from './certificate-parts.ts';
 import { describePublicKey } from './describe-key.ts';
-import { bytesField, describing, field, nested, optional, orNothing } from './fields.ts';
+import { bytesField, field, group, nested, optional, orNothing } from './fields.ts';
 import type { Format } from './format.ts';
-import type { Description } from './inspection.ts';
+import type { Description, Part } from './inspection.ts';
 import { certificationFields, publicAreaField } from './tpm-formats.ts';
 
 const isCborMap = (bytes: Uint8Array): boolean => (bytes[0] ?? 0) >>> 5 === 5;
@@ -37,7 +37,7 @@ export const WEBAUTHN_FORMATS: readonly Format<Uint8Array>[] = [
     unmarked: true,
     // Without a credential, any 37 bytes would qualify.
     claims: (bytes) => bytes.length > 55 && ((bytes[32] ?? 0) & ATTESTED_CREDENTIAL) !== 0,
-    read: (bytes) => describeAuthenticatorData(decodeAuthenticatorData(bytes)),
+    read: (bytes) => authenticatorDataFields(decodeAuthenticatorData(bytes)),
   },
 ];
 
@@ -45,7 +45,7 @@ export const WEBAUTHN_FORMATS: readonly Format<Uint8Array>[] = [
 function inDefiniteForm(bytes: Uint8Array, describe: (bytes: Uint8Array) => Description): Description {
   const definite = definiteForm(bytes);
   if (definite === undefined) return describe(bytes);
-  const { problems, ...rest } = describe(definite);
+  const { problems = [], ...rest } = describe(definite);
   return { ...rest, problems: ['it is CBOR with indefinite lengths, which readers reject', ...problems] };
 }
 
@@ -72,20 +72,19 @@ export function describeObject(bytes: Uint8Array): Description {
 /** An attestation object of the format tpm. */
 export function describeAttestationObject(object: TpmAttestationObject): Description {
   const { algorithm, certificates, signature, certInfo, pubArea, authData } = object;
-  const problems: string[] = [];
   const fields = [
     field('alg', algorithmName(algorithm)),
-    ...certificationFields({ certInfo }, pubArea, problems),
+    ...certificationFields({ certInfo }, pubArea),
     field('signature form', isTpmtSignature(signature) ? 'TPMT_SIGNATURE, as ACME servers expect it' : 'bare'),
     bytesField('signature', signature),
-    publicAreaField('key', pubArea, problems),
-    certificatesField('certificates', certificates, problems),
+    publicAreaField('key', pubArea),
+    certificatesField('certificates', certificates),
     ...optional(authData, (data) =>
-      nested('authenticator data', describeAuthenticatorData(decodeAuthenticatorData(data)), problems),
+      nested('authenticator data', authenticatorDataFields(decodeAuthenticatorData(data))),
     ),
   ];
   const title = `attestation object of a TPM, for ${authData === undefined ? 'ACME' : 'WebAuthn'}`;
-  return { title, problems, fields };
+  return { title, fields };
 }
 
 /** The length of a bare signature never fits. */
@@ -96,26 +95,25 @@ const algorithmName = (number: number): string =>
   Object.entries(COSE_ALG).find(([, value]) => value === number)?.[0] ?? `${number}`;
 
 function describeCoseKey({ publicKey, algorithm }: CoseKey): Description {
-  const key = describePublicKey(publicKey);
-  const fields = [...optional(algorithm, (number) => field('alg', algorithmName(number))), ...key.fields];
-  return { title: `COSE key, ${key.title}`, problems: key.problems, fields };
+  const { title, fields, ...rest } = describePublicKey(publicKey);
+  const algorithmField = optional(algorithm, (number) => field('alg', algorithmName(number)));
+  return { ...rest, title: `COSE key, ${title}`, fields: [...algorithmField, ...fields] };
 }
 
-function describeAuthenticatorData(data: AuthenticatorData): Description {
+function authenticatorDataFields(data: AuthenticatorData): Part[] {
   const { credential, extensions, rpIdHash, signCount, ...flags } = data;
   const set = Object.entries(flags).flatMap(([name, value]) => (value ? [name] : []));
-  return describing((problems) => [
+  return [
     bytesField('rpIdHash', rpIdHash),
     field('flags', set.join(', ') || '(none)'),
     field('signCount', signCount),
-    ...optional(credential, ({ aaguid, credentialId, key }) => ({
-      name: 'credential',
-      fields: [
+    ...optional(credential, ({ aaguid, credentialId, key }) =>
+      group('credential', [
         bytesField('AAGUID', aaguid),
         bytesField('credential id', credentialId),
-        nested('key', describeCoseKey(key), problems),
-      ],
-    })),
+        nested('key', describeCoseKey(key)),
+      ]),
+    ),
     ...optional(extensions, (map) => field('extensions', [...map.keys()].join(', '))),
-  ]);
+  ];
 }

@@ -18,9 +18,9 @@ import { decodePcpKeyBlob, hasPcpPolicy, type PcpKeyBlob } from '../formats/wind
 import { decodeTachChallenge } from '../formats/windows/tach-challenge.ts';
 import { TPMS_CREATION_DATA, TPMS_ID_OBJECT } from '../tpm/structures/object.ts';
 import { describePublicKey } from './describe-key.ts';
-import { bytesField, dateField, describing, field, group, listOf, nested, optional, secretField } from './fields.ts';
+import { bytesField, dateField, field, group, listOf, nested, optional, secretField, unreadable } from './fields.ts';
 import type { Format } from './format.ts';
-import type { Description, Field } from './inspection.ts';
+import type { Description, Field, Part } from './inspection.ts';
 import { certificationFields, publicAreaField, structureField } from './tpm-formats.ts';
 
 const startsWith =
@@ -35,12 +35,12 @@ const MAX_CNG = 16_384;
 function describeCngBlob(bytes: Uint8Array): Description {
   const blob = decodeCngBlob(bytes);
   const { publicKey, secrets } = partsOf(blob);
-  const { title, problems, fields } = describePublicKey(publicKey);
+  const { title, fields, ...rest } = describePublicKey(publicKey);
   try {
     const isPrivate = secrets.length > 0;
     return {
+      ...rest,
       title: `CNG blob ${blob.magic}, ${isPrivate ? 'private' : 'public'} ${title}`,
-      problems,
       fields: [...fields, ...secrets.map(([name, secret]) => secretField(name, secret.length))],
     };
   } finally {
@@ -63,17 +63,12 @@ export function credentialFields({ credentialBlob, encryptedSecret }: Credential
   ];
 }
 
-const describeCredential =
-  (read: (bytes: Uint8Array) => Credential) =>
-  (bytes: Uint8Array): Description => ({ problems: [], fields: credentialFields(read(bytes)) });
-
 function describePcpKey(blob: PcpKeyBlob): Description {
-  const problems: string[] = [];
-  if (!hasPcpPolicy(blob)) problems.push("the list of policies does not match the key's authPolicy");
+  const problems = hasPcpPolicy(blob) ? [] : ["the list of policies does not match the key's authPolicy"];
   const fields = [
     field('form', blob.form),
     field('flags', `0x${blob.flags.toString(16)}${(blob.flags & 1) === 1 ? ' (needs an authorization value)' : ''}`),
-    publicAreaField('public area', blob.pubArea, problems),
+    publicAreaField('public area', blob.pubArea),
     secretField('private area, encrypted by its parent', blob.privateArea.length),
     listOf('policies', blob.policyDigests, bytesField),
     ...Object.entries(blob.otherParts).map(([name, part]) => secretField(name, part.length)),
@@ -81,33 +76,29 @@ function describePcpKey(blob: PcpKeyBlob): Description {
   return { problems, fields };
 }
 
-function describeKads({ certInfo, signature, keyBlob }: Kads): Description {
-  return describing((problems) => [
-    ...certificationFields({ certInfo }, keyBlob.pubArea, problems),
-    bytesField('signature', signature),
-    nested('key', describePcpKey(keyBlob), problems),
-  ]);
-}
+const kadsFields = ({ certInfo, signature, keyBlob }: Kads): Part[] => [
+  ...certificationFields({ certInfo }, keyBlob.pubArea),
+  bytesField('signature', signature),
+  nested('key', describePcpKey(keyBlob)),
+];
 
 /** A KeyAttestationStatement. */
-export function describeKast(bytes: Uint8Array): Description {
+export function kastFields(bytes: Uint8Array): Part[] {
   const { idBinding, keyAttestation, aikOpaque } = decodeKast(bytes);
   const claims = [...(idBinding ? ['authority'] : []), ...(keyAttestation ? ['subject'] : [])].join(' and ');
-  return describing((problems) => [
+  return [
     field('claim', claims || 'nothing'),
-    ...optional(idBinding, (binding) => nested('attestation key', describeIdBinding(binding), problems)),
-    ...optional(keyAttestation, (kads) => nested('key attestation', describeKads(kads), problems)),
+    ...optional(idBinding, (binding) => nested('attestation key', idBindingFields(binding))),
+    ...optional(keyAttestation, (kads) => nested('key attestation', kadsFields(kads))),
     secretField('aikOpaque', aikOpaque.length),
-  ]);
+  ];
 }
 
-function describeIdBinding(binding: NonNullable<Kast['idBinding']>): Description {
-  return describing((problems) => [
-    publicAreaField('public area', binding.pubArea, problems),
-    structureField('creation data', TPMS_CREATION_DATA, binding.creationData),
-    ...certificationFields(binding, undefined, problems),
-  ]);
-}
+const idBindingFields = (binding: NonNullable<Kast['idBinding']>): Part[] => [
+  publicAreaField('public area', binding.pubArea),
+  structureField('creation data', TPMS_CREATION_DATA, binding.creationData),
+  ...certificationFields(binding),
+];
 
 const nameIn = (names: Readonly<Record<string, number>>, value: number): string =>
   Object.entries(names).find(([, number]) => number === value)?.[0] ?? `unknown (${value})`;
@@ -139,7 +130,7 @@ export function describeKeyCredential(bytes: Uint8Array): Description {
   return { problems, fields };
 }
 
-function keyMaterialField(bytes: Uint8Array, problems: string[]): Field {
+function keyMaterialField(bytes: Uint8Array, known: readonly string[]): Part {
   try {
     const material = decodeKeyMaterial(bytes);
     if (material === undefined) return bytesField('key material', bytes);
@@ -148,8 +139,7 @@ function keyMaterialField(bytes: Uint8Array, problems: string[]): Field {
   } catch (error) {
     // `findKeyCredentialProblems` already reports a KeyprovError. Another error is new.
     const message = sayError(error);
-    if (!problems.includes(message)) problems.push(message);
-    return bytesField('key material', bytes);
+    return known.includes(message) ? bytesField('key material', bytes) : unreadable('key material', bytes, message);
   }
 }
 
@@ -159,13 +149,13 @@ export const WINDOWS_FORMATS: readonly Format<Uint8Array>[] = [
     format: 'kast',
     title: 'Windows key attestation statement (KAST)',
     claims: startsWith('KAST'),
-    read: describeKast,
+    read: kastFields,
   },
   {
     format: 'kads',
     title: 'Windows key attestation (KADS)',
     claims: startsWith('KADS'),
-    read: (bytes) => describeKads(decodeKads(bytes)),
+    read: (bytes) => kadsFields(decodeKads(bytes)),
   },
   {
     format: 'pcp-key-blob',
@@ -179,7 +169,7 @@ export const WINDOWS_FORMATS: readonly Format<Uint8Array>[] = [
     claims: startsWith('TACH'),
     read: (bytes) => {
       const { aikOpaque, ...credential } = decodeTachChallenge(bytes);
-      return { problems: [], fields: [...credentialFields(credential), secretField('aikOpaque', aikOpaque.length)] };
+      return [...credentialFields(credential), secretField('aikOpaque', aikOpaque.length)];
     },
   },
   {
@@ -198,13 +188,13 @@ export const WINDOWS_FORMATS: readonly Format<Uint8Array>[] = [
     format: 'tpm2-tools-credential',
     title: 'tpm2-tools credential file',
     claims: (bytes) => toHex(bytes.subarray(0, 4)) === 'badcc0de',
-    read: describeCredential(decodeTpm2ToolsCredential),
+    read: (bytes) => credentialFields(decodeTpm2ToolsCredential(bytes)),
   },
   {
     format: 'sized-credential',
     title: 'credential (TPM2B_ID_OBJECT, TPM2B_ENCRYPTED_SECRET)',
     unmarked: true,
     claims: (bytes) => bytes[0] === 0 && bytes.length < 1024,
-    read: describeCredential(decodeSizedCredential),
+    read: (bytes) => credentialFields(decodeSizedCredential(bytes)),
   },
 ];
