@@ -136,18 +136,14 @@ describe.skipIf(missing)('keyprov provision --service', () => {
     expect(storeFiles(world.store)).toEqual([]);
   });
 
-  it('waits neither for a token command nor for its children when it is ended', async () => {
-    const command = `sleep 300 & echo $! >'${world.path}/pid'; echo begun >&2; wait`;
-    const args = [...SOFTWARE, '--pin-file', pinFile, '--token-command', command];
+  it('ends a token command and its children when a signal ends it', async () => {
+    const args = [...SOFTWARE, '--pin-file', pinFile, '--token-command', 'sleep 400 & echo begun >&2; wait'];
     const { child, ended } = startKeyprov(['provision', ...world.runArgs, ...args], { env: LOCAL });
     child.stderr.on('data', (text: string) => {
       if (text.includes('begun')) child.kill('SIGTERM');
     });
-    const closed = new Promise((resolve) => child.once('exit', (_, signal) => resolve(signal)));
-    expect(await closed).toBe('SIGTERM');
-    // It has inherited our pipes, so they end only now.
-    process.kill(Number(readFileSync(join(world.path, 'pid'), 'utf8')));
-    await ended;
+    // The output ends with the last of them. The test runner's limit reveals one that lives on.
+    expect((await ended).status).toBe(143);
     expect(storeFiles(world.store)).toEqual([]);
   });
 
