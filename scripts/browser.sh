@@ -21,7 +21,8 @@ if ! command -v chromium >/dev/null; then
 fi
 scripts/setup.sh --build
 printf 'browser: downloading deno, bun and workerd\n'
-npm install --silent --no-save --prefix "$work" deno@2 bun@1 workerd@1
+echo '{}' >"$work/package.json"
+(cd -- "$work" && npm install --loglevel=error --no-save deno@2 bun@1 workerd@1)
 
 bin=$work/node_modules/.bin
 chromium --version

@@ -12,8 +12,9 @@ work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT
 
 scripts/setup.sh --build
-npm install --silent --no-save --prefix "$work" rollup@4 @rollup/plugin-node-resolve@16 @rollup/plugin-commonjs@29 \
-  @rollup/plugin-json@6 webpack@5 webpack-cli@6 vite@7
+echo '{}' >"$work/package.json"
+(cd -- "$work" && npm install --loglevel=error --no-save rollup@4 @rollup/plugin-node-resolve@16 \
+  @rollup/plugin-commonjs@29 @rollup/plugin-json@6 webpack@5 webpack-cli@6 vite@7)
 for name in rollup webpack vite; do
   printf '%s %s\n' "$name" "$(node -p "require('$work/node_modules/$name/package.json').version")"
 done

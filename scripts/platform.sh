@@ -44,7 +44,7 @@ need() {
 # Builds the package, even in a fresh clone, and packs it as npm would publish it.
 pack() {
   scripts/setup.sh --build
-  npm pack --silent --ignore-scripts --pack-destination "$work" >/dev/null
+  npm pack --loglevel=error --ignore-scripts --pack-destination "$work" >/dev/null
 }
 
 # install_into DIRECTORY [OPTION...]: makes a project with the packed package, its optional peers and the smoke program.
@@ -53,14 +53,16 @@ install_into() {
   printf '{"type":"module"}\n' >"$1/package.json"
   local peers=()
   mapfile -t peers < <(node -p "Object.entries(require('./package.json').peerDependencies).map((p) => p.join('@')).join('\n')")
-  npm install --silent --prefix "$1" --ignore-scripts --no-audit --no-fund "${@:2}" "$work"/keyprov-*.tgz "${peers[@]}"
+  # Not with --prefix: npm reads its global settings, such as the registry, from there.
+  (cd -- "$1" && npm install --loglevel=error --ignore-scripts --no-audit --no-fund "${@:2}" "$work"/keyprov-*.tgz \
+    "${peers[@]}" >/dev/null)
   cp -- test/platforms/smoke.mjs "$1"
 }
 
 # unpack PACKAGE@VERSION DIRECTORY: unpacks an npm package without installing it.
 unpack() {
   mkdir -p -- "$2"
-  tar -xzf "$work/$(npm pack --silent --pack-destination "$work" "$1")" --strip-components=1 -C "$2"
+  tar -xzf "$work/$(npm pack --loglevel=error --pack-destination "$work" "$1")" --strip-components=1 -C "$2"
 }
 
 # Starts a swtpm on two free ports of 127.0.0.1: $port, and the next for its control channel.

@@ -7,7 +7,7 @@ cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.."
 node scripts/build.mjs
 folder=$(mktemp -d)
 trap 'rm -rf -- "$folder"' EXIT
-npm pack --silent --ignore-scripts --cache "$folder/cache" --pack-destination "$folder"
+npm pack --loglevel=error --ignore-scripts --cache "$folder/cache" --pack-destination "$folder"
 tarball=$(echo "$folder"/*.tgz)
 node_modules/.bin/publint run "$tarball" --strict
 node_modules/.bin/attw "$tarball" --profile esm-only

@@ -12,10 +12,10 @@ work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT
 
 scripts/setup.sh --build
-npm pack --silent --ignore-scripts --pack-destination "$work" >/dev/null
+npm pack --loglevel=error --ignore-scripts --pack-destination "$work" >/dev/null
 printf '{"type":"module"}' >"$work/package.json"
-npm install --silent --no-save --prefix "$work" @types/node@20 \
-  ts5.7@npm:typescript@5.7 ts5.9@npm:typescript@5.9 ts6@npm:typescript@6 ts7@npm:typescript@7
+(cd -- "$work" && npm install --loglevel=error --no-save @types/node@20 \
+  ts5.7@npm:typescript@5.7 ts5.9@npm:typescript@5.9 ts6@npm:typescript@6 ts7@npm:typescript@7)
 mkdir "$work/node_modules/keyprov"
 tar -xzf "$work"/keyprov-*.tgz --strip-components=1 -C "$work/node_modules/keyprov"
 node --input-type=module -e "

@@ -37,6 +37,19 @@ describe('the tests', () => {
   });
 });
 
+describe('the scripts', () => {
+  it("use the machine's npm settings, which --prefix replaces, and show why npm fails", () => {
+    const calls = filesIn(['scripts'], '.sh').flatMap(
+      (path) =>
+        textOf(path)
+          .replaceAll('\\\n', '')
+          .match(/\bnpm (?:ci|install|pack) .*/g) ?? [],
+    );
+    expect(calls.length).toBeGreaterThan(5);
+    expect(calls.filter((call) => /--(?:prefix|silent)\b/.test(call))).toEqual([]);
+  });
+});
+
 describe('the docs', () => {
   it('explain every error code with its class, and no other', () => {
     const codes = [...textOf('src/errors/error-by-code.ts').matchAll(/^ {2}readonly '?([a-z-]+)'?: (\w+);$/gm)].map(
