@@ -4,8 +4,10 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { libtpmsMissing } from '../cli/support/keyprov.ts';
 import { readPublicSurface } from './public-surface.ts';
 
+const missing = await libtpmsMissing();
 const run = promisify(execFile);
 const root = process.cwd();
 
@@ -15,6 +17,7 @@ interface Manifest {
   readonly exports: Readonly<Record<string, string | { readonly types: string; readonly default: string }>>;
   readonly bin: Readonly<Record<string, string>>;
   readonly dependencies: Readonly<Record<string, string>>;
+  readonly peerDependencies: Readonly<Record<string, string>>;
 }
 
 let folder: string;
@@ -43,13 +46,18 @@ beforeAll(async () => {
   await run('tar', ['-xzf', join(folder, tarball ?? ''), '--strip-components=1', '-C', installed]);
   manifest = JSON.parse(await readFile(join(installed, 'package.json'), 'utf8'));
   subpaths = Object.keys(manifest.exports).filter((path) => path !== './package.json');
-  for (const name of [...Object.keys(manifest.dependencies), '@types/node']) {
+  await install([...Object.keys(manifest.dependencies), '@types/node']);
+  await writeFile(join(folder, 'package.json'), '{"type":"module"}');
+});
+
+/** Installs packages of the checkout. */
+async function install(names: readonly string[]): Promise<void> {
+  for (const name of names) {
     const link = join(folder, 'node_modules', name);
     await mkdir(dirname(link), { recursive: true });
     await symlink(join(root, 'node_modules', name), link);
   }
-  await writeFile(join(folder, 'package.json'), '{"type":"module"}');
-});
+}
 
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
@@ -150,5 +158,16 @@ describe('the package', () => {
         'keyprov: the demo needs packages that are not installed: node-sqlite3-wasm jose ldapts; ' +
         'run npm install node-sqlite3-wasm jose ldapts\n',
     });
+  });
+
+  // The last test: those before it need the project without these packages.
+  it('passes on this platform the checks that scripts run on others', async () => {
+    await install(Object.keys(manifest.peerDependencies));
+    await cp(join(root, 'test', 'platforms', 'smoke.mjs'), join(folder, 'smoke.mjs'));
+    const tpm = missing === undefined ? `libtpms:${join(folder, 'tpm')}` : 'none';
+    const smoke = run(process.execPath, ['smoke.mjs', tpm], { cwd: folder });
+    const { stdout } = await smoke.catch((error: { stdout: string }) => error);
+    expect(stdout.match(/^FAILED .*/gm) ?? []).toEqual([]);
+    expect(stdout).toMatch(/\n\d{2} passed, 0 failed, 1 skipped\n$/);
   });
 });
