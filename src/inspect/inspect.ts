@@ -3,6 +3,7 @@ import { onlyCertificate } from '../crypto/certificate-bytes.ts';
 import { TAG } from '../crypto/der-write.ts';
 import { readOr, sayError } from '../errors.ts';
 import { isJsonObject, parseJson } from '../json.ts';
+import { checkMembers } from '../known-members.ts';
 import { DER_FORMATS } from './der-formats.ts';
 import { derInput } from './der-input.ts';
 import { field, gathered, nested, secretField, shortened } from './fields.ts';
@@ -67,6 +68,7 @@ const RANK: Readonly<Record<Confidence, number>> = { certain: 0, likely: 1, dama
  *
  * Never throws because of the bytes. A file that cannot be read is `damaged` or `unknown`; oddities are in `problems`.
  * Does not read files of more than 1 MiB. Above 128 KiB, reads only states and recordings.
+ * @throws TypeError for a wrong option.
  *
  * @example
  * ```ts
@@ -78,7 +80,8 @@ const RANK: Readonly<Record<Confidence, number>> = { certain: 0, likely: 1, dama
  * console.log(printInspection(inspection));
  * ```
  */
-export async function inspect(bytes: Uint8Array, { hint }: InspectOptions = {}): Promise<Inspection> {
+export async function inspect(bytes: Uint8Array, options: InspectOptions = {}): Promise<Inspection> {
+  const { hint } = checkMembers('inspect', options, 'hint:text?');
   if (bytes.length > MAX_SIZE) return unknown(bytes, [`${bytes.length} bytes; the limit is ${MAX_SIZE}`]);
   const found = await readBytes(bytes, { hint, encodings: [], problems: [] });
   const [best, ...others] = byRank(found, hint);

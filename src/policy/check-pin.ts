@@ -1,6 +1,7 @@
 import buffer from 'node:buffer'; // isUtf8 by name would stop an older Node.js before keyprov says which one it needs
 import { checkBytes } from '../bytes.ts';
 import type { PinProblem } from '../errors/pin-refused-error.ts';
+import { checkMembers } from '../known-members.ts';
 import { type PinHistory, type PinHistoryOptions, pinHistoryContains } from './pin-history.ts';
 import { checkPinRules, PIN_CLASSES, PIN_SPECIAL_CHARACTERS, type PinClass, type PinPolicy } from './pin-policy.ts';
 
@@ -96,11 +97,12 @@ export function checkPin(pin: Uint8Array, policy: PinPolicy): PinProblem[] {
 export async function checkNewPin(
   pin: Uint8Array,
   policy: PinPolicy,
-  { history, ...options }: PinHistoryOptions & { readonly history?: PinHistory | undefined } = {},
+  options: PinHistoryOptions & { readonly history?: PinHistory | undefined } = {},
 ): Promise<PinProblem[]> {
+  const { history, ...hashing } = checkMembers('checkNewPin', options, 'history pepper:bytes? signal');
   const problems = checkPin(pin, policy);
   const recent = { entries: history?.entries.slice(0, policy.history) ?? [] };
-  if (await pinHistoryContains(recent, pin, options)) {
+  if (await pinHistoryContains(recent, pin, hashing)) {
     problems.push({ code: 'in-history', message: "Your PIN can't be one that you used before." });
   }
   return problems;

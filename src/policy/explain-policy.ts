@@ -1,3 +1,4 @@
+import { checkMembers } from '../known-members.ts';
 import type { SettingExplanation } from './merge-policy.ts';
 import { PIN_CHARACTER_USES } from './pin-policy.ts';
 import { nameLayer } from './precedence.ts';
@@ -12,6 +13,7 @@ export interface ExplainPolicyOptions {
 /**
  * Formats an explanation for people: one line for each setting with its value and the reason, followed by one indented
  * line for each value that was overridden.
+ * @throws TypeError for a wrong option.
  *
  * @example
  * ```ts
@@ -22,10 +24,8 @@ export interface ExplainPolicyOptions {
  * console.log(explainPolicy(explanation, { onlySet: true }));
  * ```
  */
-export function explainPolicy(
-  explanation: readonly SettingExplanation[],
-  { onlySet = false }: ExplainPolicyOptions = {},
-): string {
+export function explainPolicy(explanation: readonly SettingExplanation[], options: ExplainPolicyOptions = {}): string {
+  const { onlySet = false } = checkMembers('explainPolicy', options, 'onlySet:boolean?');
   const lines: string[] = [];
   for (const { setting, value, winner, overridden, reason } of explanation) {
     if (onlySet && winner === undefined && overridden.length === 0) continue;

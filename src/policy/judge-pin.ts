@@ -1,5 +1,6 @@
 import { type Bytes, concatSecrets } from '../bytes.ts';
 import { PinRefusedError } from '../errors/pin-refused-error.ts';
+import { checkMembers } from '../known-members.ts';
 import { checkNewPin, checkPinEncoding, describePinRules } from './check-pin.ts';
 import type { PinHistory, PinHistoryOptions } from './pin-history.ts';
 import type { PinPolicy } from './pin-policy.ts';
@@ -42,7 +43,8 @@ const DELETE = 0x7f;
  * @throws PinRefusedError for an empty file, more than 1024 bytes, anything but UTF-8 without a byte order mark, a
  * second line or a control character, and spaces around the PIN.
  */
-export function pinFromFile(file: Uint8Array, { name = 'the PIN file' }: PinFileOptions = {}): Bytes {
+export function pinFromFile(file: Uint8Array, options: PinFileOptions = {}): Bytes {
+  const { name = 'the PIN file' } = checkMembers('pinFromFile', options, 'name:text?');
   const pin = withoutNewline(file);
   if (pin.length === 0) throw new PinRefusedError([{ code: 'too-short', message: `There is no PIN in ${name}.` }]);
   if (pin.length > MAX_PIN_BYTES) {

@@ -1,4 +1,5 @@
 import { PolicyError, type PolicyProblem } from '../errors/policy-error.ts';
+import { checkMembers } from '../known-members.ts';
 import { completePolicy, type Policy, type ReadSettings } from './define-policy.ts';
 import {
   characterUse,
@@ -30,6 +31,9 @@ export interface MergeOptions {
   readonly pinConflict?: 'strictest' | 'passport' | undefined;
 }
 
+/** The members of {@link MergeOptions}, for `checkMembers`. */
+export const MERGE_MEMBERS = 'documents:=2016|current? pinConflict:=strictest|passport?';
+
 /** Why a setting, of Windows or of this library, has its value. */
 export interface SettingExplanation extends SettledValue {
   readonly setting: WindowsSettingName | Exclude<keyof Policy, 'pin'> | 'numericOnlyStrict';
@@ -54,6 +58,7 @@ export interface MergedPolicy {
  * @throws PolicyError if effective settings contradict each other; TypeError for a layer with wrong types.
  */
 export function mergePolicy(layers: readonly PolicyLayer[], options: MergeOptions = {}): MergedPolicy {
+  options = checkMembers('mergePolicy', options, MERGE_MEMBERS);
   const { documents = 'current', pinConflict = documents === '2016' ? 'passport' : 'strictest' } = options;
   const ranked = byRank(layers);
   const reason = `nothing sets it: default of the ${documents} documents`;

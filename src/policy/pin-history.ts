@@ -2,6 +2,7 @@ import { createHmac, randomBytes } from 'node:crypto';
 import { equal, fromBase64, toBase64, wipe } from '../bytes.ts';
 import { deriveScrypt, scryptProblem } from '../crypto/scrypt.ts';
 import { KeyprovError } from '../errors.ts';
+import { checkMembers } from '../known-members.ts';
 
 /** One PIN in a history: the salted slow hash of its UTF-8 bytes, with its parameters. */
 export interface PinHistoryEntry {
@@ -53,8 +54,14 @@ const HASH_SIZE = 32;
 export async function addToPinHistory(
   history: PinHistory,
   pin: Uint8Array,
-  { keep, cost = 2 ** 15, pepper, signal }: AddToPinHistoryOptions,
+  options: AddToPinHistoryOptions,
 ): Promise<PinHistory> {
+  const {
+    keep,
+    cost = 2 ** 15,
+    pepper,
+    signal,
+  } = checkMembers('addToPinHistory', options, 'keep:number cost:number? pepper:bytes? signal');
   signal?.throwIfAborted();
   if (keep === 0) return { entries: [] };
   const salt = toBase64(randomBytes(SALT_SIZE));
@@ -72,8 +79,9 @@ export async function addToPinHistory(
 export async function pinHistoryContains(
   history: PinHistory,
   pin: Uint8Array,
-  { pepper, signal }: PinHistoryOptions = {},
+  options: PinHistoryOptions = {},
 ): Promise<boolean> {
+  const { pepper, signal } = checkMembers('pinHistoryContains', options, 'pepper:bytes? signal');
   for (const entry of history.entries) {
     signal?.throwIfAborted();
     if (equal(await hashPin(pin, entry, pepper), bytesOf(entry.hash, HASH_SIZE))) return true;

@@ -3,7 +3,7 @@ import { checkMembers } from '../known-members.ts';
 import type { SignalOptions } from '../signal.ts';
 import { readInput } from '../storage/read-input.ts';
 import type { PolicySettings } from './define-policy.ts';
-import { type MergedPolicy, type MergeOptions, mergePolicy } from './merge-policy.ts';
+import { MERGE_MEMBERS, type MergedPolicy, type MergeOptions, mergePolicy } from './merge-policy.ts';
 import { PIN_SETTING_NAMES } from './pin-policy.ts';
 import type { PolicyLayer } from './policy-layer.ts';
 import { byRank, type PolicyValue } from './precedence.ts';
@@ -77,11 +77,12 @@ export async function policyInForce(options: PolicyInForceOptions = {}): Promise
   options = checkMembers(
     'policyInForce',
     options,
-    'files:list? layers:objects? settings commandLine environment userSid:text? tenantId:text? documents:=2016|current?',
-    'pinConflict:=strictest|passport? signal',
+    'files:list? layers:objects? settings commandLine environment userSid:text? tenantId:text? signal',
+    MERGE_MEMBERS,
   );
   const { files = [], layers: given = [], settings, commandLine, environment = process.env, signal, ...rest } = options;
-  if (options.userSid !== undefined && !/^S-1-/i.test(options.userSid))
+  const { userSid, tenantId, ...merging } = rest;
+  if (userSid !== undefined && !/^S-1-/i.test(userSid))
     throw new TypeError('policyInForce: userSid must be a SID, such as S-1-5-21-1-2-3-1001');
   const problems: PolicyProblem[] = [];
   const warnings: PolicyWarning[] = [];
@@ -98,7 +99,7 @@ export async function policyInForce(options: PolicyInForceOptions = {}): Promise
     const name = typeof file === 'string' ? file : file.name;
     try {
       const bytes = typeof file === 'string' ? await readInput(file, { signal }) : file.bytes;
-      const reading = readPolicyFile(bytes, { ...rest, origin: name });
+      const reading = readPolicyFile(bytes, { userSid, tenantId, origin: name });
       layers.push(...reading.layers);
       warnings.push(
         ...reading.ignored.map(
@@ -123,7 +124,7 @@ export async function policyInForce(options: PolicyInForceOptions = {}): Promise
   }
   if (problems.length > 0) throw new PolicyError(problems);
   try {
-    const merged = mergePolicy(layers, rest);
+    const merged = mergePolicy(layers, merging);
     return { ...merged, warnings: [...warnings, ...warningsOf(merged)] };
   } catch (error) {
     if (!(error instanceof PolicyError)) throw error;

@@ -1,4 +1,5 @@
 import { PolicyError } from '../errors/policy-error.ts';
+import { checkMembers } from '../known-members.ts';
 import { checkSize, LIMIT } from '../limits.ts';
 import { decodeFileText } from '../text.ts';
 import type { PolicyReading } from './policy-layer.ts';
@@ -18,16 +19,17 @@ export interface ReadPolicyFileOptions extends ReadRegistryOptions {
  * @throws PolicyError for other text, and like {@link readRegistryExport}, {@link readSyncMl} and {@link parseLayer}.
  */
 export function readPolicyFile(file: Uint8Array, options: ReadPolicyFileOptions = {}): PolicyReading {
-  const { origin = 'settings file' } = options;
+  options = checkMembers('readPolicyFile', options, 'userSid:text? tenantId:text? origin:text?');
+  const { origin = 'settings file', userSid, tenantId } = options;
   checkSize(file, LIMIT.export, (problem) => {
     return new PolicyError([
       { setting: origin, problem, expected: "an export that contains only the policy's registry keys" },
     ]);
   });
   const text = (decodeFileText(file) ?? '').trimStart();
-  if (text.startsWith('<')) return readSyncMl(text, { ...options, origin });
+  if (text.startsWith('<')) return readSyncMl(text, { tenantId, origin });
   if (text.startsWith('{') && !text.includes('@odata.')) return { layers: [parseLayer(text, { origin })], ignored: [] };
-  if (/^(?:Windows Registry Editor|REGEDIT4)/.test(text)) return readRegistryExport(text, options);
+  if (/^(?:Windows Registry Editor|REGEDIT4)/.test(text)) return readRegistryExport(text, { userSid, tenantId });
   throw new PolicyError([{ setting: origin, ...refusalOf(text) }]);
 }
 

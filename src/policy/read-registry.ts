@@ -1,4 +1,5 @@
 import { PolicyError, type PolicyProblem } from '../errors/policy-error.ts';
+import { checkMembers } from '../known-members.ts';
 import { decodeFileText } from '../text.ts';
 import { type DeviceLockValue, fromDeviceLock } from './device-lock.ts';
 import {
@@ -59,6 +60,7 @@ type Section = SettingSection | { readonly source: 'eas' };
  * @throws PolicyError that lists every invalid line and wrong value, and the users or tenants to choose from.
  */
 export function readRegistryExport(file: Uint8Array | string, options: ReadRegistryOptions = {}): PolicyReading {
+  options = checkMembers('readRegistryExport', options, 'userSid:text? tenantId:text?');
   const { userSid } = options;
   const text = typeof file === 'string' ? file : (decodeFileText(file) ?? '');
   const problems: PolicyProblem[] = [];

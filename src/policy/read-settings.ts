@@ -1,5 +1,6 @@
 import { PolicyError, type PolicyProblem, type PolicySource } from '../errors/policy-error.ts';
 import { isJsonObject } from '../json.ts';
+import { checkMembers } from '../known-members.ts';
 import { type PolicySettings, parseSettings, readSettings } from './define-policy.ts';
 import { characterUse, PIN_CLASSES, PIN_NUMBERS, PIN_SETTING_NAMES, type PinSettings } from './pin-policy.ts';
 import { countsFor, type LayerValues, type PolicyLayer, type PolicyScope, settingValue } from './policy-layer.ts';
@@ -28,14 +29,18 @@ export interface LayerOptions {
   readonly origin?: string | undefined;
 }
 
+const LAYER_MEMBERS = 'source:=gpo|csp|eas|environment|command-line|file|object? scope:=user|machine? origin:text?';
+
 /** Makes a layer from an object. @throws PolicyError that lists every wrong setting. */
 export function layerOf(settings: LayerSettings, options: LayerOptions = {}): PolicyLayer {
+  options = checkMembers('layerOf', options, LAYER_MEMBERS);
   const { source = 'object', scope = 'machine', origin = 'settings of the caller' } = options;
   return readLayer(settings, { source, scope, origin });
 }
 
 /** Makes a layer from a JSON text: one object like {@link LayerSettings}. @throws PolicyError like {@link layerOf}. */
 export function parseLayer(json: string, options: LayerOptions = {}): PolicyLayer {
+  options = checkMembers('parseLayer', options, LAYER_MEMBERS);
   const { source = 'file', scope = 'machine', origin = 'settings file' } = options;
   return readLayer(parseSettings(json), { source, scope, origin });
 }

@@ -1,4 +1,5 @@
 import { PolicyError, type PolicyProblem } from '../errors/policy-error.ts';
+import { checkMembers } from '../known-members.ts';
 import { type DeviceLockValue, fromDeviceLock } from './device-lock.ts';
 import { countsFor, type FoundSetting, MAX_NOTES, type PolicyReading, settingValue, toLayers } from './policy-layer.ts';
 import { plainId, SETTING_BY_NODE, settingHint, splitNode } from './setting-lookup.ts';
@@ -33,7 +34,7 @@ interface Item {
  * @throws PolicyError that lists every wrong element and value, and the tenants to choose from.
  */
 export function readSyncMl(xml: string, options: ReadSyncMlOptions = {}): PolicyReading {
-  const { origin = 'SyncML', tenantId } = options;
+  const { origin = 'SyncML', tenantId } = checkMembers('readSyncMl', options, 'tenantId:text? origin:text?');
   const problems: PolicyProblem[] = [];
   const ignored: PolicyProblem[] = [];
   const tenants = new Set<string>();

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { Bytes } from '../bytes.ts';
 import { PolicyError } from '../errors/policy-error.ts';
 import { KeyprovError, withCleanup } from '../errors.ts';
+import { checkMembers } from '../known-members.ts';
 import type { SignalOptions } from '../signal.ts';
 import { errorCode } from '../storage/file-error.ts';
 import { readInput } from '../storage/read-input.ts';
@@ -33,7 +34,7 @@ export interface ReadWindowsRegistryOptions extends ReadRegistryOptions, SignalO
  * ```
  */
 export async function readWindowsRegistry(options: ReadWindowsRegistryOptions = {}): Promise<PolicyReading> {
-  const { signal, ...rest } = options;
+  const { signal, ...rest } = checkMembers('readWindowsRegistry', options, 'userSid:text? tenantId:text? signal');
   const directory = await mkdtemp(join(tmpdir(), 'keyprov-registry-'));
   return await withCleanup(
     async () => {

@@ -10,6 +10,7 @@ import { ServiceError } from '../errors/service-error.ts';
 import { causedBy, isKeyprovError, rethrowAs, withCleanup } from '../errors.ts';
 import { decodeSmallstepCredential } from '../formats/services/credential-encodings.ts';
 import { buildSmallstepAttest, buildSmallstepSecret, parseSmallstepChain } from '../formats/services/smallstep.ts';
+import { checkMembers } from '../known-members.ts';
 import type { SignalOptions } from '../signal.ts';
 import { readVendor } from '../tpm/capabilities.ts';
 import { encode } from '../tpm/codec/index.ts';
@@ -17,7 +18,7 @@ import { publicKeyOf } from '../tpm/public-key.ts';
 import { TPMT_PUBLIC } from '../tpm/structures/object.ts';
 import type { Tpm } from '../tpm/tpm.ts';
 import { postJson } from './json-service.ts';
-import type { ServiceOptions } from './service-message.ts';
+import { SERVICE_MEMBERS, type ServiceOptions } from './service-message.ts';
 import { baseUrl } from './service-url.ts';
 
 /** Options of {@link enrolAttestationKey}. */
@@ -40,6 +41,7 @@ export interface EnrolAttestationKeyOptions extends ServiceOptions {
  * certificate of another key; `credential-invalid` if the CA's credential is not for these keys.
  */
 export async function enrolAttestationKey(tpm: Tpm, options: EnrolAttestationKeyOptions): Promise<Bytes[]> {
+  options = checkMembers('enrolAttestationKey', options, 'url ek ak ekCertificates:certificates?', SERVICE_MEMBERS);
   const { ek, ekCertificates, ak, signal } = options;
   const base = baseUrl(options.url);
   const post = (path: string, body: object) => postJson(new URL(path, base), body, options);
@@ -63,6 +65,7 @@ export async function enrolAttestationKey(tpm: Tpm, options: EnrolAttestationKey
  * Returns a function that enrols attestation keys with an attestation CA, using the TPM's endorsement key and the
  * certificates in the TPM. `provision` takes it as `enrolAk`. It throws as {@link enrolAttestationKey} and
  * `openEndorsementKey` do.
+ * @throws TypeError for a wrong option.
  */
 export function attestationCaEnrolment(
   options: Pick<EnrolAttestationKeyOptions, 'url' | 'fetch' | 'timeoutMs' | 'headers'> & {
@@ -70,15 +73,20 @@ export function attestationCaEnrolment(
     readonly lookUpEk?: EkCertificateFetcher | undefined;
   },
 ): (tpm: Tpm, ak: AttestationKey, more: SignalOptions) => Promise<Bytes[]> {
+  const { lookUpEk, ...service } = checkMembers(
+    'attestationCaEnrolment',
+    options,
+    'url fetch:function? timeoutMs:number? headers lookUpEk:function?',
+  );
   return async (tpm, ak, { signal }) => {
     const ek = await openEndorsementKey(tpm, { signal });
     return await withCleanup(
       async () => {
-        const fetcher = options.lookUpEk && { ek: ek.publicArea, lookUp: options.lookUpEk };
+        const fetcher = lookUpEk && { ek: ek.publicArea, lookUp: lookUpEk };
         const { certificates, chain } = await readEkCertificates(tpm, { signal, fetcher });
         const own = certificates.findLast(({ source, nv }) => source === 'fetched' || nv?.template === ek.template);
         const ekCertificates = own && { ekCertificates: [own.der, ...chain] };
-        return await enrolAttestationKey(tpm, { ...options, ...ekCertificates, ek, ak, signal });
+        return await enrolAttestationKey(tpm, { ...service, ...ekCertificates, ek, ak, signal });
       },
       () => ek.release(),
     );

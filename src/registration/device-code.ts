@@ -1,11 +1,12 @@
 import { MfaError } from '../errors/mfa-error.ts';
 import { ServiceError } from '../errors/service-error.ts';
+import { checkMembers } from '../known-members.ts';
 import { unlessAborted } from '../signal.ts';
 import { type DeviceCodeDemand, deviceCodeRequest } from './authorize-request.ts';
 import { isEntraHost } from './entra-hosts.ts';
 import { peerLine } from './peer-text.ts';
 import { peerTime } from './peer-time.ts';
-import type { ServiceOptions } from './service-message.ts';
+import { SERVICE_MEMBERS, type ServiceOptions } from './service-message.ts';
 import { absoluteUrl, isSafeUrl } from './service-url.ts';
 import { type Sleep, sleepFor } from './sleep.ts';
 import { type IssuedTokens, issuedTokens, postForm, readMembers, secondsIn } from './token-endpoint.ts';
@@ -57,6 +58,12 @@ export async function authenticateWithDeviceCode(
   demand: DeviceCodeDemand,
   options: DeviceCodeOptions,
 ): Promise<IssuedTokens> {
+  options = checkMembers(
+    'authenticateWithDeviceCode',
+    options,
+    'onCode:function trustedHosts:texts? sleep:function? now:function?',
+    SERVICE_MEMBERS,
+  );
   const { onCode, sleep = sleepFor, now = () => new Date(), trustedHosts = [], signal } = options;
   const { url, form } = deviceCodeRequest(demand);
   const answer = await postForm(url, form, [], options);

@@ -1,6 +1,7 @@
 import { checkText } from '../bytes.ts';
 import { ServiceError } from '../errors/service-error.ts';
 import { isKeyprovError } from '../errors.ts';
+import { checkMembers } from '../known-members.ts';
 import { statusError } from './answer-error.ts';
 import {
   type DiscoveredServices,
@@ -13,7 +14,7 @@ import {
 import { TRUSTED_HOSTS } from './entra-hosts.ts';
 import { exchange } from './exchange.ts';
 import { peerLine } from './peer-text.ts';
-import type { ServiceAnswer, ServiceOptions } from './service-message.ts';
+import { SERVICE_MEMBERS, type ServiceAnswer, type ServiceOptions } from './service-message.ts';
 import { baseUrl, pathSegment } from './service-url.ts';
 import { isOwnResource } from './token-resource.ts';
 
@@ -31,6 +32,9 @@ export interface DiscoverServicesOptions extends ServiceOptions {
   /** Format to ask an AD FS for. Default `json`. A response in the other format is read too. */
   readonly format?: 'json' | 'xml' | undefined;
 }
+
+/** The members of {@link DiscoverServicesOptions} that are not those of every service, for `checkMembers`. */
+export const DISCOVERY_MEMBERS = 'tenant:text? trustedHosts:texts? trustedResources:texts? format:=json|xml?';
 
 const MAX_REDIRECTIONS = 5;
 const NOT_TRUSTED = 0x801c000b;
@@ -58,6 +62,7 @@ export async function discoverServices(
   url: string | URL,
   options: DiscoverServicesOptions = {},
 ): Promise<DiscoveredServices> {
+  options = checkMembers('discoverServices', options, DISCOVERY_MEMBERS, SERVICE_MEMBERS);
   const { tenant, trustedHosts = TRUSTED_HOSTS, format = 'json' } = options;
   const asked = baseUrl(url);
   const target =

@@ -6,6 +6,7 @@ import { decodeSpki, encodeSpki, type PublicKey } from '../crypto/public-key.ts'
 import { parseCertificate } from '../crypto/x509.ts';
 import { isKeyprovError, sayError } from '../errors.ts';
 import { JsonMembers } from '../json.ts';
+import { checkMembers } from '../known-members.ts';
 import { LIMIT } from '../limits.ts';
 import { answerError, statusError } from './answer-error.ts';
 import { exchange } from './exchange.ts';
@@ -67,6 +68,7 @@ const MAKERS: Readonly<Record<string, keyof typeof SERVICES | undefined>> = { IN
  * It follows no redirects. It finds nothing for TPMs of other makers, or if the service has no certificate (status
  * 404).
  *
+ * @throws TypeError for a wrong option.
  * @returns the fetcher, for `readEkCertificates` and `attestationCaEnrolment`. It throws ServiceError `service-…`, with
  * `service-answer` also for a certificate of another key. The certificate is not verified: see `verifyEkCertificate`.
  *
@@ -83,10 +85,12 @@ const MAKERS: Readonly<Record<string, keyof typeof SERVICES | undefined>> = { IN
  * console.log(certificates.length);
  * ```
  */
-export function ekCertificateService({
-  urls = {},
-  ...options
-}: EkCertificateServiceOptions = {}): EkCertificateFetcher {
+export function ekCertificateService(options: EkCertificateServiceOptions = {}): EkCertificateFetcher {
+  const { urls = {}, ...service } = checkMembers(
+    'ekCertificateService',
+    options,
+    'urls timeoutMs:number? fetch:function? headers',
+  );
   return async ({ spki, vendor }: EkInfo, { signal }) => {
     const maker = MAKERS[vendor.manufacturer];
     if (maker === undefined) return [];
@@ -97,7 +101,7 @@ export function ekCertificateService({
       headers: { accept: '*/*' },
       limit: LIMIT.structure,
     } as const;
-    const answer = await exchange(request, { ...options, signal });
+    const answer = await exchange(request, { ...service, signal });
     if (answer.status === 404) return [];
     if (!answer.ok) throw statusError(answer);
     return [await understood(answer, spki, certificateOf)];

@@ -5,6 +5,7 @@ import { encodeGuid } from '../formats/windows/guid.ts';
 import { KEY_CREDENTIAL_USAGE, type KeyCredential } from '../formats/windows/key-credential-link.ts';
 import { inRequest, requestInvalid } from '../formats/x509/in-request.ts';
 import { JsonMembers } from '../json.ts';
+import { checkMembers } from '../known-members.ts';
 import { type SignalOptions, unlessAborted } from '../signal.ts';
 import { statusError } from './answer-error.ts';
 import { exchange } from './exchange.ts';
@@ -23,6 +24,9 @@ export interface GraphOptions extends Omit<ServiceOptions, 'headers'> {
   /** Default `https://graph.microsoft.com/`; national clouds have other URLs. */
   readonly graphUrl?: string | URL | undefined;
 }
+
+/** The members of {@link GraphOptions}, for `checkMembers`. */
+export const GRAPH_MEMBERS = 'token:function graphUrl timeoutMs:number? fetch:function? signal';
 
 /** Options of {@link graphReader}. */
 export interface GraphReaderOptions extends GraphOptions {
@@ -44,8 +48,10 @@ export interface HelloMethod {
 /**
  * Returns a reader of the user's `deviceKeys` in Entra ID, which uses the Microsoft Graph beta. They show that the key
  * is registered there, not that it is on premises. It leaves out malformed items.
+ * @throws TypeError for a wrong option.
  */
 export function graphReader(options: GraphReaderOptions): DirectoryReader {
+  options = checkMembers('graphReader', options, 'onIgnored:function?', GRAPH_MEMBERS);
   const { onIgnored = () => {} } = options;
   return {
     place: 'entra',
@@ -71,6 +77,7 @@ export function graphReader(options: GraphReaderOptions): DirectoryReader {
  * pages.
  */
 export async function listHelloMethods(user: string, options: GraphOptions): Promise<HelloMethod[]> {
+  options = checkMembers('listHelloMethods', options, GRAPH_MEMBERS);
   const methods: HelloMethod[] = [];
   let pages = 0;
   for (let url: URL | undefined = graphUrl(methodsOf(user), options); url !== undefined; ) {
@@ -92,11 +99,12 @@ export async function listHelloMethods(user: string, options: GraphOptions): Pro
 export async function deleteHelloMethod(
   user: string,
   id: string,
-  { token, ...options }: GraphOptions,
+  options: GraphOptions,
 ): Promise<'deleted' | 'absent'> {
+  const { token, ...service } = checkMembers('deleteHelloMethod', options, GRAPH_MEMBERS);
   const url = graphUrl(`${methodsOf(user)}/${pathSegment(id)}`, options);
-  const headers = await authorized(token, options);
-  const answer = await exchange({ method: 'DELETE', url, headers }, options);
+  const headers = await authorized(token, service);
+  const answer = await exchange({ method: 'DELETE', url, headers }, service);
   if (answer.status === 404) return 'absent';
   if (!answer.ok) throw statusError(answer);
   return 'deleted';
@@ -114,6 +122,7 @@ export async function readMethodDevice(
   id: string,
   options: GraphOptions,
 ): Promise<string | undefined | 'absent'> {
+  options = checkMembers('readMethodDevice', options, GRAPH_MEMBERS);
   const url = graphUrl(`${methodsOf(user)}/${pathSegment(id)}?$expand=device`, options);
   let method: JsonMembers;
   try {

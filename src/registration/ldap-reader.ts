@@ -3,6 +3,7 @@ import { decodeDnBinary } from '../formats/windows/dn-binary.ts';
 import { type KeyCredential, parseKeyCredentialLink } from '../formats/windows/key-credential-link.ts';
 import { findKeyCredentialProblems } from '../formats/windows/key-credential-problems.ts';
 import { requestInvalid } from '../formats/x509/in-request.ts';
+import { checkMembers } from '../known-members.ts';
 import { findLdapUser, type LdapSearcher } from './ldap-user.ts';
 import type { DirectoryReader } from './sync-status.ts';
 
@@ -18,8 +19,10 @@ export interface LdapReaderOptions {
  * Returns a reader of the user's `msDS-KeyCredentialLink` in Active Directory. Directories hardly check its values, so
  * the reader leaves out malformed values, and values with a wrong Key ID, a wrong or missing KeyHash, or an owner other
  * than the entry.
+ * @throws TypeError for a wrong option.
  */
-export function ldapReader(client: LdapSearcher, { base, onIgnored = () => {} }: LdapReaderOptions): DirectoryReader {
+export function ldapReader(client: LdapSearcher, options: LdapReaderOptions): DirectoryReader {
+  const { base, onIgnored = () => {} } = checkMembers('ldapReader', options, 'base:text onIgnored:function?');
   return {
     place: 'active-directory',
     read: async (user, { signal } = {}) => {

@@ -7,14 +7,14 @@ import { requestInvalid } from '../formats/x509/in-request.ts';
 import { JsonMembers } from '../json.ts';
 import { checkMembers } from '../known-members.ts';
 import type { SignalOptions } from '../signal.ts';
-import { type DiscoverServicesOptions, discoverServices } from './discovery.ts';
+import { DISCOVERY_MEMBERS, type DiscoverServicesOptions, discoverServices } from './discovery.ts';
 import type { DiscoveredService } from './discovery-document.ts';
 import { isEntraHost } from './entra-hosts.ts';
 import type { GraphOptions } from './graph.ts';
 import { getJson } from './json-service.ts';
 import type { KeyRegistrar } from './key-registrar.ts';
 import { type RegisterKeyOptions, registerKey } from './register-key.ts';
-import type { ServiceOptions } from './service-message.ts';
+import { SERVICE_MEMBERS, type ServiceOptions } from './service-message.ts';
 import { type RegisteredKeyId, takeBackKey } from './take-back.ts';
 
 /** Options of {@link openKeyRegistrar}. */
@@ -59,9 +59,9 @@ export async function openKeyRegistrar(given: OpenKeyRegistrarOptions): Promise<
   given = checkMembers(
     'openKeyRegistrar',
     given,
-    'url tenant:text? fetch:function? graph format:=json|xml? headers apiVersionIn:=query|header? maxAttempts:number? maxDelayMs:number? timeoutMs:number? trustedHosts:texts?',
-    'trustedResources:texts?',
-    'lookup:function? sleep:function? signal',
+    'url graph apiVersionIn:=query|header? maxAttempts:number? maxDelayMs:number? lookup:function? sleep:function?',
+    DISCOVERY_MEMBERS,
+    SERVICE_MEMBERS,
   );
   const { url, graph, ...options } = given;
   if (graph !== undefined) checkMembers('graph of openKeyRegistrar', graph, 'token:function graphUrl');

@@ -3,13 +3,14 @@ import { ServiceError } from '../errors/service-error.ts';
 import { isKeyprovError } from '../errors.ts';
 import { encodeGuid } from '../formats/windows/guid.ts';
 import { isJsonObject, showJson } from '../json.ts';
+import { checkMembers } from '../known-members.ts';
 import { type SignalOptions, unlessAborted } from '../signal.ts';
 import { answerError, statusError } from './answer-error.ts';
 import { exchange } from './exchange.ts';
 import { jsonOf } from './json-service.ts';
 import { isContext, isRegistrationId, peerLine } from './peer-text.ts';
 import { registrationRefusal } from './registration-refusal.ts';
-import type { ServiceAnswer, ServiceOptions, ServiceRequest } from './service-message.ts';
+import { SERVICE_MEMBERS, type ServiceAnswer, type ServiceOptions, type ServiceRequest } from './service-message.ts';
 import { absoluteUrl } from './service-url.ts';
 import { type Sleep, sleepFor } from './sleep.ts';
 
@@ -105,6 +106,13 @@ export async function registerKey(
 ): Promise<RegistrationAnswer> {
   checkObject(service, 'the service', 'endpoint');
   checkObject(request, 'the request for registerKey', 'token');
+  options = checkMembers(
+    'registerKey',
+    options,
+    'apiVersionIn:=query|header? maxAttempts:number? maxDelayMs:number? lookup:function? onRetry:function? sleep:function?',
+    'now:function? random:function?',
+    SERVICE_MEMBERS,
+  );
   const { maxAttempts = 4, maxDelayMs = 300_000, onRetry = () => {}, sleep = sleepFor, lookup, signal } = options;
   if (!(maxAttempts >= 1)) throw new RangeError(`maxAttempts must be 1 or more, not ${maxAttempts}`);
   const sending = buildRequest(service, request, options);

@@ -15,6 +15,9 @@ export interface ServiceOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** The members of {@link ServiceOptions}, for `checkMembers`. */
+export const SERVICE_MEMBERS = 'timeoutMs:number? fetch:function? headers signal';
+
 /** One request. */
 export interface ServiceRequest {
   readonly method: 'GET' | 'POST' | 'DELETE';

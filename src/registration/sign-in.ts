@@ -1,8 +1,9 @@
 import { checkObject, toBase64, utf8 } from '../bytes.ts';
 import { buildJws, type JwsAlgorithm, type SigningKey } from '../formats/services/jws.ts';
 import { buildNgcAssertion } from '../formats/windows/ngc-assertion.ts';
+import { checkMembers } from '../known-members.ts';
 import { isEntraHost } from './entra-hosts.ts';
-import type { ServiceOptions } from './service-message.ts';
+import { SERVICE_MEMBERS, type ServiceOptions } from './service-message.ts';
 import { absoluteUrl } from './service-url.ts';
 import { postForm, readMembers, secondsIn } from './token-endpoint.ts';
 
@@ -62,6 +63,7 @@ const GRANT = 'urn:ietf:params:oauth:grant-type:jwt-bearer';
  */
 export async function signInWithKey(request: SignInRequest, options: SignInOptions = {}): Promise<SignIn> {
   checkObject(request, 'the request for signInWithKey', 'tokenEndpoint', 'user', 'key', 'device');
+  options = checkMembers('signInWithKey', options, 'lifetime:number? now:function?', SERVICE_MEMBERS);
   const { user, key, device, clientId = CLIENT_ID, scope = SCOPE } = request;
   const { lifetime = 300, now = () => new Date(), signal } = options;
   if (device.certificates.length === 0) throw new TypeError('the device has no certificate');

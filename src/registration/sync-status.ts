@@ -3,6 +3,7 @@ import { digest } from '../crypto/kdf.ts';
 import { isKeyprovError, type KeyprovError } from '../errors.ts';
 import { encodeGuid } from '../formats/windows/guid.ts';
 import { KEY_CREDENTIAL_USAGE, type KeyCredential } from '../formats/windows/key-credential-link.ts';
+import { checkMembers } from '../known-members.ts';
 import { type SignalOptions, unlessAborted } from '../signal.ts';
 import { DEFAULT_SYNC_SCHEDULE, type SyncSchedule } from './ad-sync-scheduler.ts';
 import { type Sleep, sleepFor } from './sleep.ts';
@@ -75,6 +76,8 @@ export interface SyncStatusOptions extends SignalOptions {
   readonly now?: (() => Date) | undefined;
 }
 
+const STATUS_MEMBERS = 'reader schedule now:function? signal';
+
 /** Options of {@link waitForSync}. */
 export interface WaitForSyncOptions extends SyncStatusOptions {
   readonly reader: DirectoryReader;
@@ -127,6 +130,7 @@ export function forecastSync(registered: Date, schedule: SyncSchedule = DEFAULT_
  * ```
  */
 export async function syncStatus(key: ExpectedKey, options: SyncStatusOptions = {}): Promise<SyncStatus> {
+  options = checkMembers('syncStatus', options, STATUS_MEMBERS);
   const { reader, schedule, now = () => new Date(), signal } = options;
   if (key.keyId.length !== 32) throw new RangeError(`a Key ID has 32 bytes, not ${key.keyId.length}`);
   const device = encodeGuid(key.deviceId);
@@ -168,11 +172,17 @@ function isOurKey({ usage, keyId, keyMaterial }: KeyCredential, ours: ExpectedKe
  * @throws the reason of `signal` when it aborts.
  */
 export async function waitForSync(key: ExpectedKey, options: WaitForSyncOptions): Promise<SyncStatus> {
-  const { pollMs = 60_000, onProgress = () => {}, sleep = sleepFor, now = () => new Date(), signal } = options;
+  const {
+    pollMs = 60_000,
+    onProgress = () => {},
+    sleep = sleepFor,
+    ...reading
+  } = checkMembers('waitForSync', options, 'pollMs:number? onProgress:function? sleep:function?', STATUS_MEMBERS);
+  const { now = () => new Date(), signal } = reading;
   if (!(pollMs > 0)) throw new RangeError(`pollMs must be above 0, not ${pollMs}`);
   for (;;) {
     signal?.throwIfAborted();
-    const status = await syncStatus(key, options);
+    const status = await syncStatus(key, reading);
     onProgress(status);
     if (status.state === 'synced' || status.state === 'overdue') return status;
     const leftMs = status.overdueAfter.getTime() - now().getTime();

@@ -1,7 +1,8 @@
 import { equal } from '../bytes.ts';
 import { ServiceError } from '../errors/service-error.ts';
 import { KEY_CREDENTIAL_USAGE } from '../formats/windows/key-credential-link.ts';
-import { deleteHelloMethod, type GraphOptions, graphReader, readMethodDevice } from './graph.ts';
+import { checkMembers } from '../known-members.ts';
+import { deleteHelloMethod, GRAPH_MEMBERS, type GraphOptions, graphReader, readMethodDevice } from './graph.ts';
 import { isRegistrationId, peerLine } from './peer-text.ts';
 
 /** A key to unregister. Only the registration number (`kid`) comes from the service. */
@@ -29,6 +30,7 @@ export async function takeBackKey(
   { user, kid, keyId, deviceId }: RegisteredKeyId,
   options: GraphOptions,
 ): Promise<'deleted' | 'absent'> {
+  options = checkMembers('takeBackKey', options, GRAPH_MEMBERS);
   const given = peerLine(String(kid), 256);
   if (!isRegistrationId(kid)) {
     throw new ServiceError('service-answer', `"${given}" is not a registration number`, { remedy: LOOK });

@@ -70,26 +70,32 @@ function withoutEnd(hang: Hang): Response {
 const FUNCTIONS: Readonly<Record<string, (hang: Hang, signal: AbortSignal) => Promise<unknown>>> = {
   fetch: (hang, signal) => exchange({ method: 'GET', url }, { fetch: hang, signal }),
   'fetch, of which only the body hangs': (hang, signal) =>
-    exchange({ method: 'GET', url }, { ...serviceStub(() => withoutEnd(hang)), signal }),
+    exchange({ method: 'GET', url }, { fetch: serviceStub(() => withoutEnd(hang)).fetch, signal }),
   'onCode of the device code': (hang, signal) =>
-    authenticateWithDeviceCode(demand, { ...serviceStub(code), onCode: hang, signal }),
+    authenticateWithDeviceCode(demand, { fetch: serviceStub(code).fetch, onCode: hang, signal }),
   'sleep of the device code': (hang, signal) =>
-    authenticateWithDeviceCode(demand, { ...serviceStub(code), onCode: () => {}, sleep: hang, signal }),
+    authenticateWithDeviceCode(demand, { fetch: serviceStub(code).fetch, onCode: () => {}, sleep: hang, signal }),
   'sleep of registerKey': (hang, signal) =>
     registerKey(
       { endpoint: url },
       { token: 't', body: '{}', user: USER, clientRequestId: DEVICE },
-      { ...serviceStub(busy), sleep: hang, signal },
+      { fetch: serviceStub(busy).fetch, sleep: hang, signal },
     ),
   'lookup of registerKey': (hang, signal) =>
     registerKey(
       { endpoint: url },
       { token: 't', body: '{}', user: USER, clientRequestId: DEVICE },
-      { ...serviceStub(() => Promise.reject(new TypeError('lost'))), sleep: async () => {}, lookup: hang, signal },
+      {
+        fetch: serviceStub(() => Promise.reject(new TypeError('lost'))).fetch,
+        sleep: async () => {},
+        lookup: hang,
+        signal,
+      },
     ),
-  'token of listHelloMethods': (hang, signal) => listHelloMethods(USER, { ...serviceStub(), token: hang, signal }),
+  'token of listHelloMethods': (hang, signal) =>
+    listHelloMethods(USER, { fetch: serviceStub().fetch, token: hang, signal }),
   'token of deleteHelloMethod': (hang, signal) =>
-    deleteHelloMethod(USER, 'id', { ...serviceStub(), token: hang, signal }),
+    deleteHelloMethod(USER, 'id', { fetch: serviceStub().fetch, token: hang, signal }),
   'reader of syncStatus': (hang, signal) => syncStatus(key, { reader: { place: 'entra', read: hang }, signal }),
   'sleep of waitForSync': (hang, signal) =>
     waitForSync(key, { reader: { place: 'entra', read: async () => [] }, sleep: hang, signal }),

@@ -1,14 +1,18 @@
 import { describe, expect, it } from 'vitest';
 import * as endorsement from '../../src/attestation/endorsement.ts';
 import * as attestation from '../../src/attestation/index.ts';
+import { utf8 } from '../../src/bytes.ts';
 import * as services from '../../src/formats/services/index.ts';
 import * as tcg from '../../src/formats/tcg/index.ts';
 import * as webauthn from '../../src/formats/webauthn/index.ts';
 import * as windows from '../../src/formats/windows/index.ts';
 import * as x509 from '../../src/formats/x509/index.ts';
 import * as keyprov from '../../src/index.ts';
+import { inspect } from '../../src/inspect/index.ts';
+import * as policy from '../../src/policy/index.ts';
 import * as provisioning from '../../src/provisioning/index.ts';
 import { UserKey } from '../../src/provisioning/open-key.ts';
+import { provisioningEvent } from '../../src/provisioning/windows/prerequisite-report.ts';
 import * as registration from '../../src/registration/index.ts';
 import { asyncRefusal } from '../refusal.ts';
 
@@ -246,6 +250,54 @@ describe('what a caller without types gets wrong', () => {
   ])('is refused by name: %s', async (_, call, message) => {
     const said = await asyncRefusal(async () => call());
     expect(said).toContain(`foreign: TypeError: ${message}`);
+  });
+});
+
+describe('an option that does not exist', () => {
+  const url = new URL('https://sts.contoso.test');
+  const [x, neverSent] = [{ x: 1 }, () => expect.fail('sent')];
+  const graph = { token: async () => 'T0ken', fetch: neverSent, x: 1 };
+  const file = utf8('{}');
+  const demand = { tokenEndpoint: url, clientId: 'c', resource: 'r' };
+  const key = { user: 'ada', kid: 'k', keyId: BYTES, deviceId: 'd' };
+  const signing = { tokenEndpoint: url, user: 'ada', key: {}, device: {} };
+
+  it.each<[CallableFunction, readonly unknown[], string?]>([
+    [windows.buildKast, [{}, x]],
+    [windows.buildWcceAttributes, [x]],
+    [policy.checkNewPin, [BYTES, policy.definePinPolicy(), x]],
+    [policy.judgePin, [BYTES, policy.definePinPolicy(), x], 'checkNewPin'],
+    [policy.explainPolicy, [[], x]],
+    [policy.pinFromFile, [file, x]],
+    [policy.mergePolicy, [[], x]],
+    [policy.addToPinHistory, [{ entries: [] }, BYTES, { keep: 0, ...x }]],
+    [policy.pinHistoryContains, [{ entries: [] }, BYTES, x]],
+    [policy.readPolicyFile, [file, x]],
+    [policy.readRegistryExport, ['', x]],
+    [policy.layerOf, [{}, x]],
+    [policy.parseLayer, ['{}', x]],
+    [policy.readSyncMl, ['', x]],
+    [policy.readWindowsRegistry, [x]],
+    [registration.attestationCaEnrolment, [{ url, ...x }]],
+    [registration.enrolAttestationKey, [{}, x]],
+    [registration.authenticateWithDeviceCode, [demand, { onCode: neverSent, fetch: neverSent, ...x }]],
+    [registration.discoverServices, [url, { fetch: neverSent, ...x }]],
+    [registration.ekCertificateService, [x]],
+    [registration.deleteHelloMethod, ['ada', '7', graph]],
+    [registration.graphReader, [graph]],
+    [registration.listHelloMethods, ['ada', graph]],
+    [registration.readMethodDevice, ['ada', '7', graph]],
+    [registration.takeBackKey, [key, graph]],
+    [registration.ldapReader, [{}, { base: 'DC=contoso', ...x }]],
+    [registration.registerKey, [{ endpoint: url }, { token: 't' }, { fetch: neverSent, ...x }]],
+    [registration.signInWithKey, [signing, { fetch: neverSent, ...x }]],
+    [registration.syncStatus, [{}, x]],
+    [registration.waitForSync, [{}, { reader: {}, ...x }]],
+    [provisioningEvent, [{}, x]],
+    [inspect, [BYTES, x]],
+  ])('is refused by name: %o', async (call, args, name = call.name) => {
+    const said = await asyncRefusal(async () => Reflect.apply(call, undefined, args));
+    expect(said).toContain(`foreign: TypeError: ${name} has no option 'x'`);
   });
 });
 

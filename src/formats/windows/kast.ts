@@ -2,6 +2,7 @@ import { decodeBareSignature, encodeBareSignature } from '../../attestation/sign
 import type { AttestationStatement, CreationProof } from '../../attestation/statement.ts';
 import { type Bytes, concat, EMPTY, equal } from '../../bytes.ts';
 import { KeyprovError } from '../../errors.ts';
+import { checkMembers } from '../../known-members.ts';
 import { bytes16, decode, encode, struct } from '../../tpm/codec/index.ts';
 import { TPM_ALG } from '../../tpm/constants.ts';
 import { windowsHelloBranches, windowsHelloPolicy } from '../../tpm/policy-digest.ts';
@@ -111,7 +112,11 @@ export interface BuildKastOptions {
  * ```
  */
 export function buildKast(statement: AttestationStatement, options: BuildKastOptions): Bytes {
-  const { claim, privateArea, authRequired } = options;
+  const { claim, privateArea, authRequired } = checkMembers(
+    'buildKast',
+    options,
+    'claim:=authority-and-subject|subject-only privateArea:bytes authRequired:boolean',
+  );
   const { pubArea, certInfo, ak, akCreation } = statement;
   const signature = decode(TPMT_SIGNATURE, statement.signature);
   if (signature.sigAlg !== TPM_ALG.RSASSA) throw invalid('it can only hold an RSASSA signature');

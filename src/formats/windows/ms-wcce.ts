@@ -3,8 +3,15 @@ import { DerNode } from '../../crypto/der-read.ts';
 import { DER_NULL, derOctets, derOid, derSequence, derText, TAG } from '../../crypto/der-write.ts';
 import { digest } from '../../crypto/kdf.ts';
 import { decodeSpki, encodeSpki, type PublicKey } from '../../crypto/public-key.ts';
+import { checkMembers } from '../../known-members.ts';
 import { type Attribute, findAttribute } from '../x509/attributes.ts';
-import { buildEnvelope, type Envelope, type EnvelopeOptions, parseEnvelope } from '../x509/enveloped-data.ts';
+import {
+  buildEnvelope,
+  ENVELOPE_MEMBERS,
+  type Envelope,
+  type EnvelopeOptions,
+  parseEnvelope,
+} from '../x509/enveloped-data.ts';
 import { inRequest, requestInvalid } from '../x509/in-request.ts';
 
 /** OIDs of the attributes of a request with key attestation, and of the response to it. MS-WCCE 2.2.2.7, 2.2.2.8.1. */
@@ -134,6 +141,12 @@ export interface WcceRequestOptions extends EnvelopeOptions {
  * ```
  */
 export function buildWcceAttributes(options: WcceRequestOptions): Attribute[] {
+  options = checkMembers(
+    'buildWcceAttributes',
+    options,
+    'kast:bytes keyInfo exchangeCertificate:bytes kspName:text? statementOid:=1.3.6.1.4.1.311.21.33|1.3.6.1.4.1.311.21.24?',
+    ENVELOPE_MEMBERS,
+  );
   const { kast, keyInfo, exchangeCertificate, statementOid, kspName = PLATFORM_KSP, ...encryption } = options;
   const [oid, info] =
     'ek' in keyInfo

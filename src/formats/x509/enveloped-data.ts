@@ -34,6 +34,10 @@ export interface EnvelopeOptions {
   readonly contentEncryption?: ContentEncryption | undefined;
 }
 
+/** The members of {@link EnvelopeOptions}, for `checkMembers`. */
+export const ENVELOPE_MEMBERS =
+  'keyEncryption:=rsaes-pkcs1|rsaes-oaep-sha1|rsaes-oaep-sha256? contentEncryption:=aes-128-cbc|aes-256-cbc|des-ede3-cbc?';
+
 const ENVELOPED_DATA = '1.2.840.113549.1.7.3';
 const DATA = '1.2.840.113549.1.7.1';
 const RSA = '1.2.840.113549.1.1.1';
@@ -83,11 +87,7 @@ export const encodeContentEncryption = (cipher: ContentEncryption): string => CI
  * ```
  */
 export function buildEnvelope(content: Uint8Array, certificate: Uint8Array, options: EnvelopeOptions = {}): Bytes {
-  options = checkMembers(
-    'buildEnvelope',
-    options,
-    'keyEncryption:=rsaes-pkcs1|rsaes-oaep-sha1|rsaes-oaep-sha256? contentEncryption:=aes-128-cbc|aes-256-cbc|des-ede3-cbc?',
-  );
+  options = checkMembers('buildEnvelope', options, ENVELOPE_MEMBERS);
   const { keyEncryption = 'rsaes-pkcs1', contentEncryption = 'aes-256-cbc' } = options;
   const { issuer, serialNumber, spki } = readTbs(certificate);
   const publicKey = inRequest('certificate to encrypt to', () => decodeSpki(spki.der));

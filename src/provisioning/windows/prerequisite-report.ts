@@ -1,3 +1,4 @@
+import { checkMembers } from '../../known-members.ts';
 import { type DsregSection, dsregSection } from './dsregcmd.ts';
 import type { PrerequisiteFinding, PrerequisiteId, PrerequisiteResult } from './prerequisites.ts';
 
@@ -21,11 +22,15 @@ type Words = Readonly<Record<'yes' | 'no' | 'unknown', string>>;
 const EVENT_WORDS: Words = { yes: 'Yes', no: 'No', unknown: 'Not Tested' };
 const DSREGCMD_WORDS: Words = { yes: 'YES', no: 'NO', unknown: 'UNKNOWN' };
 
-/** Builds the event with which Windows reports such a result. Message table of Windows 10.0.19041.1. */
+/**
+ * Builds the event with which Windows reports such a result. Message table of Windows 10.0.19041.1.
+ * @throws TypeError for a wrong option.
+ */
 export function provisioningEvent(
   result: PrerequisiteResult,
-  { cloudTrust = false }: ProvisioningEventOptions = {},
+  options: ProvisioningEventOptions = {},
 ): ProvisioningEvent {
+  const { cloudTrust = false } = checkMembers('provisioningEvent', options, 'cloudTrust:boolean?');
   const isReady = result.result === 'WillProvision';
   const { certEnrollment, adfsRefreshToken, adfsRaIsReady, logonCertTemplate } = result.facts;
   const say = (value: boolean | undefined) => wordFor(value, EVENT_WORDS);

@@ -5,6 +5,7 @@ import { digest } from '../../../src/crypto/kdf.ts';
 import { KEY_CREDENTIAL_USAGE, parseKeyCredentialLink } from '../../../src/formats/windows/key-credential-link.ts';
 import {
   deleteHelloMethod,
+  type GraphOptions,
   type GraphReaderOptions,
   graphReader,
   listHelloMethods,
@@ -23,23 +24,23 @@ const deviceKey = { deviceId, keyMaterial: toBase64(keyMaterial), keyType: 'NGC'
 function graph(...answers: readonly (() => Response | Promise<Response>)[]) {
   const sent: { url: string; init: RequestInit }[] = [];
   const ignored: string[] = [];
-  const options: GraphReaderOptions = {
+  const options: GraphOptions = {
     token: async () => 'T0ken',
-    onIgnored: (reason) => ignored.push(reason),
     fetch: async (input, init = {}) => {
       const answer = answers[sent.length] ?? answers.at(-1);
       sent.push({ url: String(input), init });
       return (await answer?.()) ?? Response.error();
     },
   };
-  return { sent, ignored, options };
+  const reading: GraphReaderOptions = { ...options, onIgnored: (reason) => ignored.push(reason) };
+  return { sent, ignored, options, reading };
 }
 const keys = (...items: readonly unknown[]) => graph(() => Response.json({ '@odata.context': 'x', deviceKeys: items }));
 
 describe('graphReader', () => {
   it("reads the user's keys in Entra ID", async () => {
-    const { sent, ignored, options } = keys(deviceKey, { ...deviceKey, keyType: 'FIDO' });
-    const reader = graphReader(options);
+    const { sent, ignored, reading } = keys(deviceKey, { ...deviceKey, keyType: 'FIDO' });
+    const reader = graphReader(reading);
     const { NGC, OTHER } = KEY_CREDENTIAL_USAGE;
     expect(await reader.read('ada#ext@contoso.test')).toEqual([
       { keyId, keyMaterial, usage: NGC, deviceId },
@@ -63,8 +64,8 @@ describe('graphReader', () => {
     ['no type', { ...deviceKey, keyType: 3 }],
   ])('leaves out an item with %s, and reads the others', async (_, item) => {
     const other = { ...deviceKey, keyMaterial: 'AAEC' };
-    const { ignored, options } = keys(item, other);
-    const found = await graphReader(options).read('ada');
+    const { ignored, reading } = keys(item, other);
+    const found = await graphReader(reading).read('ada');
     expect(found.map((credential) => credential.keyId)).toEqual([digest('sha256', fromBase64('AAEC'))]);
     expect(ignored).toHaveLength(1);
   });

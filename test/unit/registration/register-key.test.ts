@@ -45,7 +45,7 @@ describe('registerKey', () => {
 
   it('keeps unknown members, and a pctx that is not text', async () => {
     const body = { kid: 'k', upn: 'user@contoso.com', pctx: null, krctx: { a: 1 } };
-    const { further, ...registration } = await registerKey({ endpoint }, example, serviceStub(body));
+    const { further, ...registration } = await registerKey({ endpoint }, example, { fetch: serviceStub(body).fetch });
     expect(registration).toEqual({ kid: 'k', upn: 'user@contoso.com', clientRequestId: example.clientRequestId });
     expect(further).toEqual({ pctx: null, krctx: { a: 1 } });
   });
@@ -55,7 +55,7 @@ describe('registerKey', () => {
       const delays: number[] = [];
       const sleep = async (ms: number) => void delays.push(ms);
       await asyncRefusal(() =>
-        registerKey({ endpoint }, example, { ...serviceStub(busy), random, sleep, maxAttempts: 8 }),
+        registerKey({ endpoint }, example, { fetch: serviceStub(busy).fetch, random, sleep, maxAttempts: 8 }),
       );
       return delays;
     };

@@ -87,7 +87,8 @@ describe('signInWithKey', () => {
     ['there is no token', [challenge, { token_type: 'pop' }], 'service-answer none', 'refresh_token: missing'],
     ['it is busy', [new Response('', { status: 503 })], 'service-unreachable backoff', '503'],
   ])('says so when %s', async (_, answers, outcome, message) => {
-    const error = await signInWithKey(request, serviceStub(...answers)).catch((thrown: unknown) => thrown);
+    const { fetch } = serviceStub(...answers);
+    const error = await signInWithKey(request, { fetch }).catch((thrown: unknown) => thrown);
     if (!isKeyprovError(error)) throw error;
     expect(error instanceof ServiceError ? `${error.code} ${error.retry}` : error.code).toBe(outcome);
     expect(error.message).toContain(message);
@@ -108,6 +109,7 @@ describe('signInWithKey', () => {
     { audience: undefined },
     { audience: undefined, tokenEndpoint: 'https://login.microsoftonline.com.evil.test/token' },
   ])('refuses %#', async (changes) => {
-    await expect(signInWithKey({ ...request, ...changes }, serviceStub(challenge, answer))).rejects.toThrow(TypeError);
+    const { fetch } = serviceStub(challenge, answer);
+    await expect(signInWithKey({ ...request, ...changes }, { fetch })).rejects.toThrow(TypeError);
   });
 });
