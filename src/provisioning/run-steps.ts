@@ -30,7 +30,7 @@ interface RunOptions extends ProvisionOptions {
 }
 
 /** Whether an error says that the TPM will never load the key again. */
-const isLost = (error: unknown): boolean =>
+const isLost = (error: unknown): error is KeyprovError =>
   isKeyprovError(error, 'tpm-identity-changed') || isKeyprovError(error, 'key-invalid');
 
 /**
@@ -159,7 +159,7 @@ export class RunSteps {
   }
 
   /** Why the key cannot be registered any more: policy has changed, or the TPM was cleared or replaced. */
-  async #lossOf(key: KeyRecord): Promise<unknown> {
+  async #lossOf(key: KeyRecord): Promise<KeyprovError | undefined> {
     const problem = this.#problemOf(key);
     if (problem !== undefined || key.backend === 'software') return problem;
     try {
@@ -172,15 +172,22 @@ export class RunSteps {
   }
 
   /** Makes another key in place of one that is lost, which the service must not keep either. */
-  async #replace({ step, key }: Progress<'made' | 'sending'>, loss: unknown, proof?: MfaProof): Promise<FinishedRun> {
+  async #replace(
+    { step, key }: Progress<'made' | 'sending'>,
+    loss: KeyprovError,
+    proof?: MfaProof,
+  ): Promise<FinishedRun> {
     const passed = step === 'sending' ? await this.#disown(key, loss, proof) : proof;
     await this.#forget();
     return await this.#beginAnew(passed);
   }
 
   /** Registers the key again to learn its Key ID from a service that may have it, then takes it back. */
-  async #disown(key: KeyRecord, loss: unknown, given: MfaProof | undefined): Promise<MfaProof> {
-    if (this.#options.registrar.unregister === undefined) throw loss;
+  async #disown(key: KeyRecord, loss: KeyprovError, given: MfaProof | undefined): Promise<MfaProof> {
+    if (this.#options.registrar.unregister === undefined) {
+      const what = `an unfinished run's key can no longer be used (${loss.message}); the service may have it`;
+      throw this.#cannotUnregister(`${what}, but`, loss);
+    }
     const proof = await (given === undefined ? this.#authenticate() : this.#freshened(given));
     const itsPolicy = { ...this.#options.policy, algorithm: key.algorithm };
     const { request } = requestOf(key.publicKey, UNATTESTED, { policy: itsPolicy, profile: this.#profile() });
@@ -247,13 +254,7 @@ export class RunSteps {
       );
     }
     if (registrar.unregister === undefined) {
-      throw new ServiceError(
-        'service-answer',
-        `the service has registered the key ${kid} for ${user}, and the registrar cannot unregister it`,
-        {
-          remedy: `unregister it there, then remove ${this.#journal.path}`,
-        },
-      );
+      throw this.#cannotUnregister(`the service has registered the key ${kid} for ${user}, and`);
     }
     try {
       const { unregister } = registrar;
@@ -263,6 +264,13 @@ export class RunSteps {
       throw error;
     }
     await this.#forget();
+  }
+
+  #cannotUnregister(what: string, cause?: unknown): ServiceError {
+    return new ServiceError('service-answer', `${what} the registrar cannot unregister it`, {
+      cause,
+      remedy: `unregister it there, then remove ${this.#journal.path}`,
+    });
   }
 
   /** Sets the journal back to its start. Another key is another request, with its own id. */
