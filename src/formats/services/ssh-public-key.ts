@@ -1,10 +1,11 @@
-import { type Bytes, concat, copy, fromBase64, toBase64, uint32, uint32At, unpadded, utf8 } from '../../bytes.ts';
+import { type Bytes, concat, copy, fromBase64, toBase64, uint32, unpadded, utf8 } from '../../bytes.ts';
 import { CURVES, type Curve } from '../../crypto/curve.ts';
 import { digest } from '../../crypto/kdf.ts';
 import { checkPublicKey, type PublicKey } from '../../crypto/public-key.ts';
 import { checkSize, checkTextSize, LIMIT } from '../../limits.ts';
 import { latin1 } from '../../primitives.ts';
 import { inRequest, requestInvalid } from '../x509/in-request.ts';
+import { PartReader } from '../x509/part-reader.ts';
 
 /** A line of an OpenSSH public key file or authorized_keys. */
 export interface SshPublicKeyLine {
@@ -126,26 +127,13 @@ const mpint = (number: Uint8Array): Bytes =>
   string((number[0] ?? 0) >= 0x80 ? concat(new Uint8Array(1), number) : number);
 
 /** Reads the types of RFC 4251, 5, in order. Throws KeyprovError `request-invalid` at the end of the bytes. */
-export class SshReader {
-  readonly #bytes: Uint8Array;
-  #at = 0;
-
+export class SshReader extends PartReader {
   constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
-  }
-
-  uint32(): number {
-    if (this.#bytes.length - this.#at < 4) throw invalid('cut off');
-    this.#at += 4;
-    return uint32At(this.#bytes, this.#at - 4);
+    super(bytes, invalid);
   }
 
   string(): Bytes {
-    const size = this.uint32();
-    const from = this.#at;
-    if (size > this.#bytes.length - from) throw invalid('cut off');
-    this.#at = from + size;
-    return copy(this.#bytes.subarray(from, this.#at));
+    return this.take(this.uint32());
   }
 
   text(): string {
@@ -159,10 +147,6 @@ export class SshReader {
     if (first >= 0x80) throw invalid('a number is negative or zero');
     if (first === 0 && second < 0x80) throw invalid('a number is not in its shortest form');
     return first === 0 ? bytes.subarray(1) : bytes;
-  }
-
-  end(): void {
-    if (this.#at !== this.#bytes.length) throw invalid(`${this.#bytes.length - this.#at} bytes left over`);
   }
 }
 

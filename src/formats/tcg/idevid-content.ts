@@ -1,4 +1,4 @@
-import { type Bytes, concat, copy, EMPTY, equal, uint32At, uint32s, utf8 } from '../../bytes.ts';
+import { type Bytes, concat, EMPTY, equal, uint32s, utf8 } from '../../bytes.ts';
 import { digest } from '../../crypto/kdf.ts';
 import { checkSize, LIMIT } from '../../limits.ts';
 import { randomBytes } from '../../primitives.ts';
@@ -9,6 +9,7 @@ import { TPMS_ATTEST } from '../../tpm/structures/attest.ts';
 import { TPMT_PUBLIC } from '../../tpm/structures/object.ts';
 import { inRequest, requestInvalid } from '../x509/in-request.ts';
 import { withoutSize } from '../x509/lamps-attestation.ts';
+import { PartReader } from '../x509/part-reader.ts';
 
 /** The hash algorithms of a content. */
 export type ContentHash = typeof TPM_ALG.SHA256 | typeof TPM_ALG.SHA384 | typeof TPM_ALG.SHA512;
@@ -93,7 +94,7 @@ export function encodeIdevidContent(content: IdevidContentToPad): Bytes {
  * ```
  */
 export function decodeIdevidContent(bytes: Uint8Array): IdevidContent {
-  const reader = new IdevidReader(bytes);
+  const reader = idevidReader(bytes);
   const version = reader.uint32();
   if (version !== STRUCT_VER) throw invalid(`the version of the content is 0x${version.toString(16)}`);
   const hashAlgoId = reader.uint32();
@@ -134,37 +135,10 @@ export function decodeIdevidContent(bytes: Uint8Array): IdevidContent {
 export const isContentHash = (alg: number): alg is ContentHash =>
   alg === TPM_ALG.SHA256 || alg === TPM_ALG.SHA384 || alg === TPM_ALG.SHA512;
 
-/** Takes parts off the front. Errors are KeyprovError `request-invalid`. */
-export class IdevidReader {
-  #rest: Uint8Array;
-
-  constructor(bytes: Uint8Array) {
-    checkSize(bytes, LIMIT.document, invalid);
-    this.#rest = bytes;
-  }
-
-  /** The next `size` bytes. */
-  take(size: number): Bytes {
-    if (size > this.#rest.length) throw invalid(`cut off: ${size} bytes expected, ${this.#rest.length} left`);
-    const part = copy(this.#rest.subarray(0, size));
-    this.#rest = this.#rest.subarray(size);
-    return part;
-  }
-
-  /** The next 4 bytes, big endian. */
-  uint32(): number {
-    return uint32At(this.take(4), 0);
-  }
-
-  /** All that is left. */
-  rest(): Uint8Array {
-    return this.#rest;
-  }
-
-  /** Checks that nothing is left over. */
-  end(): void {
-    if (this.#rest.length > 0) throw invalid(`${this.#rest.length} bytes left over`);
-  }
+/** Reads the parts of a request. Errors are KeyprovError `request-invalid`. */
+export function idevidReader(bytes: Uint8Array): PartReader {
+  checkSize(bytes, LIMIT.document, invalid);
+  return new PartReader(bytes, invalid, (size, _, left) => `: ${size} bytes expected, ${left} left`);
 }
 
 const text = (bytes: Bytes): string => new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);

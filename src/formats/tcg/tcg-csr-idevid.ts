@@ -17,7 +17,7 @@ import {
   decodeIdevidContent,
   encodeIdevidContent,
   type IdevidContent,
-  IdevidReader,
+  idevidReader,
   isContentHash,
 } from './idevid-content.ts';
 
@@ -107,7 +107,7 @@ export function encodeTcgCsrIdevid(csr: Pick<TcgCsrIdevid, 'contentBytes' | 'sig
  * @throws KeyprovError `request-invalid` for anything else.
  */
 export function parseTcgCsrIdevid(bytes: Uint8Array): TcgCsrIdevid {
-  const reader = new IdevidReader(bytes);
+  const reader = idevidReader(bytes);
   const version = reader.uint32();
   if (version !== STRUCT_VER && version !== OTHER_STRUCT_VER)
     throw invalid(`unknown version 0x${version.toString(16)}`);

@@ -1,4 +1,4 @@
-import { type Bytes, concat, copy, equal, toBase64, utf8 } from '../../bytes.ts';
+import { type Bytes, concat, equal, toBase64, uint32At, utf8 } from '../../bytes.ts';
 import { CURVES, type Curve, toBigInt } from '../../crypto/curve.ts';
 import { digest } from '../../crypto/kdf.ts';
 import { bitLength, checkPublicKey, type EcPublicKey, type RsaPublicKey } from '../../crypto/public-key.ts';
@@ -6,6 +6,7 @@ import { KeyprovError } from '../../errors.ts';
 import { checkSize, LIMIT } from '../../limits.ts';
 import { pointOf } from '../../primitives.ts';
 import { littleEndian32s } from '../tcg/counted-parts.ts';
+import { PartReader } from '../x509/part-reader.ts';
 
 /** An RSA key with its primes, big endian, without leading zeros. */
 export interface RsaPrimesKey extends RsaPublicKey {
@@ -106,7 +107,8 @@ export function encodeCngBlob(blob: CngBlob): Bytes {
  * @throws KeyprovError `key-invalid` for anything else.
  */
 export function decodeCngBlob(bytes: Uint8Array): CngBlob {
-  const input = new BlobReader(bytes);
+  checkSize(bytes, LIMIT.structure, wrong);
+  const input = new PartReader(bytes, wrong, (size, at) => `: ${size} bytes expected at offset ${at}`);
   const magic = String.fromCharCode(...input.take(4));
   let blob: CngBlob;
   if (magic === 'RSA1' || magic === 'RSA2' || magic === 'RSA3') blob = readRsa(magic, input);
@@ -137,9 +139,11 @@ function rsaHeader({ magic, key }: RsaBlob): Bytes {
   return concat(utf8(magic), littleEndian32s(bitLength(key.n), key.e.length, key.n.length, ...primes));
 }
 
-function readRsa(magic: RsaBlob['magic'], input: BlobReader): RsaBlob {
-  const [bits, eSize, nSize] = [input.uint32(), input.uint32(), input.uint32()];
-  const [pSize, qSize] = [input.uint32(), input.uint32()];
+const uint32 = (input: PartReader): number => uint32At(input.take(4).reverse(), 0);
+
+function readRsa(magic: RsaBlob['magic'], input: PartReader): RsaBlob {
+  const [bits, eSize, nSize] = [uint32(input), uint32(input), uint32(input)];
+  const [pSize, qSize] = [uint32(input), uint32(input)];
   const key: RsaPublicKey = { kty: 'RSA', e: input.take(eSize), n: input.take(nSize) };
   if (bits !== bitLength(key.n)) throw wrong(`BitLength is ${bits}, but the modulus has ${bitLength(key.n)} bits`);
   if (magic === 'RSA1') {
@@ -152,8 +156,8 @@ function readRsa(magic: RsaBlob['magic'], input: BlobReader): RsaBlob {
   return { magic, key: { ...primes, dp, dq, qi, d } };
 }
 
-function readPoint(named: Curve | 'any', input: BlobReader): EcPublicKey {
-  const size = input.uint32();
+function readPoint(named: Curve | 'any', input: PartReader): EcPublicKey {
+  const size = uint32(input);
   const curves: readonly Curve[] = named === 'any' ? ['P-256', 'P-384', 'P-521'] : [named];
   const crv = curves.find((curve) => CURVES[curve].size === size);
   if (crv === undefined) throw wrong(`cbKey ${size} does not match the magic`);
@@ -229,29 +233,4 @@ function isPrivateMagic(magic: string): magic is EccPrivateMagic {
 
 function wrong(problem: string, cause?: unknown): KeyprovError {
   return new KeyprovError('key-invalid', `CNG key blob: ${problem}`, { cause });
-}
-
-/** Reads parts of a blob, never past its end. */
-class BlobReader {
-  readonly #bytes: Uint8Array;
-  #at = 0;
-
-  constructor(bytes: Uint8Array) {
-    checkSize(bytes, LIMIT.structure, wrong);
-    this.#bytes = bytes;
-  }
-
-  take(size: number): Bytes {
-    if (size > this.#bytes.length - this.#at) throw wrong(`cut off: ${size} bytes expected at offset ${this.#at}`);
-    this.#at += size;
-    return copy(this.#bytes.subarray(this.#at - size, this.#at));
-  }
-
-  uint32(): number {
-    return new DataView(this.take(4).buffer).getUint32(0, true);
-  }
-
-  end(): void {
-    if (this.#at !== this.#bytes.length) throw wrong(`${this.#bytes.length - this.#at} bytes left over`);
-  }
 }
