@@ -267,7 +267,7 @@ export class RunSteps {
   }
 
   #cannotUnregister(what: string, cause?: unknown): ServiceError {
-    return new ServiceError('service-answer', `${what} the registrar cannot unregister it`, {
+    return new ServiceError('service-refused', `${what} the registrar cannot unregister it`, {
       cause,
       remedy: `unregister it there, then remove ${this.#journal.path}`,
     });

@@ -395,7 +395,7 @@ describe.skipIf(missingTpm)('a continued run with a key in a TPM', () => {
     registrar.unregister = undefined;
     const [{ path } = { path: '' }] = await listRuns(store);
     const said = await asyncRefusal(() => run({ policy, sources: { tpm: second }, mfa: neverAsked }));
-    expect(said).toMatch(/^service-answer: an unfinished run's key can no longer be used \(the key's parent, /);
+    expect(said).toMatch(/^service-refused: an unfinished run's key can no longer be used \(the key's parent, /);
     expect(said).toMatch(
       `); the service may have it, but the registrar cannot unregister it; unregister it there, then remove ${path}`,
     );
