@@ -242,9 +242,9 @@ describe.each([
     const states = ['begun', 'in the store', 'made', 'nothing', 'registered', 'sending'];
     const left = new Set(endings.map((ending) => ending.left));
     if (EVERY_BORDER) expect([...left].sort()).toEqual(states);
-    // Some states last for two or three borders only, between which a sample may fall.
+    // A sample may miss the states that last for at most five borders, and hits these.
     expect(states).toEqual(expect.arrayContaining([...left]));
-    expect(left.size).toBeGreaterThan(3);
+    expect([...left]).toEqual(expect.arrayContaining(['begun', 'registered', 'sending']));
   };
   // The borders of both are the same, so once will do.
   if (name === 'libtpms') it('at its borders, ends with one key or none', atEachBorder, 600_000);
