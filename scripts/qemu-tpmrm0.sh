@@ -84,6 +84,7 @@ run_machine() {
 }
 
 install_packages
+scripts/setup.sh --build
 unpack_kernel
 build_initramfs
 say "$(qemu-system-x86_64 --version | head -n 1), $(swtpm --version | head -n 1)"
