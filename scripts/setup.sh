@@ -24,7 +24,8 @@ case $mode in
       ruby-tpm-key-attestation ruby-webauthn openssl openssh-client libtss2-tctildr0 libtss2-tcti-swtpm0
       libtss2-tcti-mssim0 libtss2-tcti-device0
       slapd samba samba-dsdb-modules samba-ad-provision
-      krb5-kdc krb5-admin-server krb5-user krb5-pkinit libtpm2-pkcs11-1 libtpm2-pkcs11-tools chromium)
+      krb5-kdc krb5-admin-server krb5-user krb5-pkinit libtpm2-pkcs11-1 libtpm2-pkcs11-tools chromium
+      zsh fish man-db groff-base mandoc)
     # The tests compile a stand-in for Windows TBS.
     command -v cc >/dev/null || packages+=(gcc libc6-dev)
     ;;

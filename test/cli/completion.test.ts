@@ -2,15 +2,8 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { missingPrograms } from '../integration/support/local-swtpm.ts';
 import { environment, keyprov, keyprovJson, MAIN, temporaryDirectory } from './support/keyprov.ts';
-
-/** The reason why a checking program cannot run; undefined if it is installed. */
-function lacks(program: string): string | undefined {
-  if (spawnSync(program, ['--version']).error === undefined) return undefined;
-  const reason = `${program} is not installed`;
-  console.warn(`skipped: ${reason}`);
-  return reason;
-}
 
 const { commands } = Object(keyprovJson(['completion']).json);
 
@@ -40,14 +33,13 @@ describe('keyprov completion', () => {
     });
   });
 
-  it.each([
+  it.skipIf(missingPrograms('zsh', 'fish')).each([
     ['zsh', ['-n']],
     ['fish', ['--no-execute']],
   ] as const)('prints a script that %s can read', (shell, args) => {
     const { status, stdout } = keyprov(['completion', shell]);
     expect(status).toBe(0);
     expect(stdout).toContain('rsa-3072');
-    if (lacks(shell) !== undefined) return;
     using directory = temporaryDirectory();
     const script = join(directory.path, 'script');
     writeFileSync(script, stdout);
@@ -56,7 +48,7 @@ describe('keyprov completion', () => {
   });
 });
 
-describe.skipIf(lacks('bash'))('completion in bash', () => {
+describe.skipIf(missingPrograms('bash'))('completion in bash', () => {
   const directory = temporaryDirectory();
   const path = (name: string) => join(directory.path, name);
   const EVIL = "x'$(touch evil)`touch evil`;touch evil";

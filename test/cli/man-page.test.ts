@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { missingPrograms } from '../integration/support/local-swtpm.ts';
 import { keyprovJson } from './support/keyprov.ts';
 
 const PAGE = 'man/keyprov.1';
@@ -38,12 +39,14 @@ describe('the manual page', () => {
     );
   });
 
-  it.each(JUDGES)('is without fault for %s', (program, ...args) => {
-    const { error, status, stdout, stderr } = spawnSync(program, args, {
-      ...{ encoding: 'utf8', env: { ...process.env, MANROFFSEQ: '', MANWIDTH: '80' } },
-    });
-    if (error !== undefined) return console.warn(`skipped: ${program} is not installed`);
-    const said = program === 'mandoc' ? stdout + stderr : stderr;
-    expect({ status, said }).toEqual({ status: 0, said: '' });
-  });
+  it.skipIf(missingPrograms(...JUDGES.map(([program]) => program))).each(JUDGES)(
+    'is without fault for %s',
+    (program, ...args) => {
+      const { status, stdout, stderr } = spawnSync(program, args, {
+        ...{ encoding: 'utf8', env: { ...process.env, MANROFFSEQ: '', MANWIDTH: '80' } },
+      });
+      const said = program === 'mandoc' ? stdout + stderr : stderr;
+      expect({ status, said }).toEqual({ status: 0, said: '' });
+    },
+  );
 });
