@@ -110,8 +110,10 @@ describe('inspect', () => {
   it('says that a certification is not of the key beside it', async () => {
     const statement = JSON.parse(new TextDecoder().decode(sample('go-certification-parameters')));
     statement.Public = toBase64(sample('tpmt-public of P-256'));
-    const { problems } = await inspect(utf8(JSON.stringify(statement)));
+    const { problems, fields } = await inspect(utf8(JSON.stringify(statement)));
     expect(problems).toEqual([expect.stringMatching(/^the statement certifies 000b[0-9a-f]{64}, not the key$/)]);
+    // In one list, and not again in the field that has the problem.
+    expect(fields.filter((field) => Object.hasOwn(field, 'problems'))).toEqual([]);
   });
 
   it('reads violations of standards, and reports them', async () => {
