@@ -1,6 +1,7 @@
 import { type Bytes, checkObject, EMPTY, view } from '../bytes.ts';
 import { isTpmError } from '../errors/tpm-error.ts';
 import { KeyprovError, withCleanup } from '../errors.ts';
+import { checkMembers } from '../known-members.ts';
 import type { SignalOptions } from '../signal.ts';
 import { entityOf } from '../tpm/arguments.ts';
 import { encode } from '../tpm/codec/index.ts';
@@ -35,6 +36,7 @@ export interface ActivateCredentialOptions extends SignalOptions {
  * object, or was changed; the TPM keeps working. TpmError if the TPM refuses for another reason.
  */
 export async function activateCredential(tpm: Tpm, options: ActivateCredentialOptions): Promise<Bytes> {
+  options = checkMembers('activateCredential', options, 'ek ak credential signal');
   checkObject(options, 'options of activateCredential', 'ek', 'ak', 'credential');
   const { ek, ak, credential, signal } = options;
   checkForm(credential);

@@ -1,6 +1,7 @@
 import { type Bytes, checkBytes, checkObject, equal, toHex } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import { JsonMembers, type JsonRefusal, showJson } from '../json.ts';
+import { checkMembers } from '../known-members.ts';
 import { randomBytes } from '../primitives.ts';
 import { HASHES } from '../tpm/constants.ts';
 import { isHashAlg, objectName } from '../tpm/names.ts';
@@ -62,6 +63,7 @@ export async function answerActivationChallenge(
   challenge: ActivationChallenge,
   options: Omit<ActivateCredentialOptions, 'credential'>,
 ): Promise<ActivationResponse> {
+  options = checkMembers('answerActivationChallenge', options, 'ek ak signal');
   checkBytes(challenge.credentialBlob, 'credentialBlob');
   checkBytes(challenge.encryptedSecret, 'encryptedSecret');
   return { version: 1, secret: await activateCredential(tpm, { ...options, credential: challenge }) };

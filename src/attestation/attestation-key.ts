@@ -127,8 +127,9 @@ export async function createAttestationKey(tpm: Tpm, options: CreateAttestationK
 export async function loadAttestationKey(
   tpm: Tpm,
   saved: SavedAttestationKey,
-  { parent, signal }: SignalOptions & { readonly parent: HandleArg },
+  options: SignalOptions & { readonly parent: HandleArg },
 ): Promise<AttestationKey> {
+  const { parent, signal } = checkMembers('loadAttestationKey', options, 'parent signal');
   const { publicArea, privateArea, creation } = saved;
   const loading = { inPrivate: privateArea, inPublic: publicArea };
   const { objectHandle } = await withHiddenAuth(tpm, parent, { signal }, (parentHandle) =>

@@ -41,6 +41,11 @@ export interface CertifyKeyOptions extends SignalOptions {
  * @throws TpmError if the TPM refuses; `tpm-auth-failed` and `tpm-lockout` concern the authorization of the key.
  */
 export async function certifyKey(tpm: Tpm, options: CertifyKeyOptions): Promise<Certification> {
+  options = checkMembers(
+    'certifyKey',
+    options,
+    'key ak challenge:bytes authorization:=key|windows-hello-policy? signal',
+  );
   checkObject(options, 'options of certifyKey', 'key', 'ak');
   const { key, authorization = 'key', ak, signal } = options;
   const qualifyingData = checkChallenge(options.challenge);
@@ -81,6 +86,7 @@ export interface CertifyCreationOptions extends SignalOptions {
  * @throws RangeError unless the challenge has 1 to 64 bytes; TpmError if the TPM refuses.
  */
 export async function certifyCreation(tpm: Tpm, options: CertifyCreationOptions): Promise<CreationProof> {
+  options = checkMembers('certifyCreation', options, 'key ak creation challenge:bytes signal');
   checkObject(options, 'options of certifyCreation', 'key', 'ak', 'creation');
   return await proveCreation(tpm, { ...options, challenge: checkChallenge(options.challenge) });
 }
@@ -143,16 +149,18 @@ export async function attestKey(tpm: Tpm, options: AttestKeyOptions): Promise<At
     options,
     'key ak challenge:bytes authorization:=key|windows-hello-policy? creation akCreation:boolean? akCertificates:certificates? signal',
   );
-  const { ak, creation, akCreation = false, akCertificates: certificates, signal } = options;
-  const { handle } = entityOf(options.key);
-  const certification = await certifyKey(tpm, options);
+  const { creation, akCreation = false, akCertificates: certificates, ...certifying } = options;
+  const { key, authorization: _, ...common } = certifying;
+  const { ak, signal } = common;
+  const { handle } = entityOf(key);
+  const certification = await certifyKey(tpm, certifying);
   const { outPublic } = await tpm.run(ReadPublic, { objectHandle: handle }, { signal });
   return {
     version: 1,
     pubArea: encode(TPMT_PUBLIC, outPublic),
     ...certification,
     ak: { pubArea: ak.pubArea, ...(certificates && { certificates }) },
-    ...(creation && { creation: await certifyCreation(tpm, { ...options, key: handle, creation }) }),
+    ...(creation && { creation: await certifyCreation(tpm, { ...common, key: handle, creation }) }),
     ...(akCreation && { akCreation: await certifyOwnCreation(tpm, ak, { signal }) }),
   };
 }

@@ -1,5 +1,6 @@
 import { EMPTY, equal, toHex } from '../bytes.ts';
 import { KeyprovError, undoOnFailure } from '../errors.ts';
+import { checkMembers } from '../known-members.ts';
 import type { SignalOptions } from '../signal.ts';
 import { listHandles } from '../tpm/capabilities.ts';
 import { decode } from '../tpm/codec/index.ts';
@@ -73,6 +74,11 @@ const isEkHandle = (handle: number): boolean => handle >= 0x81010000 && handle <
  * refuses, `tpm-auth-failed` if the endorsement hierarchy wants an authorization.
  */
 export async function openEndorsementKey(tpm: Tpm, options: OpenEndorsementKeyOptions = {}): Promise<EndorsementKey> {
+  options = checkMembers(
+    'openEndorsementKey',
+    options,
+    'template:=auto|L-1|L-2|H-1|H-2|H-3|H-4|H-6|H-7? endorsementAuth ownerAuth expectedName:bytes? authorization:=policy|auth-value? signal',
+  );
   const { template: wanted = 'auto', signal } = options;
   const persistent = await readPersistent(tpm, { signal });
   const chosen = wanted === 'auto' ? await chooseTemplate(tpm, persistent, { signal }) : wanted;
@@ -167,11 +173,15 @@ async function makePrimary(tpm: Tpm, inPublic: TpmtPublic, options: OpenEndorsem
 }
 
 /** The default template or the TPM's own, with the TPM's nonce. */
-async function templateOf(tpm: Tpm, name: EkTemplateName, options: OpenEndorsementKeyOptions): Promise<TpmtPublic> {
+async function templateOf(
+  tpm: Tpm,
+  name: EkTemplateName,
+  { ownerAuth, signal }: OpenEndorsementKeyOptions,
+): Promise<TpmtPublic> {
   const slot = EK_SLOTS.find(({ template }) => template === name);
-  const stored = slot && (await readNv(tpm, slot.templateIndex, options));
+  const stored = slot && (await readNv(tpm, slot.templateIndex, { ownerAuth, signal }));
   const template = stored === undefined ? ekTemplate(name) : decode(TPMT_PUBLIC, stored);
-  const nonce = slot?.nonce === undefined ? undefined : await readNv(tpm, slot.nonce, options);
+  const nonce = slot?.nonce === undefined ? undefined : await readNv(tpm, slot.nonce, { ownerAuth, signal });
   return nonce === undefined ? template : withNonce(template, nonce);
 }
 

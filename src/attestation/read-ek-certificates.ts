@@ -4,6 +4,7 @@ import { encodeSpki, type PublicKey } from '../crypto/public-key.ts';
 import { parseCertificate } from '../crypto/x509.ts';
 import { isTpmError } from '../errors/tpm-error.ts';
 import { isKeyprovError, type KeyprovError, sayError } from '../errors.ts';
+import { checkMembers } from '../known-members.ts';
 import { type SignalOptions, unlessAborted } from '../signal.ts';
 
 import { listHandles, readVendor, type TpmVendor } from '../tpm/capabilities.ts';
@@ -69,14 +70,15 @@ const isChainIndex = (index: number): boolean => index >= 0x01c00100 && index <=
  * @throws KeyprovError `certificate-invalid` if the given bytes are not certificates; any error of the fetcher.
  */
 export async function readEkCertificates(tpm: Tpm, options: ReadEkCertificatesOptions = {}): Promise<EkCertificates> {
-  const { given = EMPTY, fetcher, signal } = options;
+  options = checkMembers('readEkCertificates', options, 'given:bytes? fetcher ownerAuth signal');
+  const { given = EMPTY, fetcher, ownerAuth, signal } = options;
   const certificates: FoundEkCertificate[] = [];
   const problems: EkCertificateProblem[] = [];
   /** Returns what `use` makes of these indices in order; `undefined`, with a problem, if it fails. */
   const read = async <T>(indices: readonly number[], use: (content: Bytes) => T): Promise<T | undefined> => {
     try {
       const contents: Uint8Array[] = [];
-      for (const index of indices) contents.push((await readNv(tpm, index, options)) ?? EMPTY);
+      for (const index of indices) contents.push((await readNv(tpm, index, { ownerAuth, signal })) ?? EMPTY);
       return use(concat(...contents));
     } catch (error) {
       if (!isUnreadable(error)) throw error;

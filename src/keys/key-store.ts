@@ -11,6 +11,9 @@ import { checkKeyId, decodeKeyRecord, EXPORTS, encodeKeyRecord, type KeyRecord }
 import { noteLastBackend } from './last-backend.ts';
 import { OLD_FILES, readOldDirectory } from './old-directory.ts';
 
+/** The members of {@link StoreLockOptions}, for `checkMembers`. */
+const LOCK_MEMBERS = 'timeout:number? signal';
+
 /** Result of {@link KeyStore.list}. */
 export interface KeyList {
   /** Sorted by id. */
@@ -125,9 +128,10 @@ export class KeyStore {
    * @throws KeyprovError `key-exists`, `store-busy`, `store-io`; RangeError for an invalid id.
    */
   async save(key: KeyRecord | { readonly record: KeyRecord }, options: StoreLockOptions = {}): Promise<void> {
+    const lock = checkMembers('KeyStore.save', options, LOCK_MEMBERS);
     const record = 'record' in key ? key.record : key;
     const text = this.#encode(record);
-    await this.#exclusive(options, async () => {
+    await this.#exclusive(lock, async () => {
       const isOld = (await readOldDirectory(this.directory))?.id === record.id;
       if (!isOld && (await createFile(this.directory, fileName(record.id), text))) return;
       throw new KeyprovError('key-exists', `the key store at ${this.directory} already has a key ${record.id}`, {
@@ -146,7 +150,7 @@ export class KeyStore {
     options: StoreLockOptions = {},
   ): Promise<KeyRecord> {
     checkKeyId(id);
-    return await this.#exclusive(options, async () => {
+    return await this.#exclusive(checkMembers('KeyStore.update', options, LOCK_MEMBERS), async () => {
       const next = await change(await this.#read(id));
       if (next.id !== id) throw new RangeError(`an update must not change the id ${id} to ${next.id}`);
       await replaceFile(this.directory, fileName(id), this.#encode(next));
@@ -162,10 +166,8 @@ export class KeyStore {
    * stays registered at its service: see `unregisterKey`.
    * @throws KeyprovError `key-not-found`, `store-busy`, `store-io`
    */
-  async delete(
-    id: string,
-    { note = true, ...options }: StoreLockOptions & { readonly note?: boolean | undefined } = {},
-  ): Promise<void> {
+  async delete(id: string, given: StoreLockOptions & { readonly note?: boolean | undefined } = {}): Promise<void> {
+    const { note = true, ...options } = checkMembers('KeyStore.delete', given, LOCK_MEMBERS, 'note:boolean?');
     checkKeyId(id);
     await this.#exclusive(options, async () => {
       const record = await this.#read(id).catch((error: unknown) => {

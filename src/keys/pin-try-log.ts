@@ -3,6 +3,7 @@ import { toHex } from '../bytes.ts';
 import { digest } from '../crypto/kdf.ts';
 import { encodeSpki, type PublicKey } from '../crypto/public-key.ts';
 import { PinError } from '../errors/pin-error.ts';
+import { checkMembers } from '../known-members.ts';
 import type { SignalOptions } from '../signal.ts';
 import { withStoreLock } from '../storage/hold-lock.ts';
 import { absolutePath } from '../storage/user-paths.ts';
@@ -41,7 +42,8 @@ export const PIN_TRY_FOLDER = 'pin-attempts';
  * folders (mode 0700). The log needs no closing.
  * @throws KeyprovError `store-io`; `not-private` if the folder belongs to another user, or if others can write to it.
  */
-export async function openPinTryLog(directory: string, { now = Date.now }: PinTryLogOptions = {}): Promise<PinTryLog> {
+export async function openPinTryLog(directory: string, options: PinTryLogOptions = {}): Promise<PinTryLog> {
+  const { now = Date.now } = checkMembers('openPinTryLog', options, 'now:function?');
   return new PinTryLog(await openStoreDirectory(join(absolutePath(directory), PIN_TRY_FOLDER)), now);
 }
 

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { type Bytes, view, wipe } from '../bytes.ts';
 import { withCleanup } from '../errors.ts';
+import { checkMembers } from '../known-members.ts';
 import type { KeyAlgorithm } from '../policy/index.ts';
 import { type CreateResult, Load } from '../tpm/commands/object.ts';
 import type { Tpm } from '../tpm/tpm.ts';
@@ -42,6 +43,7 @@ export class PreparedTpmKey {
    * @throws KeyprovError `tpm-identity-changed`; TpmError if the TPM refuses.
    */
   async finish(newAuth: Uint8Array, options: ParentOptions): Promise<CreateResult & PreparedKeyParts> {
+    options = checkMembers('PreparedTpmKey.finish', options, 'ownerAuth parentAuth:bytes? saltKey signal');
     const { signal } = options;
     const parent = await parentOf(this.#tpm, this.#parts.parent, options);
     const loaded = { object: this.#object, authValue: this.#authValue, parent };

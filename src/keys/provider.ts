@@ -67,6 +67,10 @@ export interface SignOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** The members of {@link SignOptions}, and `force` for a key in a TPM, for `checkMembers`. */
+export const SIGN_MEMBERS =
+  'data:bytes hash:=sha256|sha384|sha512? padding:=pkcs1|pss? format:=der|raw? pin:bytes? force:boolean? signal';
+
 /** The old and the new PIN. */
 export interface ChangePinOptions {
   /** The current PIN in UTF-8. The caller wipes it. */
@@ -75,6 +79,9 @@ export interface ChangePinOptions {
   readonly newPin: Uint8Array;
   readonly signal?: AbortSignal | undefined;
 }
+
+/** The members of {@link ChangePinOptions}, and `force` for a key in a TPM, for `checkMembers`. */
+export const CHANGE_PIN_MEMBERS = 'pin:bytes newPin:bytes force:boolean? signal';
 
 /** Makes keys, signs with them and changes their PINs. */
 export interface KeyProvider {

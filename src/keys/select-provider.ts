@@ -1,11 +1,12 @@
 import { type Attempt, PassedOver, SelectionError } from '../errors/selection-error.ts';
 import { TpmError } from '../errors/tpm-error.ts';
 import { isKeyprovError, KeyprovError, sayError, undoOnFailure } from '../errors.ts';
+import { checkMembers } from '../known-members.ts';
 import type { KeyAlgorithm, Policy } from '../policy/index.ts';
 import type { SignalOptions } from '../signal.ts';
 import { readLockout } from '../tpm/capabilities.ts';
 import { fallbackClassOf, retryAfterOf } from './fallback.ts';
-import { type KeySources, leaseTpm, softwareOf } from './key-sources.ts';
+import { checkSources, type KeySources, leaseTpm, softwareOf } from './key-sources.ts';
 import type { Backend, KeyProvider } from './provider.ts';
 import { openTpmKeyProvider, type TpmKeyProvider, type TpmKeyProviderOptions } from './tpm-provider.ts';
 
@@ -24,6 +25,10 @@ export interface SelectionOptions extends SignalOptions {
   readonly fallBack?: 'absent' | 'any' | undefined;
   readonly tpmOptions?: TpmKeyProviderOptions | undefined;
 }
+
+/** The members of {@link SelectionOptions} but `tpmOptions`, for `checkMembers`. */
+export const SELECTION_MEMBERS =
+  'algorithm:=rsa-2048|rsa-3072|p-256|p-384 hasPin:boolean? previous:=tpm|software? allowDowngrade:boolean? fallBack:=absent|any? signal';
 
 /** The provider that policy and machine allow. */
 export interface Selection {
@@ -47,6 +52,8 @@ export async function selectKeyProvider(
   sources: KeySources,
   options: SelectionOptions,
 ): Promise<Selection> {
+  checkSources(sources);
+  options = checkMembers('selectKeyProvider', options, SELECTION_MEMBERS, 'tpmOptions');
   options.signal?.throwIfAborted();
   if (policy.hardware === 'discouraged') {
     const attempt: Attempt = { backend: 'tpm', outcome: 'passed-over', reason: 'policy discourages hardware' };

@@ -11,13 +11,16 @@ import { decryptPkcs8, encryptPkcs8 } from './encrypted-pkcs8.ts';
 import { checkPinChange } from './pin-derivation.ts';
 import type { PinTryLog } from './pin-try-log.ts';
 import {
+  CHANGE_PIN_MEMBERS,
   type ChangePinOptions,
   CREATE_MEMBERS,
   type CreateKeyOptions,
   type KeyProvider,
   type ProvidedKey,
+  SIGN_MEMBERS,
   type SignOptions,
 } from './provider.ts';
+import type { PinTryOptions } from './tpm-pin.ts';
 
 /** Options of {@link openSoftwareKeyProvider}. */
 export interface SoftwareKeyProviderOptions {
@@ -38,9 +41,10 @@ const SECRET_SIZE = 32;
  * memory only while it signs, and is never returned. This protects a key's file, but not against an attacker who
  * controls the machine: a short PIN can be tried offline without limit, and anyone who can read the wrapping secret
  * needs no PIN.
- * @throws RangeError for a wrapping secret that does not have 32 bytes.
+ * @throws RangeError for a wrapping secret that does not have 32 bytes; TypeError for an unknown option.
  */
 export function openSoftwareKeyProvider(opened: SoftwareKeyProviderOptions = {}): KeyProvider {
+  opened = checkMembers('openSoftwareKeyProvider', opened, 'wrappingSecret:bytes? pinTries');
   const { wrappingSecret } = opened;
   if (wrappingSecret !== undefined && wrappingSecret.length !== SECRET_SIZE) {
     throw new RangeError(`the wrapping secret has ${wrappingSecret.length} bytes, not ${SECRET_SIZE}`);
@@ -82,7 +86,12 @@ async function create(options: CreateKeyOptions, wrappingSecret: Uint8Array | un
   }
 }
 
-async function sign(key: ProvidedKey, options: SignOptions, opened: SoftwareKeyProviderOptions): Promise<Bytes> {
+async function sign(
+  key: ProvidedKey,
+  options: SignOptions & PinTryOptions,
+  opened: SoftwareKeyProviderOptions,
+): Promise<Bytes> {
+  options = checkMembers('sign', options, SIGN_MEMBERS);
   const { data, hash = 'sha256', padding = 'pkcs1', format = 'der', pin, signal } = options;
   signal?.throwIfAborted();
   const pkcs8 = await decryptKey(key, { pin, signal }, opened);
@@ -105,9 +114,10 @@ async function sign(key: ProvidedKey, options: SignOptions, opened: SoftwareKeyP
 
 async function changePin(
   key: ProvidedKey,
-  { pin, newPin, signal }: ChangePinOptions,
+  options: ChangePinOptions & PinTryOptions,
   opened: SoftwareKeyProviderOptions,
 ): Promise<ProvidedKey> {
+  const { pin, newPin, signal } = checkMembers('changePin', options, CHANGE_PIN_MEMBERS);
   signal?.throwIfAborted();
   checkPinChange(key, newPin);
   return await withSecret(await decryptKey(key, { pin, signal }, opened), async (pkcs8) => {

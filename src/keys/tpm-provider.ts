@@ -27,12 +27,14 @@ import { checkPinChange, deriveAuthValue, newPinDerivation } from './pin-derivat
 import { type PreparedTpmKey, prepareTpmKey } from './prepared-key.ts';
 import {
   type Assurance,
+  CHANGE_PIN_MEMBERS,
   type ChangePinOptions,
   CREATE_MEMBERS,
   type CreateKeyOptions,
   type KeyProvider,
   type PinDerivation,
   type ProvidedKey,
+  SIGN_MEMBERS,
   type SignOptions,
 } from './provider.ts';
 import type { ParentOptions } from './storage-parent.ts';
@@ -93,7 +95,7 @@ export async function openTpmKeyProvider(tpm: Tpm, options: TpmKeyProviderOption
     'recordedSrkName:bytes? saltKey endorsementAuth pinDerivation:=scrypt|pcp-sha1|pcp-sha256? ownerAuth',
     'parentAuth:bytes? signal',
   );
-  return new TpmKeyProvider(tpm, await readNature(tpm, options), options);
+  return new TpmKeyProvider(tpm, await readNature(tpm, { signal: options.signal }), options);
 }
 
 /**
@@ -153,7 +155,9 @@ export class TpmKeyProvider implements KeyProvider {
    * slots or is swapped out, and a TPM reset loses it. The caller closes it.
    * @throws KeyprovError `algorithm-unsupported` if the TPM cannot make such keys; else like {@link Tpm.run}.
    */
-  async prepare({ algorithm, usage, signal }: Omit<CreateTpmKeyOptions, 'pin'>): Promise<PreparedTpmKey> {
+  async prepare(given: Omit<CreateTpmKeyOptions, 'pin'>): Promise<PreparedTpmKey> {
+    const members = 'algorithm:=rsa-2048|rsa-3072|p-256|p-384 usage:=sign|agree? signal';
+    const { algorithm, usage, signal } = checkMembers('TpmKeyProvider.prepare', given, members);
     const options = { ...this.#parentOptions(), algorithm, usage, signal };
     return await this.tpm.turn(() => prepareTpmKey(this.tpm, options), { signal });
   }
@@ -162,14 +166,13 @@ export class TpmKeyProvider implements KeyProvider {
    * Gives a prepared key its PIN, and closes it even if that fails. Returns the same as {@link create}.
    * @throws KeyprovError `tpm-identity-changed`; `key-invalid` for a key that the TPM has lost; TpmError.
    */
-  async finish(
-    prepared: PreparedTpmKey,
-    { pin, signal }: Pick<ChangePinOptions, 'pin' | 'signal'>,
-  ): Promise<CreatedTpmKey> {
+  async finish(prepared: PreparedTpmKey, options: Pick<ChangePinOptions, 'pin' | 'signal'>): Promise<CreatedTpmKey> {
+    const { pin, signal } = checkMembers('TpmKeyProvider.finish', options, 'pin:bytes signal');
     const finish = async (): Promise<CreatedTpmKey> => {
       const pinDerivation = this.#newDerivation();
       return await withSecret(await deriveAuthValue(pin, pinDerivation), async (newAuth) => {
-        const change = () => prepared.finish(newAuth, { ...this.#parentOptions(), signal });
+        const { recordedSrkName: _, ...parent } = this.#parentOptions();
+        const change = () => prepared.finish(newAuth, { ...parent, signal });
         return await createdKey(
           await this.tpm.turn(() => withCleanup(change, () => this.tpm.settle()), { signal }),
           pinDerivation,
@@ -180,6 +183,7 @@ export class TpmKeyProvider implements KeyProvider {
   }
 
   async sign(key: ProvidedKey, options: SignOptions & PinTryOptions): Promise<Bytes> {
+    options = checkMembers('TpmKeyProvider.sign', options, SIGN_MEMBERS);
     const { data, hash = 'sha256', padding = 'pkcs1', format = 'der', pin, force, signal } = options;
     const hashAlg = HASH_ALGS[hash];
     const details = { hashAlg };
@@ -206,10 +210,8 @@ export class TpmKeyProvider implements KeyProvider {
   }
 
   /** Uses TPM2_ObjectChangeAuth. Refuses a key without a PIN: it was made without protection against guessing. */
-  async changePin(
-    key: ProvidedKey,
-    { pin, newPin, ...options }: ChangePinOptions & PinTryOptions,
-  ): Promise<ProvidedKey> {
+  async changePin(key: ProvidedKey, given: ChangePinOptions & PinTryOptions): Promise<ProvidedKey> {
+    const { pin, newPin, ...options } = checkMembers('TpmKeyProvider.changePin', given, CHANGE_PIN_MEMBERS);
     checkPinChange(key, newPin);
     const pinDerivation = this.#newDerivation();
     return await withSecret(await deriveAuthValue(newPin, pinDerivation), async (newAuth) => {
@@ -228,9 +230,10 @@ export class TpmKeyProvider implements KeyProvider {
    */
   async use<T>(
     key: ProvidedKey,
-    { pin, ...options }: { readonly pin?: Uint8Array | undefined } & PinTryOptions,
+    given: { readonly pin?: Uint8Array | undefined } & PinTryOptions,
     work: (loaded: LoadedKey) => Promise<T>,
   ): Promise<T> {
+    const { pin, ...options } = checkMembers('TpmKeyProvider.use', given, 'pin:bytes? force:boolean? signal');
     if (!key.hasPin) return await this.#load(key, EMPTY, options, work);
     if (pin === undefined) throw new KeyprovError('pin-required', 'the key needs its PIN', { remedy: 'provide it' });
     if (key.pinDerivation === undefined) {

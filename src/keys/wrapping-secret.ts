@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { type Bytes, view, withSecret } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
+import { checkMembers } from '../known-members.ts';
 import { createFile } from '../storage/atomic-file.ts';
 import { storeIo } from '../storage/file-error.ts';
 import { readPrivateFile } from '../storage/private-files.ts';
@@ -24,10 +25,8 @@ export interface WrappingSecretOptions {
  * @throws KeyprovError `store-invalid` if the file has another size, or is missing and must not be made; `not-private`
  * if others can read it; `store-io`
  */
-export async function readWrappingSecret(
-  store: KeyStore,
-  { create = true }: WrappingSecretOptions = {},
-): Promise<Bytes> {
+export async function readWrappingSecret(store: KeyStore, options: WrappingSecretOptions = {}): Promise<Bytes> {
+  const { create = true } = checkMembers('readWrappingSecret', options, 'create:boolean?');
   const path = join(store.directory, WRAPPING_SECRET_FILE);
   const read = () => storeIo(path, async () => readPrivateFile(path, { secret: true })?.bytes);
   let secret = await read();

@@ -2,7 +2,7 @@ import { type AttestationKey, createAttestationKey } from '../attestation/attest
 import { isKeyprovError, KeyprovError, undoOnFailure, withCleanup } from '../errors.ts';
 import { type KeySources, leaseTpm } from '../keys/key-sources.ts';
 import type { PreparedTpmKey } from '../keys/prepared-key.ts';
-import { type SelectionOptions, selectKeyProvider } from '../keys/select-provider.ts';
+import { SELECTION_MEMBERS, type SelectionOptions, selectKeyProvider } from '../keys/select-provider.ts';
 import { TpmKeyProvider, type TpmKeyProviderOptions } from '../keys/tpm-provider.ts';
 import { checkMembers } from '../known-members.ts';
 import type { Policy } from '../policy/index.ts';
@@ -13,7 +13,14 @@ import { Queue } from '../tpm/queue.ts';
 import type { Tpm } from '../tpm/tpm.ts';
 import { isTransportError } from '../tpm/transport.ts';
 import type { KeyStock } from './key-stock.ts';
-import { checkTypes, type ProvisionedKey, type ProvisionKeyOptions, provisionFromStock } from './provision-key.ts';
+import {
+  checkTypes,
+  MAKE_MEMBERS,
+  type ProvisionedKey,
+  type ProvisionKeyOptions,
+  provisionFromStock,
+  REQUEST_MEMBERS,
+} from './provision-key.ts';
 
 /** Options of {@link createKeyPool}. */
 export interface KeyPoolOptions {
@@ -127,7 +134,9 @@ export class KeyPool {
    * the keys that {@link fill} is making.
    * @throws as `selectKeyProvider` does.
    */
-  async check({ policy = this.#options.policy, ...options }: CheckPoolOptions): Promise<void> {
+  async check(given: CheckPoolOptions): Promise<void> {
+    given = checkMembers('KeyPool.check', given, SELECTION_MEMBERS, 'policy');
+    const { policy = this.#options.policy, ...options } = given;
     const { tpmOptions } = this.#options;
     const signal = this.#signalOf(options);
     if (this.#filling > 0 && this.#stock === undefined) {
@@ -150,6 +159,7 @@ export class KeyPool {
    * @throws as {@link provisionKey} does.
    */
   async take(options: TakeKeyOptions): Promise<ProvisionedKey> {
+    options = checkMembers('KeyPool.take', options, MAKE_MEMBERS, REQUEST_MEMBERS);
     const signal = this.#signalOf(options);
     return await this.#queue.run(() => this.#take({ ...options, signal }), { signal });
   }

@@ -1,4 +1,5 @@
 import { type Bytes, concatSecrets, equal, wipe } from '../bytes.ts';
+import { checkMembers } from '../known-members.ts';
 import {
   checkNewPin,
   describePinRules,
@@ -41,7 +42,13 @@ export interface EnterPinOptions extends PinHistoryOptions {
  * reason of `signal`.
  */
 export async function enterNewPin(prompt: NewPinPrompt, options: EnterPinOptions): Promise<Bytes> {
-  const { policy, history, pepper, signal, maxAttempts = 10 } = options;
+  const {
+    policy,
+    history,
+    pepper,
+    signal,
+    maxAttempts = 10,
+  } = checkMembers('enterNewPin', options, 'policy history pepper:bytes? maxAttempts:number? signal');
   const rules = describePinRules(policy);
   let problems: readonly PinProblem[] = [];
   for (let attempt = 1; attempt <= maxAttempts; attempt++) {

@@ -4,6 +4,7 @@ import { KeyprovError, sayError } from '../errors.ts';
 import { requestInvalid } from '../formats/x509/in-request.ts';
 import { JsonMembers } from '../json.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
+import { checkMembers } from '../known-members.ts';
 import {
   type AddToPinHistoryOptions,
   addToPinHistory,
@@ -47,6 +48,11 @@ export interface NewPinStateOptions extends Omit<AddToPinHistoryOptions, 'keep'>
  * bytes; the reason of `signal`.
  */
 export async function newPinState(pin: Uint8Array, policy: PinPolicy, options: NewPinStateOptions): Promise<PinState> {
+  options = checkMembers(
+    'newPinState',
+    options,
+    'publicKey history recovery now:function? cost:number? pepper:bytes? signal',
+  );
   const { publicKey, history = { entries: [] }, recovery, now = Date.now, ...hashing } = options;
   return {
     setAt: new Date(now()).toISOString(),

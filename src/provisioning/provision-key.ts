@@ -59,6 +59,13 @@ export interface MakeKeyOptions extends Omit<SelectionOptions, 'algorithm' | 'ha
   readonly now?: (() => Date) | undefined;
 }
 
+/** The members of {@link MakeKeyOptions} but `sources` and `tpmOptions`, for `checkMembers`. */
+export const MAKE_MEMBERS =
+  'policy pin:bytes? user:text? deviceId:text? pinRecovery pinPepper:bytes? previous:=tpm|software? allowDowngrade:boolean? fallBack:=absent|any? onEvent:function? now:function? signal';
+
+/** The members that {@link ProvisionKeyOptions} adds. */
+export const REQUEST_MEMBERS = 'challenge:bytes profile:=strict|attested? enrolAk:function?';
+
 /** A key and how it was made. */
 export interface MadeKey {
   /** The record to keep, with `KeyStore.save`. */
@@ -84,12 +91,7 @@ export interface ProvisionedKey extends MadeKey, KeyRequest {}
  * TpmError; TypeError for an option that is unknown, missing or of another kind; the reason of `signal` if it aborted.
  */
 export async function makeKey(options: MakeKeyOptions): Promise<MadeKey> {
-  options = checkMembers(
-    'makeKey',
-    options,
-    'policy sources pin:bytes? user:text? deviceId:text? pinRecovery pinPepper:bytes? previous:=tpm|software?',
-    'allowDowngrade:boolean? fallBack:=absent|any? tpmOptions onEvent:function? now:function? signal',
-  );
+  options = checkMembers('makeKey', options, MAKE_MEMBERS, 'sources tpmOptions');
   checkTypes(options);
   const { made } = await make(options, undefined, async () => UNATTESTED);
   return made;
@@ -122,13 +124,7 @@ export async function makeKey(options: MakeKeyOptions): Promise<MadeKey> {
  * ```
  */
 export async function provisionKey(options: ProvisionKeyOptions): Promise<ProvisionedKey> {
-  options = checkMembers(
-    'provisionKey',
-    options,
-    'policy sources challenge:bytes pin:bytes? user:text? deviceId:text? profile:=strict|attested? enrolAk:function? pinRecovery',
-    'pinPepper:bytes? previous:=tpm|software? allowDowngrade:boolean? fallBack:=absent|any?',
-    'tpmOptions onEvent:function? now:function? signal',
-  );
+  options = checkMembers('provisionKey', options, MAKE_MEMBERS, REQUEST_MEMBERS, 'sources tpmOptions');
   return await provisionFromStock(options, undefined);
 }
 
@@ -160,6 +156,12 @@ export async function requestForKey(
   key: ProvidedKey,
   options: KeyRequestOptions & Pick<MakeKeyOptions, 'sources' | 'tpmOptions' | 'onEvent'>,
 ): Promise<KeyRequest> {
+  options = checkMembers(
+    'requestForKey',
+    options,
+    REQUEST_MEMBERS,
+    'policy sources tpmOptions onEvent:function? signal',
+  );
   checkSources(options.sources);
   checkRequestOptions(options);
   if (key.backend === 'software') return buildRequest(key, UNATTESTED, options);
@@ -198,9 +200,10 @@ interface CompletedKey {
  * Makes every key in this order: PIN, provider, key, attestation, record; then again in software if policy allows it.
  */
 async function make(options: MakeKeyOptions, stock: KeyStock | undefined, complete: Complete): Promise<CompletedKey> {
-  const { policy, sources, pin, signal } = options;
+  const { policy, sources, pin, previous, allowDowngrade, fallBack, tpmOptions, signal } = options;
   if (pin !== undefined) await judgePin(pin, policy.pin, { signal });
-  const wanted = { ...options, algorithm: policy.algorithm, hasPin: pin !== undefined };
+  const rules = { previous, allowDowngrade, fallBack, tpmOptions, signal };
+  const wanted = { ...rules, algorithm: policy.algorithm, hasPin: pin !== undefined };
   options.onEvent?.({ type: 'begin', step: 'key' });
   const selection = await selectKeyProvider(policy, sources, wanted);
   try {

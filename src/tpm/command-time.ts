@@ -1,5 +1,6 @@
 import type { Bytes } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
+import { checkMembers } from '../known-members.ts';
 import { AbortWatch, countDown } from '../signal.ts';
 import type { AnyCommand } from './command.ts';
 import { isTransportError, type TpmTransport } from './transport.ts';
@@ -48,14 +49,14 @@ export function timeFor(
   return Math.min((SLOW.has(name) ? keyGenerationMs : otherMs) + (managed ? keyGenerationMs : 0), LONGEST_MS);
 }
 
-/** @throws RangeError for an invalid time. */
-function checkTimeouts(timeouts: CommandTimeouts): CommandTimeouts {
+/** @throws TypeError for an unknown command time; RangeError for an invalid one. */
+export function checkTimeouts(timeouts: CommandTimeouts): void {
+  checkMembers('commandTimeouts', timeouts, 'keyGenerationMs:number? otherMs:number?');
   for (const [name, value] of Object.entries(timeouts)) {
     if (value !== undefined && !(value > 0 && value <= LONGEST_MS)) {
       throw new RangeError(`commandTimeouts.${name} must be 1 to ${LONGEST_MS} milliseconds, not ${value}`);
     }
   }
-  return timeouts;
 }
 
 /** How long each command has when the work is to end, in milliseconds. */
@@ -73,7 +74,7 @@ export class TimedSender {
 
   constructor(transport: TpmTransport, { commandTimeouts = {}, lifetime }: TpmTimes) {
     this.#transport = transport;
-    this.#timeouts = checkTimeouts(commandTimeouts);
+    this.#timeouts = commandTimeouts;
     this.#lifetime = lifetime;
   }
 

@@ -1,6 +1,7 @@
 import { type Bytes, concat } from '../bytes.ts';
 import { CodecError } from '../errors/codec-error.ts';
 import { isTpmError, TpmError } from '../errors/tpm-error.ts';
+import { checkMembers } from '../known-members.ts';
 import type { SignalOptions } from '../signal.ts';
 import { readProperties } from './capabilities.ts';
 import type { HandleArg } from './command.ts';
@@ -31,7 +32,7 @@ const MAX_CHUNK = 2048;
  * @throws KeyprovError `tpm-unsupported` for an index that needs a policy or the platform's authorization.
  */
 export async function readNv(tpm: Tpm, index: number, options: ReadNvOptions = {}): Promise<Bytes | undefined> {
-  const { ownerAuth, signal } = options;
+  const { ownerAuth, signal } = checkMembers('readNv', options, 'ownerAuth signal');
   const found = await readPublic(tpm, index, { signal });
   if (found === undefined || found.nvPublic.attributes.written !== true) return undefined;
   const { nvPublic, nvName } = found;

@@ -3,7 +3,7 @@ import { checkMembers } from '../known-members.ts';
 import type { SignalOptions } from '../signal.ts';
 import { parseTpmAddress, type TpmAddress } from './address.ts';
 import { defaultMarksDirectory } from './marks.ts';
-import { Tpm, type TpmOptions } from './tpm.ts';
+import { checkTpmOptions, TPM_MEMBERS, Tpm, type TpmOptions } from './tpm.ts';
 import type { TpmTransport } from './transport.ts';
 
 /** Options of {@link openTpm}. */
@@ -31,15 +31,12 @@ export interface OpenTpmOptions extends TpmOptions {
  * ```
  */
 export async function openTpm(address: string | TpmAddress = 'auto', options: OpenTpmOptions = {}): Promise<Tpm> {
-  options = checkMembers(
-    'openTpm',
-    options,
-    'signal lifetime commandTimeouts marksDirectory:text? hierarchyAuth wrap:function? create:boolean?',
-  );
+  options = checkMembers('openTpm', options, TPM_MEMBERS, 'wrap:function? create:boolean?');
+  checkTpmOptions(options);
   options.signal?.throwIfAborted();
   const transport = await openTransport(typeof address === 'string' ? parseTpmAddress(address) : address, options);
-  const { marksDirectory = defaultMarksDirectory() } = options;
-  return await Tpm.open(options.wrap?.(transport) ?? transport, { ...options, marksDirectory });
+  const { wrap, create: _, marksDirectory = defaultMarksDirectory(), ...rest } = options;
+  return await Tpm.open(wrap?.(transport) ?? transport, { ...rest, marksDirectory });
 }
 
 /** Opens the transport to a TPM; loads only now what it needs. */

@@ -1,5 +1,6 @@
 import { copy, EMPTY, wipe } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
+import { checkMembers } from '../known-members.ts';
 import { randomBytes } from '../primitives.ts';
 import type { SignalOptions } from '../signal.ts';
 import { HASHES, type HashAlg, TPM_ALG, TPM_RH, TPM_SE } from './constants.ts';
@@ -52,7 +53,10 @@ const TYPES = { hmac: TPM_SE.HMAC, policy: TPM_SE.POLICY, trial: TPM_SE.TRIAL } 
  * @throws KeyprovError `tpm-session` or `key-invalid` for a key that cannot be a salt key; else like `Tpm.run`.
  */
 export async function startSession(tpm: TpmRunner, options: StartSessionOptions = {}): Promise<Session> {
-  const { type = 'hmac', authHash = TPM_ALG.SHA256, salt, bind, signal } = options;
+  options = checkMembers('startSession', options, 'type:=hmac|policy|trial? authHash symmetric salt bind use signal');
+  const { type = 'hmac', authHash = TPM_ALG.SHA256, salt, bind, use = {}, signal } = options;
+  const booleans = 'continueSession:boolean? decrypt:boolean? encrypt:boolean? audit:boolean?';
+  checkMembers('use of startSession', use, booleans, 'auditExclusive:boolean? auditReset:boolean?');
   const isKeyed = salt !== undefined || bind !== undefined;
   const symmetric = options.symmetric ?? (isKeyed ? cipherFor(salt) : { algorithm: TPM_ALG.NULL });
   const nonceCaller = randomBytes(HASHES[authHash].size);
@@ -81,7 +85,7 @@ export async function startSession(tpm: TpmRunner, options: StartSessionOptions 
           ...(bind !== undefined && {
             bound: { name: copy(bind.name), authValue: copy(trimAuthValue(bind.authValue)) },
           }),
-          use: { ...NO_USE, ...options.use },
+          use: { ...NO_USE, ...use },
           close: (closing) => tpm.flushSession(closing),
         }),
       { signal },

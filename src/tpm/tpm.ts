@@ -1,9 +1,10 @@
 import type { HierarchyName } from '../errors/tpm-error.ts';
 import { KeyprovError } from '../errors.ts';
+import { checkMembers } from '../known-members.ts';
 import type { SignalOptions } from '../signal.ts';
 import { handleArguments, sessionsOf } from './arguments.ts';
 import type { Command } from './command.ts';
-import { TimedSender, type TpmTimes } from './command-time.ts';
+import { checkTimeouts, TimedSender, type TpmTimes } from './command-time.ts';
 import { StartAuthSession, type StartAuthSessionArgs, type StartAuthSessionResult } from './commands/session.ts';
 import { Shutdown } from './commands/start-up.ts';
 import { TPM_RH, TPM_SU } from './constants.ts';
@@ -31,6 +32,15 @@ export interface TpmOptions extends SignalOptions, TpmTimes {
    * authorization gets its password, in a salted session.
    */
   readonly hierarchyAuth?: HierarchyAuth | undefined;
+}
+
+/** The members of {@link TpmOptions}, for `checkMembers`. */
+export const TPM_MEMBERS = 'signal lifetime commandTimeouts marksDirectory:text? hierarchyAuth';
+
+/** Checks the objects in {@link TpmOptions}. @throws TypeError for an unknown member; RangeError for an invalid time */
+export function checkTpmOptions({ commandTimeouts = {}, hierarchyAuth = {} }: TpmOptions): void {
+  checkTimeouts(commandTimeouts);
+  checkMembers('hierarchyAuth', hierarchyAuth, 'owner endorsement lockout platform storageParent');
 }
 
 /**
@@ -69,9 +79,11 @@ export class Tpm implements TpmRunner {
   /**
    * Takes over `transport`. A TPM inside this process is started with TPM2_Startup(CLEAR); if that fails, the transport
    * is closed. Any other TPM is started only if its first response says that it is not started.
-   * @throws RangeError for a command time-out that is not a number of milliseconds; else like {@link run}.
+   * @throws TypeError for an unknown option; RangeError for an invalid command time-out; else like {@link run}.
    */
   static async open(transport: TpmTransport, options: TpmOptions = {}): Promise<Tpm> {
+    options = checkMembers('Tpm.open', options, TPM_MEMBERS);
+    checkTpmOptions(options);
     const tpm = new Tpm(transport, options);
     try {
       if (tpm.#isInProcess) await tpm.startup(options);

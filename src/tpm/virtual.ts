@@ -1,3 +1,4 @@
+import { checkMembers } from '../known-members.ts';
 import type { SignalOptions } from '../signal.ts';
 import { readVendor, type TpmVendor } from './capabilities.ts';
 import type { Tpm } from './tpm.ts';
@@ -58,9 +59,14 @@ export function isVirtualByCertificate({ manufacturer = '', model = '' }: Certif
  */
 export async function readNature(
   tpm: Tpm,
-  { certificateManufacturer, ...options }: SignalOptions & { readonly certificateManufacturer?: string } = {},
+  options: SignalOptions & { readonly certificateManufacturer?: string | undefined } = {},
 ): Promise<TpmNature> {
-  const vendor = await readVendor(tpm, options);
+  const { certificateManufacturer, signal } = checkMembers(
+    'readNature',
+    options,
+    'certificateManufacturer:text? signal',
+  );
+  const vendor = await readVendor(tpm, { signal });
   const signs: string[] = [];
   const { emulator, kind, address } = tpm.transport;
   if (emulator) {

@@ -1,15 +1,31 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
-import { verifyEkCertificate } from '../../src/attestation/endorsement.ts';
-import { verifyEvidence, verifyStatement } from '../../src/attestation/index.ts';
-import { fromBase64Url } from '../../src/bytes.ts';
+import * as endorsement from '../../src/attestation/endorsement.ts';
+import * as attestation from '../../src/attestation/index.ts';
+import { EMPTY, fromBase64Url } from '../../src/bytes.ts';
 import * as keyprov from '../../src/index.ts';
+import * as keys from '../../src/keys/index.ts';
+import { PreparedTpmKey } from '../../src/keys/prepared-key.ts';
 import { checkMembers } from '../../src/known-members.ts';
+import * as provisioning from '../../src/provisioning/index.ts';
 import { createTestAuthority, joinDevice, startIdentityService, type TestAuthority } from '../../src/testing/index.ts';
 import { TPM_ALG } from '../../src/tpm/constants.ts';
+import * as tpms from '../../src/tpm/index.ts';
 import { ekTemplate } from '../../src/tpm/templates.ts';
 import { asyncRefusal } from '../refusal.ts';
+
+/** A TPM that must not be used. */
+const tpm = new Proxy(Object.create(keyprov.Tpm.prototype), {
+  get: (_, name) => expect.fail(`the TPM was asked for ${String(name)}`),
+});
+const policy = keyprov.definePolicy();
+const store = new keyprov.KeyStore('keys');
+const provider = new keyprov.TpmKeyProvider(tpm, Object({ virtual: true }), {});
+const software = keyprov.openSoftwareKeyProvider();
+const pool = new keyprov.KeyPool({ policy, sources: { tpm } }, 1);
+const key = Object({ backend: 'tpm', hasPin: true });
+const challenge = { version: 1, credentialBlob: EMPTY, encryptedSecret: EMPTY } as const;
 
 /** Entry points, called with options. */
 const CALLS: Readonly<Record<string, (options: never) => unknown>> = {
@@ -24,8 +40,42 @@ const CALLS: Readonly<Record<string, (options: never) => unknown>> = {
   createServiceFetch: keyprov.createServiceFetch,
   openKeyRegistrar: keyprov.openKeyRegistrar,
   policyInForce: keyprov.policyInForce,
-  verifyEvidence: (options) => verifyEvidence(Object({}), options),
-  verifyStatement: (options) => verifyStatement(Object({}), options),
+  'KeyStore.save': (options) => store.save(key, options),
+  'KeyStore.update': (options) => store.update('id', (record) => record, options),
+  'KeyStore.delete': (options) => store.delete('id', options),
+  openSoftwareKeyProvider: keyprov.openSoftwareKeyProvider,
+  sign: (options) => software.sign(key, options),
+  changePin: (options) => software.changePin(key, options),
+  'TpmKeyProvider.prepare': (options) => provider.prepare(options),
+  'TpmKeyProvider.finish': (options) => provider.finish(key, options),
+  'TpmKeyProvider.sign': (options) => provider.sign(key, options),
+  'TpmKeyProvider.changePin': (options) => provider.changePin(key, options),
+  'TpmKeyProvider.use': (options) => provider.use(key, options, async () => {}),
+  'PreparedTpmKey.finish': (options) => new PreparedTpmKey(tpm, key, EMPTY, key).finish(EMPTY, options),
+  'KeyPool.check': (options) => pool.check(options),
+  'KeyPool.take': (options) => pool.take(options),
+  'Tpm.open': (options) => keyprov.Tpm.open(tpm, options),
+  commandTimeouts: (options) => keyprov.openTpm('libtpms', { commandTimeouts: options }),
+  hierarchyAuth: (options) => keyprov.openTpm('libtpms', { hierarchyAuth: options }),
+  enterNewPin: (options) => provisioning.enterNewPin(() => expect.fail('the user was asked'), options),
+  newPinState: (options) => provisioning.newPinState(EMPTY, policy.pin, options),
+  requestForKey: (options) => provisioning.requestForKey(key, options),
+  openPinTryLog: (options) => keys.openPinTryLog('keys', options),
+  selectKeyProvider: (options) => keys.selectKeyProvider(policy, { tpm }, options),
+  readWrappingSecret: (options) => keys.readWrappingSecret(store, options),
+  readNv: (options) => tpms.readNv(tpm, 1, options),
+  startSession: (options) => tpms.startSession(tpm, options),
+  'use of startSession': (options) => tpms.startSession(tpm, { use: options }),
+  readNature: (options) => tpms.readNature(tpm, options),
+  activateCredential: (options) => attestation.activateCredential(tpm, options),
+  answerActivationChallenge: (options) => attestation.answerActivationChallenge(tpm, challenge, options),
+  loadAttestationKey: (options) => attestation.loadAttestationKey(tpm, key, options),
+  certifyCreation: (options) => attestation.certifyCreation(tpm, options),
+  certifyKey: (options) => attestation.certifyKey(tpm, options),
+  openEndorsementKey: (options) => endorsement.openEndorsementKey(tpm, options),
+  readEkCertificates: (options) => endorsement.readEkCertificates(tpm, options),
+  verifyEvidence: (options) => attestation.verifyEvidence(Object({}), options),
+  verifyStatement: (options) => attestation.verifyStatement(Object({}), options),
   startIdentityService,
   joinDevice: (options) => joinDevice('https://localhost', options),
 };
@@ -81,9 +131,9 @@ describe('an option that the object of the caller inherits', () => {
     const maker = await createTestAuthority();
     const der = await ekCertificate(maker);
     const roots = { roots: [maker.root] };
-    expect((await verifyEkCertificate(der, roots)).ok).toBe(true);
+    expect((await endorsement.verifyEkCertificate(der, roots)).ok).toBe(true);
     const inherited = Object.assign(Object.create({ time: new Date(0) }), roots);
-    expect((await verifyEkCertificate(der, inherited)).findings).toContainEqual(
+    expect((await endorsement.verifyEkCertificate(der, inherited)).findings).toContainEqual(
       expect.objectContaining({ id: 'chain/validity', status: 'fail' }),
     );
   });
@@ -125,12 +175,14 @@ describe('bytes of another realm', () => {
     expect(challenge).toEqual(Uint8Array.of(1, 2, 3));
     expect(challenge.buffer).toBe(foreign.buffer);
     const der = await ekCertificate(await createTestAuthority());
-    expect(await asyncRefusal(() => verifyEkCertificate(der, { roots: [foreign] }))).toMatch(/^certificate-invalid: /);
+    expect(await asyncRefusal(() => endorsement.verifyEkCertificate(der, { roots: [foreign] }))).toMatch(
+      /^certificate-invalid: /,
+    );
   });
 
   it('are the only objects besides certificates that are roots, and holes are none', async () => {
     for (const roots of [[{}], new Array(1), [Object.create(null)]]) {
-      const call = () => verifyEkCertificate(Uint8Array.of(1), Object({ roots }));
+      const call = () => endorsement.verifyEkCertificate(Uint8Array.of(1), Object({ roots }));
       expect(await asyncRefusal(call)).toMatch(
         /^foreign: TypeError: verifyEkCertificate: roots must be an array of cert/,
       );
