@@ -25,7 +25,8 @@ import { inspect } from 'node:util';
 const here = dirname(fileURLToPath(import.meta.url));
 const [address = 'none', reportFile, ...child] = process.argv.slice(2);
 const isWindows = process.platform === 'win32';
-const isOlder = process.versions.node.startsWith('20.') && Number(process.versions.node.split('.')[1]) < 19;
+// Not from `process.versions`, which arm64.sh changes.
+const isOlder = process.version.startsWith('v20.') && Number(process.version.split('.')[1]) < 19;
 const OLDER = 'this Node.js is older than the 20.19 that keyprov asks for, and loads no package of this kind';
 const installed = join(here, 'node_modules', 'keyprov');
 const manifest = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8'));
@@ -187,8 +188,8 @@ say(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped
 process.exit(counts.failed === 0 ? 0 : 1);
 
 function runtimeName() {
-  const { bun, deno, node } = process.versions;
-  return bun ? `Bun ${bun}` : deno ? `Deno ${deno}` : `Node.js ${node}`;
+  const { bun, deno } = process.versions;
+  return bun ? `Bun ${bun}` : deno ? `Deno ${deno}` : `Node.js ${process.version.slice(1)}`;
 }
 
 /** The CNG blob is little-endian; the TPM's public area is big-endian. */
