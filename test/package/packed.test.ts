@@ -70,6 +70,10 @@ describe('the package', () => {
     expect(Object.keys(manifest.scripts).filter((name) => onInstall.test(name))).toEqual([]);
   });
 
+  it('is built before npm packs or publishes it', () => {
+    expect(manifest.scripts.prepack).toBe('node scripts/build.mjs');
+  });
+
   it('contains what users need and nothing else', async () => {
     const names = (await readdir(installed)).sort();
     const texts = ['CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md'];
