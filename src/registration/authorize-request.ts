@@ -1,3 +1,4 @@
+import { checkMembers } from '../known-members.ts';
 import { absoluteUrl } from './service-url.ts';
 /** Requirements for a sign-in at a version 1 endpoint. Version 2 ignores `amr_values`. */
 export interface SignInDemand {
@@ -16,6 +17,9 @@ export interface SignInDemand {
   /** User principal name. */
   readonly loginHint?: string | undefined;
 }
+
+/** The members of {@link SignInDemand}, for `checkMembers`. */
+const DEMAND_MEMBERS = 'clientId:text resource:text amrValues:=ngcmfa? mfaMaxAge:number? claims:text? loginHint:text?';
 
 /** Options of {@link authorizeUrl}. */
 export interface AuthorizeDemand extends SignInDemand {
@@ -42,9 +46,16 @@ export const NGC_CLAIMS: string = '{"access_token":{"amr":{"values":["ngcmfa","m
 
 /**
  * Returns the URL to open in the browser. Send the code that it yields to the token endpoint. RFC 6749, 4.1.1.
- * @throws TypeError if the endpoint is not a URL.
+ * @throws TypeError if the endpoint is not a URL, or for an unknown member.
  */
-export function authorizeUrl({ endpoint, redirectUri, prompt, state, codeChallenge, ...demand }: AuthorizeDemand): URL {
+export function authorizeUrl(given: AuthorizeDemand): URL {
+  given = checkMembers(
+    'authorizeUrl',
+    given,
+    'endpoint redirectUri:text prompt:=none|login? state:text? codeChallenge:text?',
+    DEMAND_MEMBERS,
+  );
+  const { endpoint, redirectUri, prompt, state, codeChallenge, ...demand } = given;
   const url = absoluteUrl(endpoint, 'endpoint');
   const parameters = {
     response_type: 'code',
@@ -61,12 +72,10 @@ export function authorizeUrl({ endpoint, redirectUri, prompt, state, codeChallen
 
 /**
  * Builds the request for a device code, a form for POST. RFC 8628, 3.1, with the parameters of version 1.
- * @throws TypeError if the path of the token endpoint does not end with `/token`.
+ * @throws TypeError if the path of the token endpoint does not end with `/token`, or for an unknown member.
  */
-export function deviceCodeRequest({ tokenEndpoint, ...demand }: DeviceCodeDemand): {
-  readonly url: URL;
-  readonly form: URLSearchParams;
-} {
+export function deviceCodeRequest(given: DeviceCodeDemand): { readonly url: URL; readonly form: URLSearchParams } {
+  const { tokenEndpoint, ...demand } = checkMembers('deviceCodeRequest', given, 'tokenEndpoint', DEMAND_MEMBERS);
   const url = absoluteUrl(tokenEndpoint, 'tokenEndpoint');
   if (!url.pathname.endsWith('/token')) throw new TypeError(`${url.origin}${url.pathname} does not end with /token`);
   url.pathname = url.pathname.replace(/token$/, 'devicecode');

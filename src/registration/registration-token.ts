@@ -3,6 +3,7 @@ import { isKeyprovError } from '../errors.ts';
 import { parseJws } from '../formats/services/jws.ts';
 import { encodeGuid } from '../formats/windows/guid.ts';
 import { JsonMembers } from '../json.ts';
+import { checkMembers } from '../known-members.ts';
 import { checkTextSize, LIMIT } from '../limits.ts';
 
 /** The claims of an access token, not verified. */
@@ -111,9 +112,10 @@ export function readTokenClaims(jwt: string): TokenClaims {
 /**
  * Returns why the service would refuse this token for a key registration (MS-KPP 3.1.5.1.1.3 and 5.1), except for the
  * signature; empty for a good token. Does not check the age of the MFA, which the token does not contain.
- * @throws TypeError if `deviceId` is not a GUID.
+ * @throws TypeError if `deviceId` is not a GUID, or for an unknown expectation.
  */
 export function tokenProblems(jwt: string, expected: TokenExpectations): TokenProblem[] {
+  expected = checkMembers('tokenProblems', expected, 'audience deviceId:text user:text now:date methods:texts?');
   const { audience = [], deviceId, user, now, methods = KEY_METHODS } = expected;
   encodeGuid(deviceId);
   let claims: TokenClaims;

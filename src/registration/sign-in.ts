@@ -63,6 +63,8 @@ const GRANT = 'urn:ietf:params:oauth:grant-type:jwt-bearer';
  */
 export async function signInWithKey(request: SignInRequest, options: SignInOptions = {}): Promise<SignIn> {
   checkObject(request, 'the request for signInWithKey', 'tokenEndpoint', 'user', 'key', 'device');
+  const members = 'tokenEndpoint user:text audience:text? key device clientId:text? scope:text?';
+  request = checkMembers('the request for signInWithKey', request, members);
   options = checkMembers('signInWithKey', options, 'lifetime:number? now:function?', SERVICE_MEMBERS);
   const { user, key, device, clientId = CLIENT_ID, scope = SCOPE } = request;
   const { lifetime = 300, now = () => new Date(), signal } = options;

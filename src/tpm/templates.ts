@@ -1,4 +1,5 @@
 import { EMPTY } from '../bytes.ts';
+import { checkMembers } from '../known-members.ts';
 import { TPM_ALG, TPM_ECC } from './constants.ts';
 import { ekPolicyA, ekPolicyB, windowsHelloPolicy } from './policy-digest.ts';
 import type { TpmtSymDefObject } from './structures/algorithm.ts';
@@ -132,11 +133,13 @@ export type UserKeyUsage = 'sign' | 'agree';
  * `windowsHelloPolicy`; RSA keys can also decrypt. `noDA` exempts the key from the TPM's dictionary attack protection,
  * so do not set it for a key with a PIN. With the usage `agree`, an EC key can decrypt, as TPM2_ECDH_ZGen requires, but
  * not sign. RSA keys do not depend on the usage.
+ * @throws TypeError for an unknown option.
  */
 export function userKeyTemplate(
   algorithm: UserKeyAlgorithm,
-  { noDA = false, usage = 'sign' }: { readonly noDA?: boolean; readonly usage?: UserKeyUsage } = {},
+  options: { readonly noDA?: boolean; readonly usage?: UserKeyUsage } = {},
 ): TpmtPublic {
+  const { noDA = false, usage = 'sign' } = checkMembers('userKeyTemplate', options, 'noDA:boolean? usage:=sign|agree?');
   const isRsa = algorithm === 'rsa-2048' || algorithm === 'rsa-3072';
   const attributes: TpmaObject = { ...FIXED, userWithAuth: true };
   if (isRsa || usage === 'sign') attributes.sign = true;

@@ -1,11 +1,16 @@
 import ts from 'typescript-api';
 import { publicFunctions } from './public-functions.ts';
 
-/** Whether a parameter is an object of options, by its name or the name of its type, with more than a signal. */
+/**
+ * Whether a parameter is an object of options, by its name, the name of its type, or an optional member in its
+ * anonymous type, with more than a signal.
+ */
 function isOptions(parameter: ts.ParameterDeclaration, checker: ts.TypeChecker): boolean {
   const { name, type } = parameter;
   const isNamed = /^(?:options|given|choice|of|sources)$/.test(name.getText());
-  if (!isNamed && !/(?:Options|Settings|Choice|Sources)\b/.test(type?.getText() ?? '')) return false;
+  const isLiteral = type !== undefined && ts.isTypeLiteralNode(type) && type.members.some((one) => one.questionToken);
+  const words = /(?:Options|Settings|Choice|Sources|Demand|Expectations|SignInRequest)\b/;
+  if (!isNamed && !isLiteral && !words.test(type?.getText() ?? '')) return false;
   const given = checker.getNonNullableType(checker.getTypeAtLocation(parameter));
   return given.getCallSignatures().length === 0 && given.getProperties().some((member) => member.name !== 'signal');
 }

@@ -4,14 +4,19 @@ import { describe, expect, it } from 'vitest';
 import * as endorsement from '../../src/attestation/endorsement.ts';
 import * as attestation from '../../src/attestation/index.ts';
 import { EMPTY, fromBase64Url } from '../../src/bytes.ts';
+import * as services from '../../src/formats/services/index.ts';
+import * as windows from '../../src/formats/windows/index.ts';
 import * as keyprov from '../../src/index.ts';
 import * as keys from '../../src/keys/index.ts';
 import { PreparedTpmKey } from '../../src/keys/prepared-key.ts';
 import { checkMembers } from '../../src/known-members.ts';
 import * as provisioning from '../../src/provisioning/index.ts';
+import { formatDsregStatus } from '../../src/provisioning/windows/index.ts';
+import * as registration from '../../src/registration/index.ts';
 import { createTestAuthority, joinDevice, startIdentityService, type TestAuthority } from '../../src/testing/index.ts';
 import { TPM_ALG } from '../../src/tpm/constants.ts';
 import * as tpms from '../../src/tpm/index.ts';
+import { userKeyTemplate } from '../../src/tpm/public-areas.ts';
 import { ekTemplate } from '../../src/tpm/templates.ts';
 import { asyncRefusal } from '../refusal.ts';
 
@@ -76,6 +81,17 @@ const CALLS: Readonly<Record<string, (options: never) => unknown>> = {
   readEkCertificates: (options) => endorsement.readEkCertificates(tpm, options),
   verifyEvidence: (options) => attestation.verifyEvidence(Object({}), options),
   verifyStatement: (options) => attestation.verifyStatement(Object({}), options),
+  authorizeUrl: registration.authorizeUrl,
+  deviceCodeRequest: registration.deviceCodeRequest,
+  tokenProblems: (expected) => registration.tokenProblems('token', expected),
+  'the request for signInWithKey': (request: object) =>
+    registration.signInWithKey({ tokenEndpoint: '', user: '', key, device: key, ...request }),
+  userKeyTemplate: (options) => userKeyTemplate('p-256', options),
+  findKeyCredentialProblems: (options) => windows.findKeyCredentialProblems(key, options),
+  findNgcAssertionProblem: (expected) => windows.findNgcAssertionProblem('jwt', expected),
+  buildNgcAssertion: (options) => windows.buildNgcAssertion(key, options),
+  encodeSshPublicKeyLine: services.encodeSshPublicKeyLine,
+  formatDsregStatus: (options) => formatDsregStatus([], options),
   startIdentityService,
   joinDevice: (options) => joinDevice('https://localhost', options),
 };

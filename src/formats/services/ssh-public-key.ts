@@ -2,6 +2,7 @@ import { type Bytes, concat, copy, fromBase64, toBase64, uint32, unpadded, utf8 
 import { CURVES, type Curve } from '../../crypto/curve.ts';
 import { digest } from '../../crypto/kdf.ts';
 import { checkPublicKey, type PublicKey } from '../../crypto/public-key.ts';
+import { checkMembers } from '../../known-members.ts';
 import { checkSize, checkTextSize, LIMIT } from '../../limits.ts';
 import { latin1 } from '../../primitives.ts';
 import { inRequest, requestInvalid } from '../x509/in-request.ts';
@@ -70,7 +71,7 @@ export function encodeSshPublicKeyLine(parts: {
   readonly publicKey: PublicKey;
   readonly comment?: string | undefined;
 }): string {
-  const { publicKey: key, comment = '' } = parts;
+  const { publicKey: key, comment = '' } = checkMembers('encodeSshPublicKeyLine', parts, 'publicKey comment:text?');
   if (/[\r\n]/.test(comment)) throw new TypeError('the comment of an SSH public key must be one line');
   const line = `${sshTypeOf(key)} ${toBase64(encodeSshPublicKey(key))}`;
   return comment === '' ? line : `${line} ${comment}`;

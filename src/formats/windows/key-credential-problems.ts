@@ -3,6 +3,7 @@ import { digest } from '../../crypto/kdf.ts';
 import { bitLength } from '../../crypto/public-key.ts';
 import { isRocaWeak } from '../../crypto/roca.ts';
 import { KeyprovError, readOr } from '../../errors.ts';
+import { checkMembers } from '../../known-members.ts';
 import {
   encodeEntry,
   KEY_CREDENTIAL_ENTRY,
@@ -23,13 +24,14 @@ export interface KeyCredentialProblem {
  * material of NGC keys. Also checks that an RSA key is not weak (ROCA, CVE-2017-15361). Directories check nothing of
  * this. Never throws because of the link.
  *
- * @param now FILETIME of the check. Absent: later times are not reported.
+ * @param options `now` is the FILETIME of the check. Absent: later times are not reported.
  * @returns the problems; empty if there are none.
  */
 export function findKeyCredentialProblems(
   link: KeyCredentialLink,
-  { now }: { readonly now?: bigint } = {},
+  options: { readonly now?: bigint } = {},
 ): KeyCredentialProblem[] {
+  const { now } = checkMembers('findKeyCredentialProblems', options, 'now');
   const checks: readonly [KeyCredentialProblem['check'], string | undefined][] = [
     ['order', orderProblem(link)],
     ['key-id', keyIdProblem(link)],

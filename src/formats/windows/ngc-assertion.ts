@@ -2,6 +2,7 @@ import { utf8 } from '../../bytes.ts';
 import type { PublicKey } from '../../crypto/public-key.ts';
 import { requestInvalid } from '../../formats/x509/in-request.ts';
 import { JsonMembers } from '../../json.ts';
+import { checkMembers } from '../../known-members.ts';
 import { buildJws, parseJws, type SigningKey, verifyJws } from '../services/jws.ts';
 import { computeKeyIdText } from './cng-blob.ts';
 import { encodePublicBlob } from './key-registration.ts';
@@ -50,8 +51,9 @@ const SCOPE = 'openid aza ugs';
  */
 export async function buildNgcAssertion(
   assertion: NgcAssertion,
-  { key, signal }: { readonly key: SigningKey; readonly signal?: AbortSignal | undefined },
+  options: { readonly key: SigningKey; readonly signal?: AbortSignal | undefined },
 ): Promise<string> {
+  const { key, signal } = checkMembers('buildNgcAssertion', options, 'key signal');
   const { issuer, audience, issuedAt, expires, nonce, scope = SCOPE } = assertion;
   const header = { typ: 'JWT', alg: 'RS256', kid: computeKeyIdText(encodePublicBlob(key.publicKey)), use: 'ngc' };
   const claims = { iss: issuer, aud: audience, iat: issuedAt, exp: expires, request_nonce: nonce, scope };
@@ -89,7 +91,12 @@ export function parseNgcAssertion(jwt: string): Required<NgcAssertion> & { reado
  * Checks an assertion as a service does, MS-OAPXBC 3.2.5.1.2.3: Key ID, nonce, time, and signature.
  * @returns the problem; `undefined` if there is none. @throws KeyprovError `request-invalid` if it cannot be read.
  */
-export function findNgcAssertionProblem(jwt: string, { publicKey, nonce, now }: NgcExpectations): string | undefined {
+export function findNgcAssertionProblem(jwt: string, expected: NgcExpectations): string | undefined {
+  const { publicKey, nonce, now } = checkMembers(
+    'findNgcAssertionProblem',
+    expected,
+    'publicKey nonce:text now:number',
+  );
   const assertion = parseNgcAssertion(jwt);
   if (assertion.keyId !== computeKeyIdText(encodePublicBlob(publicKey))) return 'it is for another key';
   if (assertion.nonce !== nonce) return 'it is for another nonce';

@@ -1,3 +1,4 @@
+import { checkMembers } from '../../known-members.ts';
 import { LIMIT } from '../../limits.ts';
 
 /** One line of a section: `NgcSet : NO`. Any other line has an empty name, and its text as value. */
@@ -157,10 +158,8 @@ function readLine(line: string): DsregLine {
  * Writes the text as Windows does: names flush right, lines without a name as they are.
  * @throws TypeError for a title, name or value that would not be read back.
  */
-export function formatDsregStatus(
-  status: DsregStatus,
-  { lineEnd = '\n' }: { readonly lineEnd?: '\n' | '\r\n' } = {},
-): string {
+export function formatDsregStatus(status: DsregStatus, options: { readonly lineEnd?: '\n' | '\r\n' } = {}): string {
+  const { lineEnd = '\n' } = checkMembers('formatDsregStatus', options, 'lineEnd:=\n|\r\n?');
   const text = status
     .flatMap(({ title, lines }) => [BOX, `| ${title.padEnd(69)}|`, BOX, ...lines.map(formatLine)])
     .join(lineEnd);
