@@ -8,7 +8,6 @@ import { replaceFile } from '../storage/atomic-file.ts';
 import { storeIo } from '../storage/file-error.ts';
 import { readPrivateFile } from '../storage/private-files.ts';
 
-/** The state of the PIN tries of one key. */
 export interface PinTryState {
   /** Counts the writes. */
   readonly sequence: number;
@@ -74,7 +73,6 @@ export class CountFiles {
     await this.write({ sequence, failures: 0, last: 0 });
   }
 
-  /** Undefined if there is none. */
   async #readFile(name: string): Promise<PinTryState | undefined> {
     const path = join(this.#directory, name);
     return await storeIo(path, async () => {

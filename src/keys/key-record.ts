@@ -78,7 +78,6 @@ export function isRecordId(id: string): boolean {
   return /^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$/.test(id);
 }
 
-/** @throws RangeError if {@link isRecordId} says no. */
 export function checkKeyId(id: string): void {
   if (!isRecordId(id)) {
     throw new RangeError(`the key id ${JSON.stringify(id)} must consist of 1 to 64 characters from a-z 0-9 . _ -`);
@@ -193,12 +192,10 @@ function keyFromJson(members: JsonMembers): ProvidedKey & Pick<KeyRecord, 'assur
 
 const BACKENDS = ['tpm', 'software'] as const;
 
-/** The derivation as a JSON object. */
 function pinDerivationToJson(derivation: PinDerivation): JsonObject {
   return 'salt' in derivation ? { ...derivation, salt: toHex(derivation.salt) } : { ...derivation };
 }
 
-/** The inverse of {@link pinDerivationToJson}. @throws TypeError for anything else. */
 export function pinDerivationFromJson(members: JsonMembers): PinDerivation {
   const kdf = members.oneOf('kdf', ['scrypt', 'pcp-sha1', 'pcp-sha256']);
   if (kdf !== 'scrypt') return { kdf };
@@ -231,7 +228,6 @@ function tpmToJson({ address, virtual, signs, vendor, akName }: RecordedTpm): Js
   };
 }
 
-/** The inverse of {@link tpmToJson}. @throws TypeError for anything else. */
 export function tpmFromJson(members: JsonMembers): RecordedTpm {
   const signs = members.list('signs');
   if (!signs.every((sign) => typeof sign === 'string')) throw new TypeError('signs is not a list of strings');
@@ -271,7 +267,6 @@ function policyToJson({ pin, ...policy }: AppliedPolicy): JsonObject {
   };
 }
 
-/** The inverse of {@link policyToJson}. @throws PolicyError for anything else. */
 export function policyFromJson({ pin, ...policy }: JsonObject): AppliedPolicy {
   const { pin: _, ...applied } = definePolicy(policy);
   if (pin === undefined) return applied;
@@ -283,7 +278,6 @@ function attemptToJson({ backend, outcome, code, reason }: RecordedAttempt): Jso
   return { backend, outcome, ...(code !== undefined && { code }), reason };
 }
 
-/** The inverse of {@link attemptToJson}. @throws TypeError for anything else. */
 export function attemptFromJson(value: unknown): RecordedAttempt {
   const members = new JsonMembers('attempt', value);
   return {
@@ -300,7 +294,6 @@ function exportsFromJson(value: unknown): KeyRecord['exports'] {
   return value;
 }
 
-/** The user key algorithm of a public key; undefined if there is none. */
 export function algorithmOf(key: PublicKey): KeyAlgorithm | undefined {
   const name = key.kty === 'RSA' ? `rsa-${bitLength(key.n)}` : key.crv.toLowerCase();
   return isKeyAlgorithm(name) ? name : undefined;

@@ -78,12 +78,10 @@ export function checkSources(sources: KeySources): void {
     checkObject(software, 'sources: software', 'create', 'sign');
 }
 
-/** The provider of software keys of these sources. */
 export async function softwareOf({ software }: KeySources): Promise<KeyProvider | undefined> {
   return typeof software === 'function' ? await software() : software;
 }
 
-/** A TPM in use. */
 export interface TpmLease {
   readonly tpm: Tpm;
   /** Closes the TPM if it was opened for this use. */

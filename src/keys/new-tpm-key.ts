@@ -10,7 +10,6 @@ import type { Tpm } from '../tpm/tpm.ts';
 import { underParent, withSaltedSession } from './loaded-key.ts';
 import { type ParentOptions, parentForNewKey, type StorageParent } from './storage-parent.ts';
 
-/** Which key to make, and where. */
 export interface NewTpmKeyOptions extends ParentOptions {
   readonly algorithm: KeyAlgorithm;
   /** Default `sign`. */

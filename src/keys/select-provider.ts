@@ -78,7 +78,6 @@ export async function selectKeyProvider(
   }
 }
 
-/** The attempt that ended with `error`. */
 export function failed(backend: Backend, error: unknown): Attempt {
   const hasCode = error instanceof KeyprovError || error instanceof PassedOver;
   return { backend, outcome: 'failed', reason: sayError(error), ...(hasCode && { code: error.code }) };

@@ -75,7 +75,6 @@ export async function loadWithPin(store: KeyStore, id: string): Promise<KeyRecor
   return record;
 }
 
-/** @throws KeyprovError `key-invalid` for a key without a PIN. */
 export function checkHasPin({ id, hasPin }: KeyRecord): void {
   if (hasPin) return;
   throw new KeyprovError('key-invalid', `the key ${id} has no PIN to change`, {
@@ -88,7 +87,6 @@ const CHECK = utf8('keyprov: is this the PIN of the key?');
 /** Replaces the kept record by what `change` makes of it, under a lock, and returns the new record. */
 export type KeepRecord = (change: (kept: KeyRecord) => Promise<KeyRecord>) => Promise<KeyRecord>;
 
-/** Keeps the record of a key in its store. */
 export function keepIn(store: KeyStore, id: string, { signal }: SignalOptions): KeepRecord {
   return (change) => store.update(id, change, { signal });
 }

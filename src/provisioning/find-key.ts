@@ -49,7 +49,6 @@ async function keysOf(store: KeyStore, choice: KeyChoice): Promise<Omit<FoundKey
   return fitting;
 }
 
-/** All keys of a store, and the errors of the records that cannot be read. */
 export async function listKeys(
   store: KeyStore,
 ): Promise<{ readonly keys: readonly Omit<FoundKey, 'others'>[]; readonly damaged: readonly KeyprovError[] }> {
@@ -95,7 +94,6 @@ export async function findKey(store: KeyStore, choice: KeyChoice = {}): Promise<
   return { ...only, others: found.filter(({ record }) => record.id !== only.record.id).map(({ record }) => record) };
 }
 
-/** Whether a key matches the choice. */
 export function isChosen(
   { record, registration }: Pick<FoundKey, 'record' | 'registration'>,
   { id, user, deviceId }: KeyChoice,

@@ -79,12 +79,10 @@ export interface AttestedKey {
   readonly kast?: Bytes;
 }
 
-/** The attestation of a software key: none. */
 export const UNATTESTED: AttestedKey = {
   outcome: { status: 'none', reason: 'a software key cannot be attested' },
 };
 
-/** Builds the request body for a key and its attestation. */
 export function requestOf(
   publicKey: PublicKey,
   { outcome, kast: attestation }: AttestedKey,
@@ -185,7 +183,6 @@ function kastOf(statement: AttestationStatement, privatePart: Bytes, authRequire
   return buildKast(statement, { claim: 'authority-and-subject', privateArea, authRequired });
 }
 
-/** Describes the attestation for people. */
 export function describeAttestation(outcome: AttestationOutcome): string {
   if (outcome.status === 'none') return `none: ${outcome.reason}`;
   const isCertified = (outcome.statement.ak.certificates?.length ?? 0) > 0;

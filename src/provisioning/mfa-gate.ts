@@ -159,7 +159,6 @@ export function checkFresh(
   throw new MfaError('mfa-stale', `${problem}, and it is now ${now.toISOString()}`, { remedy: 'authenticate again' });
 }
 
-/** Options with the defaults filled in. */
 type TryOptions = PassMfaOptions & { readonly timeoutMs: number; readonly maxAgeMs: number };
 
 async function tryOnce(

@@ -59,7 +59,6 @@ const NONCE_SIZE = 12;
 const TAG_SIZE = 16;
 /** One byte for the length, then the longest PIN that policy allows: the size does not reveal the length of the PIN. */
 const PADDED_SIZE = 128;
-/** Bytes of {@link PinRecovery.sealedPin}. */
 export const SEALED_PIN_SIZE: number = NONCE_SIZE + PADDED_SIZE + TAG_SIZE;
 
 /**
@@ -95,7 +94,6 @@ export function sealForRecovery(pin: Uint8Array, publicKey: PublicKey, setup: Pi
   }
 }
 
-/** The request to the recovery service for the PIN of a key. */
 export function recoveryRequestOf(recovery: PinRecovery, publicKey: PublicKey): PinRecoveryRequest {
   return {
     user: recovery.user,

@@ -190,7 +190,6 @@ export async function withTpmOfKey<T>(
 /** The last step of making a TPM key: if it fails, the key counts as not made. */
 type Complete = (provider: TpmKeyProvider, key: CreatedTpmKey) => Promise<AttestedKey>;
 
-/** A key with its attestation. */
 interface CompletedKey {
   readonly made: MadeKey;
   readonly attested: AttestedKey;
@@ -255,7 +254,6 @@ function akNameOf(outcome: AttestedKey['outcome']): Bytes | undefined {
   return outcome.status === 'made' ? objectName(decode(TPMT_PUBLIC, outcome.statement.ak.pubArea)) : undefined;
 }
 
-/** The record of a key that was just made, with the state of its PIN. */
 async function recordOf(
   key: ProvidedKey,
   assurance: KeyRecord['assurance'],

@@ -32,10 +32,8 @@ export interface RegistrationRecord {
   readonly pctx?: string;
 }
 
-/** The name of the annotation that holds it. */
 const ANNOTATION = 'registration';
 
-/** The registration as a JSON object. */
 export function registrationToJson(registration: RegistrationRecord): JsonObject {
   const { user, deviceId, kid, keyId: id, attestationLevel, aikStatus, domain, tenant, service } = registration;
   const texts = { user, deviceId, kid, keyId: toBase64(id), attestationLevel, aikStatus, domain, tenant, service };
@@ -43,7 +41,6 @@ export function registrationToJson(registration: RegistrationRecord): JsonObject
   return { ...texts, registered: registered.toISOString(), ...(pctx !== undefined && { pctx }) };
 }
 
-/** The inverse of {@link registrationToJson}. @throws TypeError for anything else. */
 export function registrationFromJson(members: JsonMembers): RegistrationRecord {
   const registered = new Date(members.text('registered'));
   if (Number.isNaN(registered.getTime())) throw new TypeError('registered is not a time');

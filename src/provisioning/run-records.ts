@@ -32,7 +32,6 @@ export function checkAnswer(answer: RegistrationAnswer, user: string): Registrat
   });
 }
 
-/** The record of a registration that the service has just confirmed. */
 export function registrationOf(
   { publicKey }: KeyRecord,
   { kid, pctx }: RegistrationAnswer,

@@ -185,7 +185,6 @@ export async function writeTemporary(
   return path;
 }
 
-/** Removes a file if there is one. @throws the error of Node */
 export async function removeIfThere(path: string): Promise<void> {
   await unlink(path).catch(ignoring('ENOENT', undefined));
 }

@@ -32,7 +32,6 @@ const MEANINGS: Readonly<Record<string, Meaning>> = {
   EIO: ['is on a disk that reports errors', 'check the disk'],
 };
 
-/** The code of a Node error, such as `ENOENT`. */
 export function errorCode(error: unknown): unknown {
   return error instanceof Error && 'code' in error ? error.code : undefined;
 }

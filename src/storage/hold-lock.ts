@@ -85,7 +85,6 @@ export async function isLocked(path: string): Promise<boolean> {
   return false;
 }
 
-/** The lock of a store. */
 export const STORE_LOCK = '.keyprov.lock';
 
 /**

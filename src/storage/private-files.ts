@@ -41,7 +41,6 @@ export function openPrivateDirectory(directory: string): string {
   return path;
 }
 
-/** Result of {@link readPrivateFile}. */
 export interface PrivateFile {
   readonly bytes: Buffer;
   /** Identifies the file; see {@link fileIdentity}. */

@@ -6,7 +6,6 @@ import { LIMIT } from '../limits.ts';
 import { type SignalOptions, unlessAborted } from '../signal.ts';
 import { errorCode } from './file-error.ts';
 
-/** Options of {@link runProgram}. */
 export interface RunProgramOptions extends SignalOptions {
   /** Default: a minute. */
   readonly timeoutMs?: number | undefined;

@@ -6,7 +6,6 @@ import { handleName } from './names.ts';
 import type { Authorization, Session } from './session.ts';
 import { TpmObject } from './tpm-object.ts';
 
-/** One handle of a command, as the caller passed it. */
 export interface HandleArgument {
   readonly key: string;
   readonly handle: number | TpmObject;

@@ -50,10 +50,8 @@ export interface Command<A extends object, R extends object> {
   readonly types?: (args: A) => R;
 }
 
-/** A command of any types. */
 export type AnyCommand = Command<never, object>;
 
-/** The definition that {@link command} takes. */
 interface Definition<A extends object, R extends object> {
   readonly handles?: { readonly [K in HandleKey<A>]: Role };
   readonly parameters?: FieldCodecs<Omit<A, HandleKey<A>>>;

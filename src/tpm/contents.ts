@@ -20,7 +20,6 @@ export interface VolatileEntry {
   readonly ours: boolean;
 }
 
-/** Options of {@link readVolatile}. */
 export interface VolatileOptions extends SignalOptions {
   /** The directory where connections to this TPM record what they have in it; see `TpmOptions`. */
   readonly marksDirectory?: string | undefined;

@@ -66,7 +66,6 @@ export class Engine {
     this.#room = new Room(this.objects, this.sessions, this.#cleanUp, marks);
   }
 
-  /** Runs one command from start to end. */
   async execute<A extends object, R extends object>(
     command: Command<A, R>,
     args: A,
@@ -244,7 +243,6 @@ export class Engine {
     }
   }
 
-  /** Ends a session in the TPM. */
   async endSession(session: Session): Promise<void> {
     session.ended = true;
     await this.sessions.flush(session);

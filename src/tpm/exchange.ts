@@ -32,7 +32,6 @@ interface SessionEntry {
   readonly entity?: { readonly name: Uint8Array; readonly authValue: Uint8Array };
 }
 
-/** One entry of the authorization area. */
 export type AuthEntry = SessionEntry | { readonly kind: 'password'; readonly authValue: Uint8Array };
 
 /** The contents of a response, checked and decrypted. */
@@ -41,7 +40,6 @@ export interface Answer {
   readonly values: Record<string, unknown>;
 }
 
-/** A command that is ready to be sent. */
 export interface Exchange {
   /** The whole command; wipe it with {@link Exchange.wipe} once it is answered. */
   readonly command: Bytes;

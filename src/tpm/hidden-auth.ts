@@ -11,7 +11,6 @@ import { type SaltKey, startSession } from './start-session.ts';
 import { STORAGE_ALGORITHMS, srkTemplate } from './templates.ts';
 import type { TpmRunner } from './tpm-runner.ts';
 
-/** Options of {@link withHiddenAuth}. */
 export interface HiddenAuthOptions extends SignalOptions {
   /**
    * The key that salts the session. Default: a primary key of the NULL hierarchy, made for this session. It hides the

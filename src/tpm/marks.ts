@@ -84,7 +84,6 @@ export class Marks {
     return mark;
   }
 
-  /** Notes the outcome: the handle, or nothing. */
   settle(mark: Mark, handle: number | undefined): void {
     mark.handle = handle;
     if (handle === undefined) this.#live.delete(mark);

@@ -30,7 +30,6 @@ export class ObjectSlots {
   readonly #resident = new Set<TpmObject>();
   /** The Names of objects that were swapped out. */
   readonly #saved = new WeakMap<TpmsContext, Uint8Array>();
-  /** The Name of the last flushed object. */
   #lastFlushed: Uint8Array | undefined;
 
   constructor(holder: ConstructorParameters<typeof TpmObject>[0], call: Call, cleanUp: CleanUp) {
@@ -102,7 +101,6 @@ export class ObjectSlots {
     return false;
   }
 
-  /** Removes `object` from the TPM. */
   async flush(object: TpmObject): Promise<void> {
     const { handle, name } = object;
     object.handle = undefined;
@@ -165,7 +163,6 @@ export class ObjectSlots {
     return (await listVolatile(this.#call, TPM_HT.TRANSIENT)).filter((handle) => !own.has(handle));
   }
 
-  /** The objects in the TPM. */
   get resident(): readonly TpmObject[] {
     return [...this.#resident];
   }

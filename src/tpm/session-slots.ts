@@ -28,7 +28,6 @@ export class SessionSlots {
     this.#cleanUp = cleanUp;
   }
 
-  /** Manages a new session. */
   adopt(session: Session): void {
     this.#resident.add(session);
   }
@@ -78,7 +77,6 @@ export class SessionSlots {
     return false;
   }
 
-  /** The number of sessions, loaded and saved. */
   get size(): number {
     return this.#resident.size + this.#saved.size;
   }
@@ -94,12 +92,10 @@ export class SessionSlots {
     );
   }
 
-  /** Notes that a command with that session succeeded. */
   use(session: Session): void {
     this.#used.add(session);
   }
 
-  /** Ends a session in the TPM. */
   async flush(session: Session): Promise<void> {
     this.release(session);
     await this.#cleanUp.run(
@@ -147,7 +143,6 @@ export class SessionSlots {
     this.#saved.delete(session);
   }
 
-  /** Releases all sessions and returns them. */
   releaseAll(): Session[] {
     const all = [...this.#resident, ...this.#saved.keys()];
     this.#resident.clear();

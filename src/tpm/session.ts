@@ -43,7 +43,6 @@ export function sessionBits(use: SessionUse): number {
   return bits;
 }
 
-/** The state of a {@link Session}. */
 export interface SessionState {
   readonly sessionHandle: number;
   readonly type: 'hmac' | 'policy' | 'trial';

@@ -53,7 +53,6 @@ export function decodeStateFile(file: Uint8Array, path: string): Bytes {
   return copy(state);
 }
 
-/** Options of {@link StateFile.open}. */
 export interface StateFileOptions extends StoreLockOptions {
   /** Makes the directory if it is missing. Default true. */
   readonly create?: boolean | undefined;

@@ -45,7 +45,6 @@ const CALLED: Readonly<Record<HierarchyName, string>> = {
 /** Commands whose first handle is a storage key. */
 const UNDER_A_PARENT: ReadonlySet<string> = new Set(['Create', 'CreateLoaded', 'Load', 'Import']);
 
-/** The names for the message of an error. */
 export interface CommandNames {
   /** The handles and parameters of the command, in order. */
   readonly handles: readonly string[];

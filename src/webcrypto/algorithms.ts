@@ -4,7 +4,6 @@ import { domError } from './dom-error.ts';
 import type { AlgorithmName, NormalizedAlgorithm } from './key-types.ts';
 import { isObject, memberOf, toBytes, toDomString, toUnsigned } from './webidl.ts';
 
-/** The operations for which algorithms are registered. */
 export type Operation =
   | 'encrypt'
   | 'decrypt'
@@ -133,7 +132,6 @@ const NAMES: ReadonlyMap<string, AlgorithmName> = new Map(
   (Object.keys(ALGORITHMS) as AlgorithmName[]).map((name) => [name.toLowerCase(), name]),
 );
 
-/** The facts about an algorithm. */
 export function factsOf(name: AlgorithmName): AlgorithmFacts {
   return ALGORITHMS[name];
 }

@@ -41,7 +41,6 @@ export class CryptoKey implements webcrypto.CryptoKey {
   }
 }
 
-/** Makes a key. */
 export function makeCryptoKey(slots: KeySlots): CryptoKey {
   const key: CryptoKey = Object.create(CryptoKey.prototype);
   entries.set(key, { slots, algorithm: structuredClone(slots.algorithm), usages: [...slots.usages] });

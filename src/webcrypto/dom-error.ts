@@ -1,9 +1,7 @@
 import { isKeyprovError, sayError } from '../errors.ts';
 
-/** The names of the DOMExceptions that the Web Cryptography API uses. */
 export type DomErrorName = 'NotSupportedError' | 'SyntaxError' | 'InvalidAccessError' | 'DataError' | 'OperationError';
 
-/** Makes a DOMException of that name. */
 export function domError(name: DomErrorName, message: string, cause?: unknown): DOMException {
   return new DOMException(message, { name, cause });
 }

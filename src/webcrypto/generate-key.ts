@@ -8,7 +8,6 @@ import type { NormalizedAlgorithm, WantedKey } from './key-types.ts';
 import { heldKey, softwareKey } from './new-keys.ts';
 import { generatePair, generateSecret } from './software.ts';
 
-/** The two keys of a pair. */
 export interface KeyPair {
   readonly publicKey: CryptoKey;
   readonly privateKey: CryptoKey;

@@ -142,7 +142,6 @@ function decodePrivate(data: KeyData, algorithm: NormalizedAlgorithm): SoftwareK
 
 const PUBLIC_KEY = contextTag(1, 'primitive');
 
-/** Node's form of a private key. @throws any error */
 function privateKeyObject(data: KeyData): KeyObject {
   if (data.format === 'jwk') {
     // Node also accepts text that is not base64url.
@@ -157,7 +156,6 @@ function privateKeyObject(data: KeyData): KeyObject {
   return createPrivateKey({ key: Buffer.from(data.bytes), format: 'der', type: 'pkcs8' });
 }
 
-/** The members of a key that make up the public key. */
 function publicMembers({ kty, n, e, crv, x, y }: webcrypto.JsonWebKey): object {
   return { kty, n, e, crv, x, y };
 }
@@ -177,7 +175,6 @@ function rawSize({ namedCurve }: WebKeyAlgorithm): number {
   return namedCurve === undefined ? OKP_SIZE : 1 + 2 * CURVES[namedCurve].size;
 }
 
-/** Size of the digest, in bytes. */
 export function digestSize(hash: WebHashName): number {
   return { 'SHA-1': 20, 'SHA-256': 32, 'SHA-384': 48, 'SHA-512': 64 }[hash];
 }

@@ -4,10 +4,8 @@ import type { Curve } from '../crypto/curve.ts';
 import type { EcPublicKey } from '../crypto/public-key.ts';
 import type { Assurance, ProvidedKey } from '../keys/provider.ts';
 
-/** A digest by its name in the standard. */
 export type WebHashName = 'SHA-1' | 'SHA-256' | 'SHA-384' | 'SHA-512';
 
-/** An algorithm by its name in the standard. */
 export type AlgorithmName =
   | 'RSASSA-PKCS1-v1_5'
   | 'RSA-PSS'

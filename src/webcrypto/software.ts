@@ -36,17 +36,14 @@ async function importMaterial({ type, algorithm, bytes }: SoftwareKey): Promise<
   return await (await library()).importKey(format, bytes, algorithm, false, usages);
 }
 
-/** The digest of some data. */
 export async function digestInSoftware(algorithm: NormalizedAlgorithm, data: Bytes): Promise<Bytes> {
   return new Uint8Array(await (await library()).digest(algorithm, data));
 }
 
-/** The signature, or the HMAC, of some data. */
 export async function sign(key: SoftwareKey, algorithm: NormalizedAlgorithm, data: Bytes): Promise<Bytes> {
   return new Uint8Array(await (await library()).sign(algorithm, await libraryKey(key), data));
 }
 
-/** Verifies a signature or HMAC. */
 export async function verify(
   key: SoftwareKey,
   algorithm: NormalizedAlgorithm,
@@ -60,14 +57,12 @@ export async function verify(
   return await (await library()).verify(algorithm, await libraryKey(key), signature, data);
 }
 
-/** Encrypts or wraps. */
 export async function encrypt(key: SoftwareKey, algorithm: NormalizedAlgorithm, data: Bytes): Promise<Bytes> {
   if (algorithm.name === 'AES-KW') return wrapBytes(createCipheriv, key, data);
   checkCounter(algorithm, data.length);
   return new Uint8Array(await (await library()).encrypt(algorithm, await libraryKey(key), data));
 }
 
-/** Decrypts or unwraps. */
 export async function decrypt(key: SoftwareKey, algorithm: NormalizedAlgorithm, data: Bytes): Promise<Bytes> {
   if (algorithm.name === 'AES-KW') return wrapBytes(createDecipheriv, key, data);
   checkCounter(algorithm, data.length);
@@ -137,7 +132,6 @@ async function nodePair({ name, modulusLength = 0, publicExponent, namedCurve = 
   }
 }
 
-/** Makes a random key of `length` bits. */
 export function generateSecret({ name, hash }: NormalizedAlgorithm, length: number): SoftwareKey {
   return { type: 'secret', algorithm: { name, ...(hash && { hash }), length }, bytes: view(randomBytes(length / 8)) };
 }

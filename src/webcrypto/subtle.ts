@@ -203,7 +203,6 @@ export class Subtle implements webcrypto.SubtleCrypto {
   }
 }
 
-/** The shared steps of `encrypt` and `decrypt`. */
 async function crypt(
   operation: 'encrypt' | 'decrypt',
   algorithm: unknown,
@@ -264,7 +263,6 @@ function noSuchFormat(name: string, format: string): DOMException {
   return domError('NotSupportedError', `${name} keys cannot be imported as ${format}`);
 }
 
-/** @throws DOMException DataError */
 function parseJwk(bytes: Bytes): KeyData {
   try {
     return { format: 'jwk', jwk: toJwk(parseJson('jwk', bytes)) };

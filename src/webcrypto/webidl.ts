@@ -52,13 +52,11 @@ export function copyBytes(source: webcrypto.BufferSource): Bytes {
   return new Uint8Array(new Uint8Array(source.buffer, source.byteOffset, source.byteLength));
 }
 
-/** A copy of the bytes in a value that must be a buffer source. @throws TypeError */
 export function toBytes(value: unknown, name: string): Bytes {
   checkBufferSource(value, name);
   return copyBytes(value);
 }
 
-/** The format of a key. @throws TypeError */
 export function toKeyFormat(value: unknown): webcrypto.KeyFormat {
   const format = KEY_FORMATS.find((known) => known === toDomString(value));
   if (format === undefined) throw new TypeError(`${toDomString(value)} is not a key format`);

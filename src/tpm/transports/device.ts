@@ -7,7 +7,6 @@ import { answerLength, HEADER_SIZE } from '../frame.ts';
 import { MAX_COMMAND_SIZE, type TpmTransport } from '../transport.ts';
 import { TransportLife } from './life.ts';
 
-/** How {@link openDevice} finds the TPM. */
 export interface DeviceOptions {
   /** The device file. Default: `/dev/tpmrm0`, Linux's resource manager. `/dev/tpm0` is used only if given here. */
   readonly path?: string | undefined;

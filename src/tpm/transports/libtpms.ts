@@ -12,7 +12,6 @@ import { cannotLoad } from './cannot-load.ts';
 import { TransportLife } from './life.ts';
 import { loadNative } from './load-native.ts';
 
-/** The TPM that {@link openLibtpms} starts. */
 export interface LibtpmsOptions {
   /** Where the TPM keeps its state; made if missing. Absent: in memory, and lost with the transport. */
   readonly directory?: string | undefined;

@@ -13,7 +13,6 @@ import {
   withinLimit,
 } from './socket-connection.ts';
 
-/** How {@link openMssim} finds a simulator. */
 export interface MssimOptions {
   /** Name or address of the machine, `127.0.0.1` by default. */
   readonly host?: string | undefined;

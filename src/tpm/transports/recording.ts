@@ -32,7 +32,6 @@ export interface Recording {
   readonly entries: readonly RecordingEntry[];
 }
 
-/** Makes a recording of these entries. */
 export function makeRecording(
   of: { readonly kind: TransportKind; readonly emulator: boolean; readonly managed: boolean },
   entries: readonly RecordingEntry[],

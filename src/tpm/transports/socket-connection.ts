@@ -17,7 +17,6 @@ export interface Framing {
 /** A response that always has `size` bytes. */
 export const fixedSize = (size: number): Framing => ({ headSize: size, lengthOf: () => size });
 
-/** Options of {@link SocketConnection.connect}. */
 export interface ConnectOptions {
   /** The name of the other side in messages. */
   readonly address: string;

@@ -12,7 +12,6 @@ export interface SwtpmSockets {
   readonly control: SocketTarget;
 }
 
-/** Options of a {@link SwtpmChild}. */
 export interface SwtpmChildOptions {
   readonly executable: string;
   /** Directory of the TPM's state. */

@@ -14,7 +14,6 @@ export const SWTPM_CONTROL = {
   CANCEL_TPM_CMD: { code: 9, body: [], answerSize: 4 },
 } as const;
 
-/** One of {@link SWTPM_CONTROL}. */
 export type SwtpmControlCommand = (typeof SWTPM_CONTROL)[keyof typeof SWTPM_CONTROL];
 
 /**

@@ -12,7 +12,6 @@ import { formatTarget, type SocketTarget } from './socket-connection.ts';
 import { openSwtpm, type SwtpmTransport } from './swtpm.ts';
 import { SwtpmChild, type SwtpmSockets } from './swtpm-child.ts';
 
-/** Options of {@link startSwtpm}. */
 export interface StartSwtpmOptions {
   /** Where the TPM keeps its state; made if missing. Absent: the TPM is new, and is removed with the process. */
   readonly stateDirectory?: string | undefined;

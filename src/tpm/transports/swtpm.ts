@@ -8,7 +8,6 @@ import { TransportLife } from './life.ts';
 import { type Framing, formatTarget, SocketConnection, type SocketTarget, withinLimit } from './socket-connection.ts';
 import { controlSwtpm, SWTPM_CONTROL } from './swtpm-control.ts';
 
-/** How {@link openSwtpm} finds a swtpm. */
 export interface SwtpmOptions {
   /** Name or address of the machine, `127.0.0.1` by default. Not together with `path`. */
   readonly host?: string | undefined;

@@ -11,7 +11,6 @@ import { cancelOnAbort } from './cancel-on-abort.ts';
 import { TransportLife } from './life.ts';
 import { loadNative } from './load-native.ts';
 
-/** How {@link openTbs} finds TPM Base Services. */
 export interface TbsOptions {
   /** Path of another library with the functions of tbs.dll. Absent: Windows' tbs.dll. */
   readonly library?: string | undefined;

@@ -11,7 +11,6 @@ import { cannotLoad } from './cannot-load.ts';
 import { TransportLife } from './life.ts';
 import { loadNative } from './load-native.ts';
 
-/** How {@link openTcti} finds a TPM. */
 export interface TctiOptions {
   /** The name of a TCTI and its settings, in tpm2-tss' form: `device:/dev/tpmrm0`, `tabrmd`, `swtpm:port=2321`. */
   readonly conf: string;

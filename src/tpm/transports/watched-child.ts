@@ -6,7 +6,6 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { EMPTY } from '../../bytes.ts';
 import { readEnd } from '../../storage/read-input.ts';
 
-/** Options of a {@link WatchedChild}. */
 export interface WatchedChildOptions {
   /** The program, by name or path, and its arguments. */
   readonly command: readonly string[];
