@@ -109,14 +109,8 @@ export class CountFiles {
     } catch (error) {
       cause = error;
     }
-    throw new KeyprovError(
-      'store-invalid',
-      `the PIN try counter ${path} is damaged, or belongs to another key or version`,
-      {
-        cause,
-        remedy: "reset this key's PIN try counter",
-      },
-    );
+    const problem = `the PIN try counter ${path} is damaged, or belongs to another key or version`;
+    throw new KeyprovError('store-invalid', problem, { cause, remedy: "reset this key's PIN try counter" });
   }
 
   #putBack(seen: string): PinError {

@@ -193,7 +193,9 @@ export class KeyStore {
     if (file === undefined) {
       const old = await readOldDirectory(this.directory);
       if (old?.id === id) return old;
-      throw this.#notFound(id);
+      throw new KeyprovError('key-not-found', `the key store at ${this.directory} has no key ${id}`, {
+        remedy: "list the store's keys (keyprov status)",
+      });
     }
     const record = decodeKeyRecord(file.bytes.toString(), path);
     if (record.id === id) return record;
@@ -216,17 +218,9 @@ export class KeyStore {
     this.#turn = turn.catch(() => undefined); // its caller gets the error
     return turn;
   }
-
-  #notFound(id: string): KeyprovError {
-    return new KeyprovError('key-not-found', `the key store at ${this.directory} has no key ${id}`, {
-      remedy: "list the store's keys (keyprov status)",
-    });
-  }
 }
 
 const isDamage = (error: unknown): error is KeyprovError =>
   isKeyprovError(error, 'store-invalid') || isKeyprovError(error, 'not-private');
 
-function fileName(id: string): string {
-  return `key-${id}.json`;
-}
+const fileName = (id: string): string => `key-${id}.json`;

@@ -85,17 +85,10 @@ export class PinTryLog {
       let state = await files.read();
       const now = this.#now();
       if (now < state.last) state = await files.write({ ...state, last: now });
-      const before = countOf(state, now);
-      if (before.retryAfterSeconds > 0) {
-        throw new PinError(
-          'key-locked',
-          `the PIN was not tried: the key is locked after ${state.failures} wrong PINs`,
-          {
-            triesLeft: 0,
-            retryAfterSeconds: before.retryAfterSeconds,
-            remedy: `wait ${before.retryAfterSeconds} s`,
-          },
-        );
+      const { retryAfterSeconds: wait } = countOf(state, now);
+      if (wait > 0) {
+        const problem = `the PIN was not tried: the key is locked after ${state.failures} wrong PINs`;
+        throw new PinError('key-locked', problem, { triesLeft: 0, retryAfterSeconds: wait, remedy: `wait ${wait} s` });
       }
       state = await files.write({ ...state, failures: state.failures + 1, last: now });
       if (await tryPin()) {
@@ -135,15 +128,11 @@ export class PinTryLog {
     const name = toHex(digest('sha256', encodeSpki(key)));
     const turn = (this.#turns.get(name) ?? Promise.resolve()).then(async () => {
       const directory = await openStoreDirectory(join(this.directory, name));
-      return await withStoreLock(directory, () => work(new CountFiles(directory, name)), {
-        signal,
-        timeout: LOCK_TIMEOUT,
-      });
+      const options = { signal, timeout: LOCK_TIMEOUT };
+      return await withStoreLock(directory, () => work(new CountFiles(directory, name)), options);
     });
-    this.#turns.set(
-      name,
-      turn.catch(() => undefined), // its caller gets the error
-    );
+    const over = turn.catch(() => undefined); // its caller gets the error
+    this.#turns.set(name, over);
     return turn;
   }
 }

@@ -60,21 +60,14 @@ export async function selectKeyProvider(
     return await selectSoftware(policy, sources, options, [attempt], undefined);
   }
   try {
-    const { provider, release } = await selectTpm(policy, sources, options);
-    return { provider, attempts: [], close: release };
+    return await selectTpm(policy, sources, options);
   } catch (cause) {
     options.signal?.throwIfAborted();
     // A mistyped address or a faulty function is the caller's mistake, not a reason to do without a TPM.
     if (isKeyprovError(cause, 'address-invalid') || cause instanceof TypeError) throw cause;
     const attempt = failed('tpm', cause);
-    const isTried = sources.tpm !== undefined;
-    return await selectSoftware(
-      policy,
-      sources,
-      options,
-      [isTried ? attempt : { ...attempt, outcome: 'passed-over' }],
-      cause,
-    );
+    const first: Attempt = sources.tpm === undefined ? { ...attempt, outcome: 'passed-over' } : attempt;
+    return await selectSoftware(policy, sources, options, [first], cause);
   }
 }
 
@@ -87,7 +80,7 @@ async function selectTpm(
   policy: Policy,
   sources: KeySources,
   { algorithm, hasPin = false, signal, tpmOptions }: SelectionOptions,
-): Promise<{ readonly provider: TpmKeyProvider; readonly release: () => Promise<void> }> {
+): Promise<Selection> {
   if (sources.tpm === undefined) throw new KeyprovError('no-tpm', 'no TPM was given');
   const { tpm, release } = await leaseTpm(sources.tpm, { signal });
   const check = async (): Promise<TpmKeyProvider> => {
@@ -111,7 +104,7 @@ async function selectTpm(
     }
     return provider;
   };
-  return { provider: await undoOnFailure(check, release), release };
+  return { provider: await undoOnFailure(check, release), attempts: [], close: release };
 }
 
 /** The software provider, unless a rule forbids it. `cause` is why there is no TPM; undefined if policy wants none. */

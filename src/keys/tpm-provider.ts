@@ -14,7 +14,6 @@ import { publicKeyOf } from '../tpm/public-key.ts';
 import type { Authorization } from '../tpm/session.ts';
 import { encodeBareSignature, rawSignature } from '../tpm/signature.ts';
 import type { SaltKey } from '../tpm/start-session.ts';
-import type { TpmtSigScheme } from '../tpm/structures/algorithm.ts';
 import { NULL_HASHCHECK } from '../tpm/structures/base.ts';
 import { TPM2B_PRIVATE, TPM2B_PUBLIC } from '../tpm/structures/object.ts';
 import { type UserKeyUsage, userKeyTemplate } from '../tpm/templates.ts';
@@ -185,24 +184,14 @@ export class TpmKeyProvider implements KeyProvider {
   async sign(key: ProvidedKey, options: SignOptions & PinTryOptions): Promise<Bytes> {
     options = checkMembers('TpmKeyProvider.sign', options, SIGN_MEMBERS);
     const { data, hash = 'sha256', padding = 'pkcs1', format = 'der', pin, force, signal } = options;
-    const hashAlg = HASH_ALGS[hash];
-    const details = { hashAlg };
-    const scheme: TpmtSigScheme =
-      key.publicKey.kty === 'EC'
-        ? { scheme: TPM_ALG.ECDSA, details }
-        : { scheme: padding === 'pss' ? TPM_ALG.RSAPSS : TPM_ALG.RSASSA, details };
+    const { RSAPSS, RSASSA } = TPM_ALG;
+    const scheme = key.publicKey.kty === 'EC' ? TPM_ALG.ECDSA : padding === 'pss' ? RSAPSS : RSASSA;
+    const inScheme = { scheme, details: { hashAlg: HASH_ALGS[hash] } };
     return await this.use(key, { pin, force, signal }, async ({ object, authValue, session }) => {
       session.use = { ...session.use, encrypt: false, continueSession: false };
-      const { signature } = await this.tpm.run(
-        Sign,
-        {
-          keyHandle: { handle: object, auth: { session, authValue } },
-          digest: digest(hash, data),
-          inScheme: scheme,
-          validation: NULL_HASHCHECK,
-        },
-        { signal },
-      );
+      const keyHandle = { handle: object, auth: { session, authValue } };
+      const args = { keyHandle, digest: digest(hash, data), inScheme, validation: NULL_HASHCHECK };
+      const { signature } = await this.tpm.run(Sign, args, { signal });
       return key.publicKey.kty === 'EC' && format === 'raw'
         ? rawSignature(signature, CURVES[key.publicKey.crv].size)
         : encodeBareSignature(signature);
@@ -265,8 +254,7 @@ export class TpmKeyProvider implements KeyProvider {
     { signal }: SignalOptions,
     work: (loaded: LoadedKey) => Promise<T>,
   ): Promise<T> {
-    const { ownerAuth, parentAuth, saltKey } = this.#options;
-    const loading = { authValue, ownerAuth, parentAuth, saltKey, signal };
+    const loading = { ...this.#parentOptions(), authValue, signal };
     return await this.tpm.turn(() => withLoadedKey(this.tpm, key, loading, work), { signal });
   }
 

@@ -55,9 +55,7 @@ export async function tokenByCode(
     throw new ServiceError(
       'service-answer',
       `the discovery document of ${new URL(url).origin} has no sign-in address`,
-      {
-        remedy: 'provide your own token or prompt',
-      },
+      { remedy: 'provide your own token or prompt' },
     );
   }
   const demand = { tokenEndpoint, clientId, resource, loginHint, mfaMaxAge, claims: NGC_CLAIMS };

@@ -19,10 +19,7 @@ export function checkAnswer(answer: RegistrationAnswer, user: string): Registrat
     throw new ServiceError(
       'service-answer',
       "the registrar's response lacks the registration number (kid) or the user",
-      {
-        outcomeUnknown: true,
-        remedy: 'fix the registrar, then try again',
-      },
+      { outcomeUnknown: true, remedy: 'fix the registrar, then try again' },
     );
   }
   if (upn.toLowerCase() === user.toLowerCase()) return answer;

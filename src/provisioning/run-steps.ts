@@ -248,9 +248,7 @@ export class RunSteps {
       throw new ServiceError(
         'service-untrusted',
         `nothing shows that ${which} belongs to this run, so it was not removed`,
-        {
-          remedy: 'check at the service whether you want that key, then run this again',
-        },
+        { remedy: 'check at the service whether you want that key, then run this again' },
       );
     }
     if (registrar.unregister === undefined) {

@@ -110,9 +110,7 @@ function makeSalt(publicArea: TpmtPublic): SharedSecret {
     throw new KeyprovError(
       'tpm-session',
       `a key with the name algorithm 0x${nameAlg.toString(16)} cannot be a salt key`,
-      {
-        remedy: 'use a storage key with a SHA-1 or SHA-2 name algorithm',
-      },
+      { remedy: 'use a storage key with a SHA-1 or SHA-2 name algorithm' },
     );
   }
   return shareSecret({ ...publicArea, nameAlg }, 'SECRET');

@@ -32,10 +32,7 @@ export class TransportLife {
       return new KeyprovError(
         'transport-lost',
         `${this.#address}: the connection is unusable after an earlier failure`,
-        {
-          cause: this.#death,
-          remedy: 'open the TPM again',
-        },
+        { cause: this.#death, remedy: 'open the TPM again' },
       );
     }
     return this.#running && new TypeError(`${this.#address}: another command is running`);
