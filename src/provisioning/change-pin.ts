@@ -116,7 +116,10 @@ export async function replacePin(
     const state = await newPinState(newPin, policy, { publicKey, history: former, pepper, recovery, now, signal });
     return await keep(async (kept) => {
       // The PIN has changed: trying the old one would cost a try.
-      if (kept.privateKey !== record.privateKey) throw changedMeanwhile(record.id);
+      if (kept.privateKey !== record.privateKey) {
+        const problem = `another process changed the key ${record.id} while the user chose a new PIN`;
+        throw new KeyprovError('store-busy', problem, { remedy: "try again with the key's current PIN" });
+      }
       const change: ChangePinOptions & PinTryOptions = { pin, newPin, force, signal };
       return writePinState({ ...kept, ...(await provider.changePin(kept, change)) }, state);
     });
@@ -142,10 +145,4 @@ async function withCurrent(
   if (keep === 0) return { entries: [] };
   if (current !== undefined && (await pinHistoryContains({ entries: [current] }, pin, options))) return history;
   return await addToPinHistory(history, pin, { ...options, keep });
-}
-
-function changedMeanwhile(id: string): KeyprovError {
-  return new KeyprovError('store-busy', `another process changed the key ${id} while the user chose a new PIN`, {
-    remedy: "try again with the key's current PIN",
-  });
 }

@@ -98,7 +98,8 @@ export function isChosen(
   { record, registration }: Pick<FoundKey, 'record' | 'registration'>,
   { id, user, deviceId }: KeyChoice,
 ): boolean {
-  const isIt = id === undefined || record.id === id || (isBase64KeyId(id) && base64KeyId(record) === id);
+  const isIt =
+    id === undefined || record.id === id || (isBase64KeyId(id) && toBase64(keyIdOf(record.publicKey)) === id);
   return (
     isIt && same(registration?.user ?? record.user, user) && same(registration?.deviceId ?? record.deviceId, deviceId)
   );
@@ -106,8 +107,6 @@ export function isChosen(
 
 /** Whether this is a Key ID: the base64 of 32 bytes ends with a sign that no id of a record contains. */
 export const isBase64KeyId = (id: string): boolean => id.length === 44 && id.endsWith('=');
-
-const base64KeyId = ({ publicKey }: KeyRecord): string => toBase64(keyIdOf(publicKey));
 
 const same = (has: string | undefined, wanted: string | undefined): boolean =>
   wanted === undefined || has?.toLowerCase() === wanted.toLowerCase();

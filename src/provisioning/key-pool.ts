@@ -93,9 +93,8 @@ export class KeyPool {
   readonly #queue = new Queue();
   readonly #closing = new AbortController();
   #stock: Stock | undefined;
-  /** How many calls of {@link fill} are making keys. */
-  #filling = 0;
-  readonly #onOpened: (() => void)[] = [];
+  /** While {@link fill} makes a key: settles when the TPM is open, or cannot be opened. */
+  #opening: Promise<Stock> | undefined;
   #closed: Promise<void> | undefined;
 
   /** Use {@link createKeyPool}. */
@@ -118,14 +117,7 @@ export class KeyPool {
   async fill(options: SignalOptions = {}): Promise<number> {
     if (this.#options.policy.hardware === 'discouraged') return 0;
     const signal = this.#signalOf(options);
-    this.#filling += 1;
-    try {
-      // Each key is a turn of its own, so that `take` does not wait for all of them.
-      while (this.size < this.#capacity) await this.#queue.run(() => this.#makeOne(signal), { signal });
-    } finally {
-      this.#filling -= 1;
-      this.#tellOpened();
-    }
+    while (this.size < this.#capacity) await this.#makeOne(signal);
     return this.size;
   }
 
@@ -139,11 +131,10 @@ export class KeyPool {
     const { policy = this.#options.policy, ...options } = given;
     const { tpmOptions } = this.#options;
     const signal = this.#signalOf(options);
-    if (this.#filling > 0 && this.#stock === undefined) {
-      await unlessAborted(() => new Promise<void>((resolve) => this.#onOpened.push(resolve)), signal);
-    }
+    const opening = this.#opening;
+    if (this.#stock === undefined) await unlessAborted(() => Promise.allSettled([opening]), signal);
     // A key that is being made shows that the TPM can, and may take seconds.
-    if (this.#filling > 0 && this.#stock !== undefined) return;
+    if (opening !== undefined && this.#stock !== undefined) return;
     await this.#queue.run(
       async () => {
         const sources = this.#sourcesOf(await this.#fresh(signal));
@@ -175,11 +166,6 @@ export class KeyPool {
     await this.close();
   }
 
-  /** Lets {@link check} go on when the TPM is open, or cannot be opened. */
-  #tellOpened(): void {
-    for (const resolve of this.#onOpened.splice(0)) resolve();
-  }
-
   #sourcesOf(stock: Stock | undefined): KeySources {
     const { sources } = this.#options;
     return stock === undefined ? sources : { ...sources, tpm: stock.tpm };
@@ -189,12 +175,27 @@ export class KeyPool {
     return signal === undefined ? this.#closing.signal : AbortSignal.any([signal, this.#closing.signal]);
   }
 
+  /**
+   * Makes one key, so that {@link take} does not wait for all of them. It takes two turns, of which {@link check} waits
+   * only for the first. Both are requested at once, so that nothing comes between them.
+   */
   async #makeOne(signal: AbortSignal): Promise<void> {
+    const open = async () => (await this.#fresh(signal)) ?? (await this.#open(signal));
+    const opening = this.#queue.run(open, { signal });
+    const making = this.#queue.run(async () => this.#make(await opening, signal), { signal });
+    this.#opening = opening;
+    try {
+      await Promise.all([opening, making]);
+    } finally {
+      if (this.#opening === opening) this.#opening = undefined;
+    }
+  }
+
+  async #make(stock: Stock, signal: AbortSignal): Promise<void> {
     if (this.size >= this.#capacity) return;
     const { policy, tpmOptions } = this.#options;
     const { algorithm } = policy;
     try {
-      const stock = (await this.#fresh(signal)) ?? (await this.#open(signal));
       const wanted = { algorithm, hasPin: true, signal, tpmOptions };
       const { provider } = await selectKeyProvider(policy, { tpm: stock.tpm }, wanted);
       if (!(provider instanceof TpmKeyProvider)) throw new KeyprovError('no-tpm', 'a key pool needs a TPM');
@@ -214,7 +215,6 @@ export class KeyPool {
     const { tpm, release } = await leaseTpm(source, { signal });
     const boot = await undoOnFailure(() => bootOf(tpm, signal), release);
     this.#stock = { tpm, release, boot, keys: [] };
-    this.#tellOpened();
     return this.#stock;
   }
 

@@ -52,11 +52,8 @@ export async function tokenByCode(
   const { authentication } = await discoverServices(url, options);
   const { tokenEndpoint } = authentication ?? {};
   if (tokenEndpoint === undefined) {
-    throw new ServiceError(
-      'service-answer',
-      `the discovery document of ${new URL(url).origin} has no sign-in address`,
-      { remedy: 'provide your own token or prompt' },
-    );
+    const problem = `the discovery document of ${new URL(url).origin} has no sign-in address`;
+    throw new ServiceError('service-answer', problem, { remedy: 'provide your own token or prompt' });
   }
   const demand = { tokenEndpoint, clientId, resource, loginHint, mfaMaxAge, claims: NGC_CLAIMS };
   const { fetch, trustedHosts, signal } = options;

@@ -202,18 +202,14 @@ export class UserKey {
   async prove(options: SignalOptions = {}): Promise<KeyProof> {
     const record = this.#record;
     if (record.backend === 'software') return { backend: 'software', assurance: 'software' };
-    return await this.#useTpm(
-      (provider) =>
-        provider.useWithoutPin(record, options, async ({ file }) => {
-          const publicArea = decode(TPM2B_PUBLIC, file.publicArea);
-          if (!equal(encodeSpki(publicKeyOf(publicArea)), encodeSpki(record.publicKey))) {
-            throw mixedUp(record);
-          }
-          const { assurance, tpm } = provider;
-          return { backend: 'tpm', assurance, address: tpm.transport.address, name: objectName(publicArea) };
-        }),
-      options,
-    );
+    const check = (provider: TpmKeyProvider): Promise<KeyProof> =>
+      provider.useWithoutPin(record, options, async ({ file }) => {
+        const publicArea = decode(TPM2B_PUBLIC, file.publicArea);
+        if (!equal(encodeSpki(publicKeyOf(publicArea)), encodeSpki(record.publicKey))) throw mixedUp(record);
+        const { assurance, tpm } = provider;
+        return { backend: 'tpm', assurance, address: tpm.transport.address, name: objectName(publicArea) };
+      });
+    return await this.#useTpm(check, options);
   }
 
   /**
@@ -225,10 +221,8 @@ export class UserKey {
     options = checkMembers('attest', options, 'challenge:bytes enrolAk:function? signal');
     const wanted = { ...options, policy: { algorithm, attestation: 'required' } } as const;
     checkRequestOptions(wanted);
-    const { outcome } = await this.#useTpm(
-      (provider) => attestForRequest(provider, this.#record, wanted, undefined),
-      options,
-    );
+    const attest = (provider: TpmKeyProvider) => attestForRequest(provider, this.#record, wanted, undefined);
+    const { outcome } = await this.#useTpm(attest, options);
     if (outcome.status === 'made') return outcome.statement;
     throw unattested(outcome.reason);
   }
@@ -248,10 +242,8 @@ export class UserKey {
     const wanted = { ...options, policy: { algorithm, attestation } };
     if (backend === 'software') return await requestForKey(this.#record, { ...wanted, sources: {} });
     const { tpmOptions } = this.#options;
-    return await this.#useTpm(
-      ({ tpm }) => requestForKey(this.#record, { ...wanted, tpmOptions, sources: { tpm } }),
-      options,
-    );
+    const build = ({ tpm }: TpmKeyProvider) => requestForKey(this.#record, { ...wanted, tpmOptions, sources: { tpm } });
+    return await this.#useTpm(build, options);
   }
 
   /**
@@ -364,14 +356,8 @@ export class UserKey {
     const isMissing = isKeyprovError(error, 'no-tpm') || isKeyprovError(error, 'tpm-identity-changed');
     if (!isMissing || tpm === undefined || tpm.address === address) return error;
     const where = address === undefined ? '' : `is not in the TPM at ${address}; it `;
-    return new KeyprovError(
-      error.code,
-      `the key ${id} ${where}was made in the TPM at ${tpm.address} (${error.message})`,
-      {
-        cause: error,
-        remedy: `use the TPM at ${tpm.address}`,
-      },
-    );
+    const problem = `the key ${id} ${where}was made in the TPM at ${tpm.address} (${error.message})`;
+    return new KeyprovError(error.code, problem, { cause: error, remedy: `use the TPM at ${tpm.address}` });
   }
 }
 

@@ -241,17 +241,12 @@ async function makeWith(
     const { creation: _, ...key } = created;
     const { nature, tpm } = provider;
     const recorded = await recordOf(key, provider.assurance, attempts, options);
-    const akName = akNameOf(attested.outcome);
-    const record = {
-      ...recorded.record,
-      tpm: { ...nature, address: tpm.transport.address, ...(akName !== undefined && { akName }) },
-    };
+    const { outcome } = attested;
+    const akName = outcome.status === 'made' && objectName(decode(TPMT_PUBLIC, outcome.statement.ak.pubArea));
+    const address = tpm.transport.address;
+    const record = { ...recorded.record, tpm: { ...nature, address, ...(akName && { akName }) } };
     return { made: { ...recorded, record, pregenerated: taken !== undefined }, attested };
   }, close);
-}
-
-function akNameOf(outcome: AttestedKey['outcome']): Bytes | undefined {
-  return outcome.status === 'made' ? objectName(decode(TPMT_PUBLIC, outcome.statement.ak.pubArea)) : undefined;
 }
 
 async function recordOf(
@@ -282,11 +277,7 @@ async function recordOf(
   const fellBack = attempts.some(({ outcome }) => outcome === 'failed');
   if (pin === undefined) return { record, keyId: id, fellBack };
   const context = { publicKey, recovery, pepper, signal, now: () => now().getTime() };
-  return {
-    record: writePinState(record, await newPinState(pin, rules, context)),
-    keyId: id,
-    fellBack,
-  };
+  return { record: writePinState(record, await newPinState(pin, rules, context)), keyId: id, fellBack };
 }
 
 async function attest(

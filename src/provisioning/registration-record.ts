@@ -62,12 +62,8 @@ export function registrationFromJson(members: JsonMembers): RegistrationRecord {
 /** Returns the record of a key with its registration, and with user and device from it. */
 export function withRegistration(record: KeyRecord, registration: RegistrationRecord): KeyRecord {
   const { user, deviceId } = registration;
-  return {
-    user,
-    deviceId,
-    ...record,
-    annotations: { ...record.annotations, [ANNOTATION]: registrationToJson(registration) },
-  };
+  const annotations = { ...record.annotations, [ANNOTATION]: registrationToJson(registration) };
+  return { user, deviceId, ...record, annotations };
 }
 
 /**

@@ -1,11 +1,11 @@
-import { type Bytes, wipe, withSecret } from '../bytes.ts';
+import { wipe, withSecret } from '../bytes.ts';
 import { isKeyprovError } from '../errors.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
 import { checkStore, type KeyStore } from '../keys/key-store.ts';
 import { checkMembers } from '../known-members.ts';
 import { askSecret } from '../signal.ts';
 import { keepIn, loadWithPin, REPLACE_MEMBERS, type ReplacePinOptions, replacePin } from './change-pin.ts';
-import { openSealedPin, type PinRecovery, type RecoverPin, recoveryRequestOf, unavailable } from './pin-recovery.ts';
+import { openSealedPin, type RecoverPin, recoveryRequestOf, unavailable } from './pin-recovery.ts';
 import { readPinState } from './pin-state.ts';
 
 /** Options of {@link resetPinKeepingKey}. */
@@ -34,7 +34,9 @@ export async function resetPinKeepingKey(store: KeyStore, id: string, options: R
   const recovery = readPinState(record)?.recovery;
   if (recovery === undefined) throw unavailable(`PIN recovery was not set up for the key ${id}`);
   signal?.throwIfAborted();
-  const pin = await recoverPin(record, recovery, recover, signal);
+  const { publicKey } = record;
+  const ask = () => recover(recoveryRequestOf(recovery, publicKey), { signal });
+  const pin = await withSecret(await askSecret(ask, signal), (secret) => openSealedPin(recovery, publicKey, secret));
   try {
     return await replacePin(record, pin, options, keepIn(store, id, options));
   } catch (cause) {
@@ -43,16 +45,4 @@ export async function resetPinKeepingKey(store: KeyStore, id: string, options: R
   } finally {
     wipe(pin);
   }
-}
-
-async function recoverPin(
-  { publicKey }: KeyRecord,
-  recovery: PinRecovery,
-  recover: RecoverPin,
-  signal: AbortSignal | undefined,
-): Promise<Bytes> {
-  return await withSecret(
-    await askSecret(() => recover(recoveryRequestOf(recovery, publicKey), { signal }), signal),
-    (secret) => openSealedPin(recovery, publicKey, secret),
-  );
 }

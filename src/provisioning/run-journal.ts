@@ -3,7 +3,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { toBase64 } from '../bytes.ts';
 import { KeyprovError, undoOnFailure } from '../errors.ts';
-import type { JsonMembers, JsonObject } from '../json.ts';
+import type { JsonMembers } from '../json.ts';
 import { type KeyRecord, keyRecordFromJson, keyRecordToJson, olderKeyRecordFromJson } from '../keys/key-record.ts';
 import { checkStore, type KeyStore } from '../keys/key-store.ts';
 import { removeFile, replaceFile } from '../storage/atomic-file.ts';
@@ -64,31 +64,18 @@ type ReadKey = (members: JsonMembers) => KeyRecord;
 
 /** Writes the members in the order in which they are read, since the text must come out the same. */
 function stateToJson({ id, user, deviceId, service, started, progress }: RunState): object {
-  return {
-    ...{ id, user, deviceId, service, started },
-    progress: progressToJson(progress),
-  };
+  return { id, user, deviceId, service, started, progress: progressToJson(progress) };
 }
 
 function progressToJson(progress: RunState['progress']): object {
-  switch (progress.step) {
-    case 'begun':
-      return { step: progress.step };
-    case 'made':
-    case 'sending':
-      return { step: progress.step, key: keyRecordToJson(progress.key) };
-    case 'registered':
-      return {
-        step: progress.step,
-        key: keyRecordToJson(progress.key),
-        registration: registrationToJson(progress.registration),
-      };
-    case 'unwanted':
-      return {
-        ...{ step: progress.step, user: progress.user, kid: progress.kid },
-        ...(progress.keyId && { keyId: toBase64(progress.keyId) }),
-      };
+  const { step } = progress;
+  if (step === 'begun') return { step };
+  if (step === 'unwanted') {
+    const { user, kid, keyId } = progress;
+    return { step, user, kid, ...(keyId && { keyId: toBase64(keyId) }) };
   }
+  const key = keyRecordToJson(progress.key);
+  return step === 'registered' ? { step, key, registration: registrationToJson(progress.registration) } : { step, key };
 }
 
 function stateFromJson(members: JsonMembers, readKey: ReadKey): RunState {
@@ -139,7 +126,7 @@ export class RunJournal {
   /** Replaces the state. @throws KeyprovError `store-io`; the old state then holds. */
   async write(change: Partial<Pick<RunState, 'progress' | 'service' | 'id'>>): Promise<void> {
     const state = { ...this.#state, ...change };
-    await this.#save(state);
+    await replaceFile(this.#store.directory, `${this.#name}.json`, encodeRecord(RUN_FORMAT, state));
     this.#state = state;
   }
 
@@ -151,11 +138,7 @@ export class RunJournal {
   /** Ends the run and removes its journal. */
   async remove(): Promise<void> {
     await removeFile(this.#store.directory, `${this.#name}.json`);
-    await this.#lock.release({ remove: true });
-  }
-
-  async #save(state: RunState): Promise<void> {
-    await replaceFile(this.#store.directory, `${this.#name}.json`, encodeRecord(RUN_FORMAT, state));
+    await this.release();
   }
 }
 
@@ -232,6 +215,6 @@ async function readKept(path: string): Promise<RunState | undefined> {
 
 /** Name of the files of a run, without extension. */
 function nameOf({ user, deviceId }: RunOwner): string {
-  const owner: JsonObject = { user: user.toLowerCase(), deviceId: deviceId.toLowerCase() };
+  const owner = { user: user.toLowerCase(), deviceId: deviceId.toLowerCase() };
   return `run-${createHash('sha256').update(JSON.stringify(owner)).digest('hex').slice(0, 16)}`;
 }

@@ -16,11 +16,9 @@ import type { ProvisionOptions } from './run.ts';
 export function checkAnswer(answer: RegistrationAnswer, user: string): RegistrationAnswer {
   const { kid, upn }: { readonly kid: unknown; readonly upn: unknown } = answer;
   if (!isRegistrationId(kid) || typeof upn !== 'string' || upn === '') {
-    throw new ServiceError(
-      'service-answer',
-      "the registrar's response lacks the registration number (kid) or the user",
-      { outcomeUnknown: true, remedy: 'fix the registrar, then try again' },
-    );
+    const problem = "the registrar's response lacks the registration number (kid) or the user";
+    const remedy = 'fix the registrar, then try again';
+    throw new ServiceError('service-answer', problem, { outcomeUnknown: true, remedy });
   }
   if (upn.toLowerCase() === user.toLowerCase()) return answer;
   throw new ServiceError('service-answer', `the key was registered for ${showJson(upn)}, not for ${user}`, {
@@ -33,13 +31,9 @@ export function registrationOf(
   { publicKey }: KeyRecord,
   { kid, pctx }: RegistrationAnswer,
   { attestation, request }: KeyRequest,
-  {
-    user,
-    deviceId,
-    registrar,
-    now,
-  }: Pick<ProvisionOptions, 'user' | 'deviceId' | 'registrar'> & { readonly now: () => Date },
+  options: Pick<ProvisionOptions, 'user' | 'deviceId' | 'registrar'> & { readonly now: () => Date },
 ): RegistrationRecord {
+  const { user, deviceId, registrar, now } = options;
   const isSent = attestation.status === 'made' && request.carriesAttestation;
   const isCertified = isSent && (attestation.statement.ak.certificates?.length ?? 0) > 0;
   return {

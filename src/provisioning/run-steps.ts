@@ -12,7 +12,7 @@ import { isRegistrationId, peerLine } from '../registration/peer-text.ts';
 import type { RegistrationAnswer } from '../registration/register-key.ts';
 import { unlessAborted } from '../signal.ts';
 import { policyProblem } from './fits-policy.ts';
-import { type KeyRequest, requestOf, UNATTESTED } from './key-request.ts';
+import { type KeyRequest, type KeyRequestOptions, requestOf, UNATTESTED } from './key-request.ts';
 import { checkFresh, type MfaProof, passMfa } from './mfa-gate.ts';
 import { enterNewPin } from './pin-entry.ts';
 import { type ProvisionedKey, provisionKey, requestForKey, withTpmOfKey } from './provision-key.ts';
@@ -140,17 +140,14 @@ export class RunSteps {
     // Checked first: the user must not authenticate for a key that is lost, or whose TPM cannot be used at present.
     const loss = await this.#lossOf(progress.key);
     if (loss !== undefined) return await this.#replace(progress, loss);
-    const { registrar, policy, sources, enrolAk, signal, onEvent, tpmOptions } = this.#options;
+    const { registrar, sources, enrolAk, signal, onEvent, tpmOptions } = this.#options;
     const { key } = progress;
-    const profile = this.#profile();
     const proof = await this.#authenticate();
     const challenge = await unlessAborted(() => registrar.challenge({ signal }), signal);
-    const itsPolicy = { ...policy, algorithm: key.algorithm };
+    const wanted = { ...this.#formFor(key), sources, tpmOptions, challenge, enrolAk, signal, onEvent };
     let request: KeyRequest;
     try {
-      request = await requestForKey(key, {
-        ...{ policy: itsPolicy, sources, tpmOptions, challenge, profile, enrolAk, signal, onEvent },
-      });
+      request = await requestForKey(key, wanted);
     } catch (error) {
       if (!isLost(error)) throw error;
       return await this.#replace(progress, error, proof);
@@ -189,8 +186,7 @@ export class RunSteps {
       throw this.#cannotUnregister(`${what}, but`, loss);
     }
     const proof = await (given === undefined ? this.#authenticate() : this.#freshened(given));
-    const itsPolicy = { ...this.#options.policy, algorithm: key.algorithm };
-    const { request } = requestOf(key.publicKey, UNATTESTED, { policy: itsPolicy, profile: this.#profile() });
+    const { request } = requestOf(key.publicKey, UNATTESTED, this.#formFor(key));
     const { kid } = await this.#send(key, request.body, proof);
     const keyId = keyIdOf(key.publicKey);
     const progress: Progress<'unwanted'> = { step: 'unwanted', user: this.#options.user, kid, keyId };
@@ -245,11 +241,9 @@ export class RunSteps {
     if (keyId === undefined || !isRegistrationId(kid) || user.toLowerCase() !== this.#options.user.toLowerCase()) {
       await this.#forget();
       const which = `the key ${peerLine(kid, 256)} of ${peerLine(user, 256)}`;
-      throw new ServiceError(
-        'service-untrusted',
-        `nothing shows that ${which} belongs to this run, so it was not removed`,
-        { remedy: 'check at the service whether you want that key, then run this again' },
-      );
+      const problem = `nothing shows that ${which} belongs to this run, so it was not removed`;
+      const remedy = 'check at the service whether you want that key, then run this again';
+      throw new ServiceError('service-untrusted', problem, { remedy });
     }
     if (registrar.unregister === undefined) {
       throw this.#cannotUnregister(`the service has registered the key ${kid} for ${user}, and`);
@@ -320,6 +314,11 @@ export class RunSteps {
     const entered = await enterNewPin(pin, { policy: policy.pin, signal });
     this.#end('pin', 'meets the policy');
     return entered;
+  }
+
+  /** The form of the request for a key that exists, whatever algorithm policy wants now. */
+  #formFor({ algorithm }: KeyRecord): Pick<KeyRequestOptions, 'policy' | 'profile'> {
+    return { policy: { ...this.#options.policy, algorithm }, profile: this.#profile() };
   }
 
   #profile(): ProvisionOptions['profile'] {

@@ -27,7 +27,6 @@ const ENDS: Readonly<Record<string, string>> = {
   'src/cli/terminal/output.ts': 'signals, which end the process by themselves when the work is done',
   'src/cli/terminal/pin-file.ts': 'fileIo, by the signal of the command',
   'src/keys/software-provider.ts': 'nobody outside: OpenSSL makes a key on a thread of this process',
-  'src/provisioning/key-pool.ts': 'fill, when it has opened the TPM or failed; the signal of the caller',
   'src/registration/ldap-connection.ts': 'unlessAborted, and the time-outs of the client',
   'src/registration/service-fetch.ts': 'exchange, which gives every request a time-out and the signal of the caller',
   'src/signal.ts': 'these are what ends other waits',
