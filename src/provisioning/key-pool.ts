@@ -12,7 +12,7 @@ import { ReadPublic } from '../tpm/commands/object.ts';
 import { Queue } from '../tpm/queue.ts';
 import type { Tpm } from '../tpm/tpm.ts';
 import { isTransportError } from '../tpm/transport.ts';
-import type { KeyStock } from './key-stock.ts';
+import type { KeyStock } from './key-request.ts';
 import {
   checkTypes,
   MAKE_MEMBERS,

@@ -9,14 +9,13 @@ import { SelectionError } from '../errors/selection-error.ts';
 import { type ErrorCode, isKeyprovError, KeyprovError, sayError, withCleanup } from '../errors.ts';
 import { buildKast } from '../formats/windows/kast.ts';
 import { buildKeyRegistration } from '../formats/windows/key-registration.ts';
-import type { ProvidedKey } from '../keys/provider.ts';
+import type { CreateKeyOptions, ProvidedKey } from '../keys/provider.ts';
 import type { CreatedTpmKey, TpmKeyProvider } from '../keys/tpm-provider.ts';
 import type { Policy } from '../policy/index.ts';
 import { cleanUnlessAborted, type SignalOptions } from '../signal.ts';
 import { decode } from '../tpm/codec/index.ts';
 import { TPM2B_PRIVATE } from '../tpm/structures/object.ts';
 import type { Tpm } from '../tpm/tpm.ts';
-import type { KeyStock } from './key-stock.ts';
 
 /** Result of the attestation. */
 export type AttestationOutcome =
@@ -71,6 +70,14 @@ export function checkRequestOptions({ challenge, policy, profile }: KeyRequestOp
       remedy: 'use RSA-2048, or the attested profile if the service knows it',
     });
   }
+}
+
+/** Keys made in advance in a TPM. */
+export interface KeyStock {
+  /** Takes a key and gives it this PIN; undefined if none fits. */
+  takeKey(provider: TpmKeyProvider, options: CreateKeyOptions): Promise<CreatedTpmKey | undefined>;
+  /** Returns the attestation key, which stays in the stock; undefined if there is none left. */
+  attestationKey(tpm: Tpm, options: SignalOptions): Promise<AttestationKey | undefined>;
 }
 
 /** The attestation of a key, in the forms that requests carry. */

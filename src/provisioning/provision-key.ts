@@ -24,10 +24,10 @@ import {
   describeAttestation,
   type KeyRequest,
   type KeyRequestOptions,
+  type KeyStock,
   requestOf,
   UNATTESTED,
 } from './key-request.ts';
-import type { KeyStock } from './key-stock.ts';
 import type { PinRecoverySetup } from './pin-recovery.ts';
 import { newPinState, writePinState } from './pin-state.ts';
 

@@ -3,7 +3,6 @@ import { type Bytes, concat, EMPTY, uint32, uint32At } from '../bytes.ts';
 import { isTpmError } from '../errors/tpm-error.ts';
 import { undoOnFailure, withCleanup } from '../errors.ts';
 import { authEntries, handleArguments, sessionsOf, usesObjectAuth } from './arguments.ts';
-import type { Call, InUse } from './call.ts';
 import { canBeLoadedBy, checkValues } from './check-values.ts';
 import { CleanUp } from './clean-up.ts';
 import type { AnyCommand, Command } from './command.ts';
@@ -25,7 +24,7 @@ import { TpmObject } from './tpm-object.ts';
 import { TPM_RC } from './tpm-rc.ts';
 import type { RunOptions } from './tpm-runner.ts';
 import { isTransportError } from './transport.ts';
-import { isGone, listVolatile } from './volatile.ts';
+import { type Call, type InUse, isGone, listVolatile } from './volatile.ts';
 
 const WARNINGS: ReadonlySet<number> = new Set([TPM_RC.RETRY, TPM_RC.YIELDED, TPM_RC.TESTING]);
 const MAX_RESENDS = 20;

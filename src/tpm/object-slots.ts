@@ -1,6 +1,5 @@
 import { copy, EMPTY, equal } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
-import type { Call, InUse } from './call.ts';
 import { altered } from './check-values.ts';
 import type { CleanUp } from './clean-up.ts';
 import { encode } from './codec/index.ts';
@@ -13,7 +12,7 @@ import { isHashAlg, objectName } from './names.ts';
 import type { TpmsContext } from './structures/context.ts';
 import { TPMT_PUBLIC, type TpmtPublic } from './structures/object.ts';
 import { TpmObject } from './tpm-object.ts';
-import { flushHandle, isGone, listVolatile } from './volatile.ts';
+import { type Call, flushHandle, type InUse, isGone, listVolatile } from './volatile.ts';
 
 /** Tells whether an object in the TPM can be the wanted one. */
 type Fits = (found: ReadPublicResult, handle: number) => boolean;

@@ -1,5 +1,4 @@
 import { equal, uint32At } from '../bytes.ts';
-import type { Call } from './call.ts';
 import { decode } from './codec/index.ts';
 import { ReadClock } from './commands/clock.ts';
 import { ReadPublic } from './commands/object.ts';
@@ -7,7 +6,7 @@ import { TPM_HT } from './constants.ts';
 import { type DeadMarks, type Mark, type Marks, sinceBoot } from './marks.ts';
 import { isMadeFrom } from './names.ts';
 import { TPMT_PUBLIC, type TpmtPublic } from './structures/object.ts';
-import { flushHandle, listVolatile } from './volatile.ts';
+import { type Call, flushHandle, listVolatile } from './volatile.ts';
 
 /**
  * How far the TPM's clock may differ from the system's: in milliseconds, and as a part (one in so many) of the time.

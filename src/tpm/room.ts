@@ -1,5 +1,4 @@
 import { type Bytes, uint32At } from '../bytes.ts';
-import type { InUse } from './call.ts';
 import { canBeLoadedBy } from './check-values.ts';
 import type { CleanUp } from './clean-up.ts';
 import type { AnyCommand } from './command.ts';
@@ -8,6 +7,7 @@ import type { Marks } from './marks.ts';
 import type { ObjectSlots } from './object-slots.ts';
 import type { SessionSlots } from './session-slots.ts';
 import { TPM_RC } from './tpm-rc.ts';
+import type { InUse } from './volatile.ts';
 
 /** Makes room in a full TPM, and flushes what has no owner. */
 export class Room {

@@ -1,12 +1,11 @@
 import { withCleanup } from '../errors.ts';
-import type { Call, InUse } from './call.ts';
 import { altered } from './check-values.ts';
 import type { CleanUp } from './clean-up.ts';
 import { ContextLoad, ContextSave } from './commands/context.ts';
 import { handleType, TPM_HT, TPM_SE } from './constants.ts';
 import type { Session } from './session.ts';
 import type { TpmsContext } from './structures/context.ts';
-import { flushHandle, listVolatile } from './volatile.ts';
+import { type Call, flushHandle, type InUse, listVolatile } from './volatile.ts';
 
 /**
  * The sessions that one `Tpm` has started, and the TPM's few slots for them. Part 1, 30.4: saving a session takes it

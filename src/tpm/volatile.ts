@@ -1,9 +1,17 @@
 import { isTpmError } from '../errors/tpm-error.ts';
-import type { Call } from './call.ts';
+import type { Command } from './command.ts';
 import { GetCapability } from './commands/capability.ts';
 import { FlushContext } from './commands/context.ts';
 import { TPM_CAP } from './constants.ts';
+import type { Session } from './session.ts';
+import type { TpmObject } from './tpm-object.ts';
 import { TPM_RC } from './tpm-rc.ts';
+
+/** Objects and sessions of the running command, which cannot be swapped out to make room for it. */
+export type InUse = ReadonlySet<TpmObject | Session>;
+
+/** Runs one command immediately, within the turn of the command that needs it; never swaps out `inUse`. */
+export type Call = <A extends object, R extends object>(command: Command<A, R>, args: A, inUse?: InUse) => Promise<R>;
 
 /**
  * Removes the object or session with that handle. @returns false if there is none: it was flushed, or lost with the

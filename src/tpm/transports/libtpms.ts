@@ -8,9 +8,8 @@ import { refuseOnWindows } from '../../storage/windows.ts';
 import { checkAnswerFrame, checkCommandFrame } from '../frame.ts';
 import { StateFile } from '../state-file.ts';
 import type { PowerCycling, TpmTransport } from '../transport.ts';
-import { cannotLoad } from './cannot-load.ts';
 import { TransportLife } from './life.ts';
-import { loadNative } from './load-native.ts';
+import { cannotLoad, loadNative } from './load-native.ts';
 
 export interface LibtpmsOptions {
   /** Where the TPM keeps its state; made if missing. Absent: in memory, and lost with the transport. */

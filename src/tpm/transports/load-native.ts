@@ -1,6 +1,13 @@
 import { KeyprovError } from '../../errors.ts';
 import { passingFailure } from '../../storage/load-failure.ts';
-import { cannotLoad } from './cannot-load.ts';
+
+/** The error for a library that may be there but that the system cannot load: not a reason to do without a TPM. */
+export function cannotLoad(address: string, what: string, cause: Error): KeyprovError {
+  return new KeyprovError('transport-unreachable', `${address}: ${what} cannot be loaded: ${cause.message}`, {
+    cause,
+    remedy: 'repair that, then try again',
+  });
+}
 
 /**
  * Loads code that calls native libraries, and with it the package koffi.

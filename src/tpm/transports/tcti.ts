@@ -7,9 +7,8 @@ import { checkAnswerFrame, SIGN_OF_LIFE } from '../frame.ts';
 import { decodeResponseCode, describeResponseCode } from '../response-code.ts';
 import { OPEN_TIMEOUT_MS, type TpmTransport } from '../transport.ts';
 import { cancelOnAbort } from './cancel-on-abort.ts';
-import { cannotLoad } from './cannot-load.ts';
 import { TransportLife } from './life.ts';
-import { loadNative } from './load-native.ts';
+import { cannotLoad, loadNative } from './load-native.ts';
 
 export interface TctiOptions {
   /** The name of a TCTI and its settings, in tpm2-tss' form: `device:/dev/tpmrm0`, `tabrmd`, `swtpm:port=2321`. */
