@@ -257,14 +257,7 @@ export function hexText(members: JsonMembers, name: string): string {
 
 function policyToJson({ pin, ...policy }: AppliedPolicy): JsonObject {
   const { hardware, virtualTpm, algorithm, allowedAlgorithms, attestation } = policy;
-  return {
-    hardware,
-    virtualTpm,
-    algorithm,
-    allowedAlgorithms,
-    attestation,
-    ...(pin !== undefined && { pin: { ...pin } }),
-  };
+  return { hardware, virtualTpm, algorithm, allowedAlgorithms, attestation, ...(pin && { pin: { ...pin } }) };
 }
 
 export function policyFromJson({ pin, ...policy }: JsonObject): AppliedPolicy {

@@ -54,15 +54,13 @@ export async function withNewTpmKey<T>(
       if (!isTpmError(error) || !UNSUPPORTED.has(error.responseCode.name)) throw error;
       const reason = `this TPM cannot make ${algorithm} keys`;
       const attempt = { backend: 'tpm', outcome: 'failed', code: error.code, reason: error.message } as const;
-      throw new SelectionError('algorithm-unsupported', reason, [attempt], {
-        cause: error,
-        remedy: 'choose another algorithm',
-      });
+      const remedy = 'choose another algorithm';
+      throw new SelectionError('algorithm-unsupported', reason, [attempt], { cause: error, remedy });
     }
   };
+  const makeAndWork = async (session: Session) => work({ made: await make(session), parent, session });
   return await withCleanup(
-    () =>
-      withSaltedSession(tpm, parent, options, async (session) => work({ made: await make(session), parent, session })),
+    () => withSaltedSession(tpm, parent, options, makeAndWork),
     () => parent.release(),
   );
 }

@@ -140,9 +140,5 @@ export class PinTryLog {
 function countOf({ failures, last }: PinTryState, now: number): PinTryCount {
   const wait = failures < FREE_TRIES ? 0 : Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** (failures - FREE_TRIES));
   const left = Math.min(wait, Math.max(0, last + wait - now));
-  return {
-    failures,
-    triesLeft: Math.max(0, FREE_TRIES - failures),
-    retryAfterSeconds: Math.ceil(left / 1000),
-  };
+  return { failures, triesLeft: Math.max(0, FREE_TRIES - failures), retryAfterSeconds: Math.ceil(left / 1000) };
 }

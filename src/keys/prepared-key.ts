@@ -4,6 +4,7 @@ import { withCleanup } from '../errors.ts';
 import { checkMembers } from '../known-members.ts';
 import type { KeyAlgorithm } from '../policy/index.ts';
 import { type CreateResult, Load } from '../tpm/commands/object.ts';
+import type { Session } from '../tpm/session.ts';
 import type { Tpm } from '../tpm/tpm.ts';
 import type { TpmObject } from '../tpm/tpm-object.ts';
 import { changeAuth, underParent, withSaltedSession } from './loaded-key.ts';
@@ -47,11 +48,9 @@ export class PreparedTpmKey {
     const { signal } = options;
     const parent = await parentOf(this.#tpm, this.#parts.parent, options);
     const loaded = { object: this.#object, authValue: this.#authValue, parent };
+    const change = (session: Session) => changeAuth(this.#tpm, { ...loaded, session }, newAuth, { signal });
     const outPrivate = await withCleanup(
-      () =>
-        withSaltedSession(this.#tpm, parent, options, (session) =>
-          changeAuth(this.#tpm, { ...loaded, session }, newAuth, { signal }),
-        ),
+      () => withSaltedSession(this.#tpm, parent, options, change),
       () => parent.release(),
     );
     return { ...this.#parts, outPrivate };

@@ -14,7 +14,6 @@ import type { SaltKey } from '../tpm/start-session.ts';
 import { TPM2B_PUBLIC, type TpmtPublic } from '../tpm/structures/object.ts';
 import { STORAGE_ALGORITHMS, srkTemplate } from '../tpm/templates.ts';
 import type { Tpm } from '../tpm/tpm.ts';
-
 import type { TpmObject } from '../tpm/tpm-object.ts';
 import { TPM_RC } from '../tpm/tpm-rc.ts';
 import type { ProvidedKey } from './provider.ts';

@@ -1,7 +1,6 @@
 import { type Bytes, EMPTY, equal } from '../bytes.ts';
 import { KeyprovError, withCleanup } from '../errors.ts';
 import type { SignalOptions } from '../signal.ts';
-
 import { ReadClock } from '../tpm/commands/clock.ts';
 import { CreatePrimary } from '../tpm/commands/hierarchy.ts';
 import { TPM_RH } from '../tpm/constants.ts';

@@ -77,9 +77,7 @@ export async function loadWithPin(store: KeyStore, id: string): Promise<KeyRecor
 
 export function checkHasPin({ id, hasPin }: KeyRecord): void {
   if (hasPin) return;
-  throw new KeyprovError('key-invalid', `the key ${id} has no PIN to change`, {
-    remedy: 'make a new key with a PIN',
-  });
+  throw new KeyprovError('key-invalid', `the key ${id} has no PIN to change`, { remedy: 'make a new key with a PIN' });
 }
 
 const CHECK = utf8('keyprov: is this the PIN of the key?');

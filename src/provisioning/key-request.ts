@@ -6,7 +6,7 @@ import { verifyStatement } from '../attestation/verify.ts';
 import { type Bytes, copy } from '../bytes.ts';
 import { encodeSpki, type PublicKey } from '../crypto/public-key.ts';
 import { SelectionError } from '../errors/selection-error.ts';
-import { type ErrorCode, isKeyprovError, KeyprovError, sayError, withCleanup } from '../errors.ts';
+import { causedBy, type ErrorCode, isKeyprovError, KeyprovError, sayError, withCleanup } from '../errors.ts';
 import { buildKast } from '../formats/windows/kast.ts';
 import { buildKeyRegistration } from '../formats/windows/key-registration.ts';
 import type { CreateKeyOptions, ProvidedKey } from '../keys/provider.ts';
@@ -86,9 +86,7 @@ export interface AttestedKey {
   readonly kast?: Bytes;
 }
 
-export const UNATTESTED: AttestedKey = {
-  outcome: { status: 'none', reason: 'a software key cannot be attested' },
-};
+export const UNATTESTED: AttestedKey = { outcome: { status: 'none', reason: 'a software key cannot be attested' } };
 
 export function requestOf(
   publicKey: PublicKey,
@@ -134,8 +132,7 @@ export async function attestForRequest(
     if (policy.attestation === 'required') {
       const reason = `the TPM did not attest the key: ${error.message}`;
       const attempt = { backend: 'tpm', outcome: 'failed', code: error.code, reason } as const;
-      const { remedy } = error;
-      throw new SelectionError('attestation-unavailable', reason, [attempt], { cause: error, remedy });
+      throw new SelectionError('attestation-unavailable', reason, [attempt], causedBy(error));
     }
     return { outcome: { status: 'none', code: error.code, reason: sayError(error) } };
   }
@@ -161,7 +158,9 @@ async function attestInTpm(
         akCertificates,
       });
       checkStatementOf(key, ak, statement, challenge);
-      return { outcome: { status: 'made', statement }, kast: kastOf(statement, file.privateArea, key.hasPin) };
+      const privateArea = decode(TPM2B_PRIVATE, file.privateArea);
+      const kast = buildKast(statement, { claim: 'authority-and-subject', privateArea, authRequired: key.hasPin });
+      return { outcome: { status: 'made', statement }, kast };
     });
   }, release);
 }
@@ -183,11 +182,6 @@ function checkStatementOf(
   throw new KeyprovError('tpm-session', `the TPM's statement does not verify (${problems.join('; ')})`, {
     remedy: 'try again; if it happens again, do not trust the connection to this TPM until you know the cause',
   });
-}
-
-function kastOf(statement: AttestationStatement, privatePart: Bytes, authRequired: boolean): Bytes {
-  const privateArea = decode(TPM2B_PRIVATE, privatePart);
-  return buildKast(statement, { claim: 'authority-and-subject', privateArea, authRequired });
 }
 
 export function describeAttestation(outcome: AttestationOutcome): string {

@@ -145,11 +145,7 @@ export function openRecoverySecret(request: PinRecoveryRequest, privateKey: KeyO
   throw unavailable('the secret is for another user or key');
 }
 
-const OAEP = {
-  padding: constants.RSA_PKCS1_OAEP_PADDING,
-  oaepHash: 'sha256',
-  oaepLabel: Buffer.from(LABEL),
-};
+const OAEP = { padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: 'sha256', oaepLabel: Buffer.from(LABEL) };
 
 /** Binds a secret to its user and key: SHA-256 of both, each after its length (UINT32, big endian). */
 function contextOf(user: string, id: Uint8Array): Bytes {

@@ -31,12 +31,8 @@ export async function readTpmFacts(sources: KeySources, { signal }: SignalOption
     return await withTpmOf(source, { signal }, async (tpm) => {
       const { virtual } = await readNature(tpm, { signal });
       const { inLockout, recoveryTimeSeconds } = await readLockout(tpm, { signal });
-      return {
-        version: '2.0',
-        virtual,
-        lockedOut: inLockout,
-        ...(inLockout && { retryAfterSeconds: recoveryTimeSeconds }),
-      };
+      const wait = inLockout && { retryAfterSeconds: recoveryTimeSeconds };
+      return { version: '2.0', virtual, lockedOut: inLockout, ...wait };
     });
   } catch (error) {
     if (isKeyprovError(error, 'no-tpm')) return 'none';

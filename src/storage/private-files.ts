@@ -65,9 +65,7 @@ export function readPrivateFile(
   try {
     const stats = fstatSync(fd, { bigint: true });
     if (stats.size > MAX_SIZE) {
-      throw Object.assign(new Error(`${path} has ${stats.size} bytes; the limit is ${MAX_SIZE}`), {
-        code: 'EFBIG',
-      });
+      throw Object.assign(new Error(`${path} has ${stats.size} bytes; the limit is ${MAX_SIZE}`), { code: 'EFBIG' });
     }
     return { bytes: readFileSync(fd), identity: fileIdentity(stats) };
   } finally {

@@ -116,16 +116,10 @@ export class TimedSender {
 
   /** Aborts the running command and gives up the transport. The error message begins with `why`. */
   giveUp(why: string): void {
-    this.#end.abort(
-      new KeyprovError(
-        'transport-timeout',
-        `${this.#transport.address}: ${why}; the TPM may or may not have executed the command`,
-        {
-          remedy:
-            'open the TPM again and check its state before you repeat the command; if it still does not answer, ' +
-            'restart it; if it is only slow, raise commandTimeouts',
-        },
-      ),
-    );
+    const problem = `${this.#transport.address}: ${why}; the TPM may or may not have executed the command`;
+    const remedy =
+      'open the TPM again and check its state before you repeat the command; if it still does not answer, ' +
+      'restart it; if it is only slow, raise commandTimeouts';
+    this.#end.abort(new KeyprovError('transport-timeout', problem, { remedy }));
   }
 }

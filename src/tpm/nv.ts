@@ -11,7 +11,6 @@ import { withHiddenAuth } from './hidden-auth.ts';
 import type { Authorization } from './session.ts';
 import type { TpmsNvPublic } from './structures/nv.ts';
 import type { Tpm } from './tpm.ts';
-
 import { TPM_RC } from './tpm-rc.ts';
 
 /** Options of {@link readNv}. */

@@ -63,10 +63,7 @@ function redactAnswer(bytes: Bytes, command: AnyCommand): void {
 
 function readAuth(input: Reader): { attributes: number; hmac: Bytes } {
   input.take(input.uint(2, 'nonce'), 'nonce');
-  return {
-    attributes: input.uint(1, 'sessionAttributes'),
-    hmac: input.take(input.uint(2, 'hmac'), 'hmac'),
-  };
+  return { attributes: input.uint(1, 'sessionAttributes'), hmac: input.take(input.uint(2, 'hmac'), 'hmac') };
 }
 
 function wipeFields(input: Reader, fields: AnyCommand['parameters'], firstEncrypted: boolean): void {

@@ -107,11 +107,9 @@ function cipherFor(salt: SaltKey | undefined): TpmtSymDef {
 function makeSalt(publicArea: TpmtPublic): SharedSecret {
   const { nameAlg } = publicArea;
   if (!isHashAlg(nameAlg)) {
-    throw new KeyprovError(
-      'tpm-session',
-      `a key with the name algorithm 0x${nameAlg.toString(16)} cannot be a salt key`,
-      { remedy: 'use a storage key with a SHA-1 or SHA-2 name algorithm' },
-    );
+    const problem = `a key with the name algorithm 0x${nameAlg.toString(16)} cannot be a salt key`;
+    const remedy = 'use a storage key with a SHA-1 or SHA-2 name algorithm';
+    throw new KeyprovError('tpm-session', problem, { remedy });
   }
   return shareSecret({ ...publicArea, nameAlg }, 'SECRET');
 }

@@ -45,10 +45,7 @@ const bigInteger: Member = {
   },
 };
 
-const RSA_SIGNING = {
-  kind: 'rsa',
-  usages: { public: ['verify'], private: ['sign'] },
-} as const;
+const SIGNING = { public: ['verify'], private: ['sign'] } as const;
 const RSA_OPERATIONS = {
   generateKey: { modulusLength: unsigned(32), publicExponent: bigInteger, hash },
   importKey: { hash },
@@ -78,9 +75,10 @@ const DIGEST: AlgorithmFacts = { kind: 'digest', usages: {}, operations: { diges
 
 /** The algorithms of the standard with their parameters, those of inherited dictionaries first. */
 const ALGORITHMS: Readonly<Record<AlgorithmName, AlgorithmFacts>> = {
-  'RSASSA-PKCS1-v1_5': { ...RSA_SIGNING, operations: { ...RSA_OPERATIONS, sign: {}, verify: {} } },
+  'RSASSA-PKCS1-v1_5': { kind: 'rsa', usages: SIGNING, operations: { ...RSA_OPERATIONS, sign: {}, verify: {} } },
   'RSA-PSS': {
-    ...RSA_SIGNING,
+    kind: 'rsa',
+    usages: SIGNING,
     operations: { ...RSA_OPERATIONS, sign: { saltLength: unsigned(32) }, verify: { saltLength: unsigned(32) } },
   },
   'RSA-OAEP': {
@@ -88,17 +86,9 @@ const ALGORITHMS: Readonly<Record<AlgorithmName, AlgorithmFacts>> = {
     usages: { public: ['encrypt', 'wrapKey'], private: ['decrypt', 'unwrapKey'] },
     operations: { ...RSA_OPERATIONS, encrypt: { label: optional(bytes) }, decrypt: { label: optional(bytes) } },
   },
-  ECDSA: {
-    kind: 'ec',
-    usages: { public: ['verify'], private: ['sign'] },
-    operations: { ...EC_OPERATIONS, sign: { hash }, verify: { hash } },
-  },
+  ECDSA: { kind: 'ec', usages: SIGNING, operations: { ...EC_OPERATIONS, sign: { hash }, verify: { hash } } },
   ECDH: { kind: 'ec', usages: AGREEMENT, operations: { ...EC_OPERATIONS, deriveBits: { public: key } } },
-  Ed25519: {
-    kind: 'okp',
-    usages: { public: ['verify'], private: ['sign'] },
-    operations: { ...KEY_OPERATIONS, sign: {}, verify: {} },
-  },
+  Ed25519: { kind: 'okp', usages: SIGNING, operations: { ...KEY_OPERATIONS, sign: {}, verify: {} } },
   X25519: { kind: 'okp', usages: AGREEMENT, operations: { ...KEY_OPERATIONS, deriveBits: { public: key } } },
   'AES-CTR': aes({ counter: bytes, length: unsigned(8) }),
   'AES-CBC': aes({ iv: bytes }),

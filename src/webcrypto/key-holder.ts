@@ -3,10 +3,10 @@ import { type Bytes, copy } from '../bytes.ts';
 import { CURVES, toBigInt } from '../crypto/curve.ts';
 import { importPublicKey } from '../crypto/key-object.ts';
 import { bitLength, type EcPublicKey, type PublicKey } from '../crypto/public-key.ts';
-import type { LoadedKey } from '../keys/loaded-key.ts';
 import type { KeyProvider, ProvidedKey } from '../keys/provider.ts';
 import { TpmKeyProvider } from '../keys/tpm-provider.ts';
 import { isKeyAlgorithm, type KeyAlgorithm } from '../policy/index.ts';
+import type { Entity } from '../tpm/command.ts';
 import { ECDH_ZGen, RSA_Decrypt } from '../tpm/commands/asymmetric.ts';
 import { TPM_ALG } from '../tpm/constants.ts';
 import { padLeft } from '../tpm/public-key.ts';
@@ -91,24 +91,15 @@ export class KeyHolder implements HeldKeyUser {
     if (label.length > 0 && label.at(-1) !== 0) {
       throw domError('OperationError', 'a TPM accepts only labels that end with a zero byte');
     }
-    return await this.#useInTpm(key, name, 'decrypt', async (tpm, { object, authValue, session }) => {
-      session.use = { ...session.use, continueSession: false };
-      const keyHandle = { handle: object, auth: { session, authValue } };
-      const inScheme = { scheme: TPM_ALG.OAEP, details: { hashAlg } };
-      const { message } = await tpm.run(
-        RSA_Decrypt,
-        { keyHandle, cipherText: data, inScheme, label },
-        { signal: this.#signal },
-      );
-      return copy(message);
+    return await this.#useInTpm(key, name, 'decrypt', async (tpm, keyHandle) => {
+      const args = { keyHandle, cipherText: data, inScheme: { scheme: TPM_ALG.OAEP, details: { hashAlg } }, label };
+      return copy((await tpm.run(RSA_Decrypt, args, { signal: this.#signal })).message);
     });
   }
 
   /** The x coordinate of the secret shared with `peer`, as long as the field. TPM2_ECDH_ZGen, Part 3, 14.5. */
   async agree(key: ProvidedKey, { crv, x, y }: EcPublicKey): Promise<Bytes> {
-    return await this.#useInTpm(key, 'ECDH', 'deriveBits', async (tpm, { object, authValue, session }) => {
-      session.use = { ...session.use, continueSession: false };
-      const keyHandle = { handle: object, auth: { session, authValue } };
+    return await this.#useInTpm(key, 'ECDH', 'deriveBits', async (tpm, keyHandle) => {
       const { outPoint } = await tpm.run(ECDH_ZGen, { keyHandle, inPoint: { x, y } }, { signal: this.#signal });
       return padLeft(outPoint.x, CURVES[crv].size);
     });
@@ -125,25 +116,27 @@ export class KeyHolder implements HeldKeyUser {
     });
   }
 
+  /** With a handle that authorizes one command, the last of its session. */
   async #useInTpm<T>(
     key: ProvidedKey,
     algorithm: AlgorithmName,
     operation: PinRequest['operation'],
-    work: (tpm: Tpm, loaded: LoadedKey) => Promise<T>,
+    work: (tpm: Tpm, keyHandle: Entity) => Promise<T>,
   ): Promise<T> {
     const { provider } = this;
     if (!(provider instanceof TpmKeyProvider)) throw onlySigns(algorithm);
     return await this.#use(key, operation, (pin) =>
-      provider.use(key, { pin, signal: this.#signal }, (loaded) => work(provider.tpm, loaded)),
+      provider.use(key, { pin, signal: this.#signal }, ({ object, authValue, session }) => {
+        session.use = { ...session.use, continueSession: false };
+        return work(provider.tpm, { handle: object, auth: { session, authValue } });
+      }),
     );
   }
 }
 
 function onlySigns(algorithm: AlgorithmName): DOMException {
-  return domError(
-    'NotSupportedError',
-    `the software key provider cannot make keys for ${algorithm}: its keys only sign`,
-  );
+  const problem = `the software key provider cannot make keys for ${algorithm}: its keys only sign`;
+  return domError('NotSupportedError', problem);
 }
 
 /** @throws DOMException NotSupportedError for SHA-1, which no key uses */
@@ -168,10 +161,7 @@ function userAlgorithmOf({ name, namedCurve, modulusLength, publicExponent }: No
 function checkSaltLength(key: PublicKey, digestSize: number, saltLength: number): void {
   const bits = key.kty === 'RSA' ? bitLength(key.n) : 0;
   const longest = Math.ceil((bits - 1) / 8) - digestSize - 2;
-  if (saltLength !== digestSize && saltLength !== longest) {
-    throw domError(
-      'OperationError',
-      `with this key and hash, an RSA-PSS salt must have ${digestSize} or ${longest} bytes, not ${saltLength}`,
-    );
-  }
+  if (saltLength === digestSize || saltLength === longest) return;
+  const problem = `with this key and hash, an RSA-PSS salt must have ${digestSize} or ${longest} bytes, not ${saltLength}`;
+  throw domError('OperationError', problem);
 }

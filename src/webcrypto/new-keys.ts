@@ -23,11 +23,6 @@ function keyOf(
   { extractable, usages }: WantedKey,
 ): CryptoKey {
   const possible = factsOf(algorithm.name).usages[type] ?? [];
-  return makeCryptoKey({
-    type,
-    extractable,
-    algorithm,
-    usages: usages.filter((one) => possible.includes(one)),
-    handle,
-  });
+  const allowed = usages.filter((one) => possible.includes(one));
+  return makeCryptoKey({ type, extractable, algorithm, usages: allowed, handle });
 }

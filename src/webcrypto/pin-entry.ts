@@ -84,11 +84,9 @@ export class PinEntry {
   async useNew<T>(work: (pin: Uint8Array) => Promise<T>): Promise<T> {
     const prompt = this.#prompt;
     if (prompt === undefined) throw new TypeError('a key with a PIN was requested, but no PIN callback was given');
-    return await this.#inTurn(async () => {
-      return await withSecret(await this.#ask(prompt, { operation: 'generateKey', key: undefined }), (pin) =>
-        work(pin),
-      );
-    });
+    return await this.#inTurn(async () =>
+      withSecret(await this.#ask(prompt, { operation: 'generateKey', key: undefined }), work),
+    );
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {

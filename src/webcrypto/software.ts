@@ -14,12 +14,8 @@ import type { NormalizedAlgorithm, SoftwareKey } from './key-types.ts';
 let loaded: Promise<webcrypto.SubtleCrypto> | undefined;
 const imported = new WeakMap<SoftwareKey, Promise<webcrypto.CryptoKey>>();
 
-async function load(): Promise<webcrypto.SubtleCrypto> {
-  return new (await import('@peculiar/webcrypto')).Crypto().subtle;
-}
-
 function library(): Promise<webcrypto.SubtleCrypto> {
-  loaded ??= load();
+  loaded ??= import('@peculiar/webcrypto').then(({ Crypto }) => new Crypto().subtle);
   return loaded;
 }
 

@@ -85,9 +85,7 @@ export function valuesProbe(facts: PrerequisiteFacts): PrerequisiteProbe {
 
 /** A probe over the text of `dsregcmd /status`, run as the user: {@link readDsregFacts}. */
 export function dsregcmdProbe(text: string | ((options: SignalOptions) => Promise<string>)): PrerequisiteProbe {
-  return {
-    read: async (options = {}) => readDsregFacts(typeof text === 'string' ? text : await text(options)),
-  };
+  return { read: async (options = {}) => readDsregFacts(typeof text === 'string' ? text : await text(options)) };
 }
 
 /** Reads the facts from the text of `dsregcmd /status`. The facts of missing sections are absent. */

@@ -29,11 +29,8 @@ export class TransportLife {
   get obstacle(): Error | undefined {
     if (this.#closing !== undefined) return new KeyprovError('transport-closed', `${this.#address}: closed`);
     if (this.#death !== undefined) {
-      return new KeyprovError(
-        'transport-lost',
-        `${this.#address}: the connection is unusable after an earlier failure`,
-        { cause: this.#death, remedy: 'open the TPM again' },
-      );
+      const problem = `${this.#address}: the connection is unusable after an earlier failure`;
+      return new KeyprovError('transport-lost', problem, { cause: this.#death, remedy: 'open the TPM again' });
     }
     return this.#running && new TypeError(`${this.#address}: another command is running`);
   }

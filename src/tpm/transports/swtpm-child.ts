@@ -98,9 +98,7 @@ export class SwtpmChild {
     const text = all.trim().slice(-1024);
     const said = text === '' ? '' : `: ${text.replaceAll('\n', ' / ')}`;
     if (notRun !== undefined) {
-      return new KeyprovError('library-missing', notRun, {
-        remedy: 'install it (Debian: apt-get install swtpm)',
-      });
+      return new KeyprovError('library-missing', notRun, { remedy: 'install it (Debian: apt-get install swtpm)' });
     }
     if (all.includes('Could not lock access')) {
       return new KeyprovError('state-in-use', `swtpm: another TPM uses ${this.#state}${said}`, {
