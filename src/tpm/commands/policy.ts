@@ -34,6 +34,7 @@ const INT32: Codec<number> = (() => {
 export interface PolicySession {
   policySession: HandleArg;
 }
+const SESSION = { policySession: 'none' } as const;
 
 /** The result of an authorization, with a ticket for it if one was requested. */
 export interface PolicyTicketResult {
@@ -89,7 +90,7 @@ export interface PolicyTicketArgs extends PolicySession {
 }
 /** Repeats an authorization, using its ticket. TPM2_PolicyTicket, Part 3, 23.5. */
 export const PolicyTicket: Command<PolicyTicketArgs, object> = command('PolicyTicket', {
-  handles: { policySession: 'none' },
+  handles: SESSION,
   parameters: {
     timeout: TPM2B_TIMEOUT,
     cpHashA: TPM2B_DIGEST,
@@ -101,20 +102,20 @@ export const PolicyTicket: Command<PolicyTicketArgs, object> = command('PolicyTi
 
 /** Requires one of several policies. TPM2_PolicyOR, Part 3, 23.6. */
 export const PolicyOR: Command<PolicySession & { pHashList: readonly Uint8Array[] }, object> = command('PolicyOR', {
-  handles: { policySession: 'none' },
+  handles: SESSION,
   parameters: { pHashList: TPML_DIGEST },
 });
 
 /** Requires values of PCRs. TPM2_PolicyPCR, Part 3, 23.7. */
 export const PolicyPCR: Command<PolicySession & { pcrDigest: Uint8Array; pcrs: readonly TpmsPcrSelection[] }, object> =
   command('PolicyPCR', {
-    handles: { policySession: 'none' },
+    handles: SESSION,
     parameters: { pcrDigest: TPM2B_DIGEST, pcrs: TPML_PCR_SELECTION },
   });
 
 /** Requires a locality. TPM2_PolicyLocality, Part 3, 23.8. */
 export const PolicyLocality: Command<PolicySession & { locality: TpmaLocality }, object> = command('PolicyLocality', {
-  handles: { policySession: 'none' },
+  handles: SESSION,
   parameters: { locality: TPMA_LOCALITY },
 });
 
@@ -141,30 +142,30 @@ export interface PolicyCounterTimerArgs extends PolicySession {
 }
 /** Requires a comparison with the TPM's time and clock. TPM2_PolicyCounterTimer, Part 3, 23.10. */
 export const PolicyCounterTimer: Command<PolicyCounterTimerArgs, object> = command('PolicyCounterTimer', {
-  handles: { policySession: 'none' },
+  handles: SESSION,
   parameters: { operandB: TPM2B_DIGEST, offset: UINT16, operation: UINT16 },
 });
 
 /** Requires one command. TPM2_PolicyCommandCode, Part 3, 23.11. */
 export const PolicyCommandCode: Command<PolicySession & { code: number }, object> = command('PolicyCommandCode', {
-  handles: { policySession: 'none' },
+  handles: SESSION,
   parameters: { code: TPM_CC_CODE },
 });
 
 /** Requires physical presence. TPM2_PolicyPhysicalPresence, Part 3, 23.12. */
 export const PolicyPhysicalPresence: Command<PolicySession, object> = command('PolicyPhysicalPresence', {
-  handles: { policySession: 'none' },
+  handles: SESSION,
 });
 
 /** Requires certain parameters. TPM2_PolicyCpHash, Part 3, 23.13. */
 export const PolicyCpHash: Command<PolicySession & { cpHashA: Uint8Array }, object> = command('PolicyCpHash', {
-  handles: { policySession: 'none' },
+  handles: SESSION,
   parameters: { cpHashA: TPM2B_DIGEST },
 });
 
 /** Requires certain handles. TPM2_PolicyNameHash, Part 3, 23.14. */
 export const PolicyNameHash: Command<PolicySession & { nameHash: Uint8Array }, object> = command('PolicyNameHash', {
-  handles: { policySession: 'none' },
+  handles: SESSION,
   parameters: { nameHash: TPM2B_DIGEST },
 });
 
@@ -178,7 +179,7 @@ export interface PolicyDuplicationSelectArgs extends PolicySession {
 export const PolicyDuplicationSelect: Command<PolicyDuplicationSelectArgs, object> = command(
   'PolicyDuplicationSelect',
   {
-    handles: { policySession: 'none' },
+    handles: SESSION,
     parameters: { objectName: TPM2B_NAME, newParentName: TPM2B_NAME, includeObject: TPMI_YES_NO },
   },
 );
@@ -192,7 +193,7 @@ export interface PolicyAuthorizeArgs extends PolicySession {
 }
 /** Replaces a policy that an authority has approved. TPM2_PolicyAuthorize, Part 3, 23.16. */
 export const PolicyAuthorize: Command<PolicyAuthorizeArgs, object> = command('PolicyAuthorize', {
-  handles: { policySession: 'none' },
+  handles: SESSION,
   parameters: {
     approvedPolicy: TPM2B_DIGEST,
     policyRef: TPM2B_NONCE,
@@ -202,30 +203,26 @@ export const PolicyAuthorize: Command<PolicyAuthorizeArgs, object> = command('Po
 });
 
 /** Requires the authorization value of the object, proved by HMAC. TPM2_PolicyAuthValue, Part 3, 23.17. */
-export const PolicyAuthValue: Command<PolicySession, object> = command('PolicyAuthValue', {
-  handles: { policySession: 'none' },
-});
+export const PolicyAuthValue: Command<PolicySession, object> = command('PolicyAuthValue', { handles: SESSION });
 
 /** Requires the authorization value of the object, sent in clear. TPM2_PolicyPassword, Part 3, 23.18. */
-export const PolicyPassword: Command<PolicySession, object> = command('PolicyPassword', {
-  handles: { policySession: 'none' },
-});
+export const PolicyPassword: Command<PolicySession, object> = command('PolicyPassword', { handles: SESSION });
 
 /** Reads the digest of the policy so far. TPM2_PolicyGetDigest, Part 3, 23.19. */
 export const PolicyGetDigest: Command<PolicySession, { policyDigest: Uint8Array }> = command('PolicyGetDigest', {
-  handles: { policySession: 'none' },
+  handles: SESSION,
   answer: { policyDigest: TPM2B_DIGEST },
 });
 
 /** Requires that an NV index was, or was not, written. TPM2_PolicyNvWritten, Part 3, 23.20. */
 export const PolicyNvWritten: Command<PolicySession & { writtenSet: 0 | 1 }, object> = command('PolicyNvWritten', {
-  handles: { policySession: 'none' },
+  handles: SESSION,
   parameters: { writtenSet: TPMI_YES_NO },
 });
 
 /** Requires a certain template for the new object. TPM2_PolicyTemplate, Part 3, 23.21. */
 export const PolicyTemplate: Command<PolicySession & { templateHash: Uint8Array }, object> = command('PolicyTemplate', {
-  handles: { policySession: 'none' },
+  handles: SESSION,
   parameters: { templateHash: TPM2B_DIGEST },
 });
 
