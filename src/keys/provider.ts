@@ -1,6 +1,7 @@
 import type { Bytes } from '../bytes.ts';
 import type { PublicKey } from '../crypto/public-key.ts';
 import type { KeyAlgorithm } from '../policy/index.ts';
+import type { SignalOptions } from '../signal.ts';
 
 /** Where a key is made and held. */
 export type Backend = 'tpm' | 'software';
@@ -42,18 +43,17 @@ export interface ProvidedKey {
 }
 
 /** Options for making a key. */
-export interface CreateKeyOptions {
+export interface CreateKeyOptions extends SignalOptions {
   readonly algorithm: KeyAlgorithm;
   /** The PIN in UTF-8, at least one byte. Absent: a key without a PIN. The caller wipes it. */
   readonly pin?: Uint8Array | undefined;
-  readonly signal?: AbortSignal | undefined;
 }
 
 /** The members of {@link CreateKeyOptions}, for `checkMembers`. */
 export const CREATE_MEMBERS = 'algorithm:=rsa-2048|rsa-3072|p-256|p-384 pin:bytes? signal';
 
 /** The data to sign, and the form of the signature. */
-export interface SignOptions {
+export interface SignOptions extends SignalOptions {
   /** Hashed first. */
   readonly data: Uint8Array;
   /** Default `sha256`. */
@@ -64,7 +64,6 @@ export interface SignOptions {
   readonly format?: 'der' | 'raw' | undefined;
   /** Required if the key has a PIN. The caller wipes it. */
   readonly pin?: Uint8Array | undefined;
-  readonly signal?: AbortSignal | undefined;
 }
 
 /** The members of {@link SignOptions}, and `force` for a key in a TPM, for `checkMembers`. */
@@ -72,12 +71,11 @@ export const SIGN_MEMBERS =
   'data:bytes hash:=sha256|sha384|sha512? padding:=pkcs1|pss? format:=der|raw? pin:bytes? force:boolean? signal';
 
 /** The old and the new PIN. */
-export interface ChangePinOptions {
+export interface ChangePinOptions extends SignalOptions {
   /** The current PIN in UTF-8. The caller wipes it. */
   readonly pin: Uint8Array;
   /** The new PIN in UTF-8, at least one byte. The caller wipes it. */
   readonly newPin: Uint8Array;
-  readonly signal?: AbortSignal | undefined;
 }
 
 /** The members of {@link ChangePinOptions}, and `force` for a key in a TPM, for `checkMembers`. */
@@ -88,7 +86,7 @@ export interface KeyProvider {
   readonly backend: Backend;
   readonly assurance: Assurance;
   /** Tells whether this provider can make keys of that algorithm. @throws like `Tpm.run` if a TPM cannot answer. */
-  supports(algorithm: KeyAlgorithm, options?: { readonly signal?: AbortSignal | undefined }): Promise<boolean>;
+  supports(algorithm: KeyAlgorithm, options?: SignalOptions): Promise<boolean>;
   /** Makes a key. @throws KeyprovError `algorithm-unsupported` if `supports` is false. */
   create(options: CreateKeyOptions): Promise<ProvidedKey>;
   /**

@@ -137,7 +137,7 @@ async function withCurrent(
   history: PinHistory,
   pin: Uint8Array,
   { history: keep }: PinPolicy,
-  options: { readonly pepper: Uint8Array | undefined; readonly signal: AbortSignal | undefined },
+  options: Pick<ReplacePinOptions, 'pepper' | 'signal'>,
 ): Promise<PinHistory> {
   const [current] = history.entries;
   if (keep === 0) return { entries: [] };

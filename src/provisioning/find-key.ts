@@ -4,7 +4,7 @@ import { keyIdOf } from '../formats/windows/key-registration.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
 import { checkStore, type KeyStore } from '../keys/key-store.ts';
 import { checkMembers } from '../known-members.ts';
-import { type RegistrationRecord, readRegistration } from './registration-record.ts';
+import { isSame, type RegistrationRecord, readRegistration } from './registration-record.ts';
 
 /** Selects a key of a store. Absent members match every key. */
 export interface KeyChoice {
@@ -100,13 +100,9 @@ export function isChosen(
 ): boolean {
   const isIt =
     id === undefined || record.id === id || (isBase64KeyId(id) && toBase64(keyIdOf(record.publicKey)) === id);
-  return (
-    isIt && same(registration?.user ?? record.user, user) && same(registration?.deviceId ?? record.deviceId, deviceId)
-  );
+  const owner = registration ?? record;
+  return isIt && isSame(owner.user, user) && isSame(owner.deviceId, deviceId);
 }
 
 /** Whether this is a Key ID: the base64 of 32 bytes ends with a sign that no id of a record contains. */
 export const isBase64KeyId = (id: string): boolean => id.length === 44 && id.endsWith('=');
-
-const same = (has: string | undefined, wanted: string | undefined): boolean =>
-  wanted === undefined || has?.toLowerCase() === wanted.toLowerCase();

@@ -4,7 +4,7 @@ import { encodeGuid } from '../formats/windows/guid.ts';
 import { checkMembers } from '../known-members.ts';
 import { readTokenClaims, type TokenClaims, tokenProblems } from '../registration/registration-token.ts';
 import { type Sleep, sleepFor } from '../registration/sleep.ts';
-import { unlessAborted } from '../signal.ts';
+import { type SignalOptions, unlessAborted } from '../signal.ts';
 
 /** Age in milliseconds up to which an authentication is fresh: 10 minutes. */
 const FRESH_MS = 600_000;
@@ -52,7 +52,7 @@ export type MfaAnswer =
 export type MfaPrompt = (request: MfaRequest, options: { readonly signal: AbortSignal }) => Promise<MfaAnswer>;
 
 /** Options of {@link passMfa}. */
-export interface PassMfaOptions extends Pick<MfaRequest, 'user' | 'deviceId' | 'resource'> {
+export interface PassMfaOptions extends Pick<MfaRequest, 'user' | 'deviceId' | 'resource'>, SignalOptions {
   /** Which values of the token's `amr` count as multi-factor. Default: `ngcmfa` only. */
   readonly methods?: readonly string[] | undefined;
   /** How old the authentication may be, in milliseconds. Default 10 minutes. */
@@ -67,7 +67,6 @@ export interface PassMfaOptions extends Pick<MfaRequest, 'user' | 'deviceId' | '
   readonly now?: (() => Date) | undefined;
   /** The timer; ends by an error when its signal aborts. */
   readonly sleep?: Sleep | undefined;
-  readonly signal?: AbortSignal | undefined;
 }
 
 /**

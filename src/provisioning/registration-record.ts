@@ -109,10 +109,13 @@ export async function listRegistrations(
   const { records, damaged } = await store.list();
   const [first] = damaged;
   if (first !== undefined) throw first;
-  const same = (a: string, b: string | undefined) => b === undefined || a.toLowerCase() === b.toLowerCase();
   return records.flatMap((record) => {
     const registration = readRegistration(record);
-    const isMeant = registration && same(registration.user, user) && same(registration.deviceId, deviceId);
+    const isMeant = registration && isSame(registration.user, user) && isSame(registration.deviceId, deviceId);
     return isMeant ? [{ record, registration }] : [];
   });
 }
+
+/** Whether a user or device is the wanted one, if one is wanted. Case is ignored. */
+export const isSame = (has: string | undefined, wanted: string | undefined): boolean =>
+  wanted === undefined || has?.toLowerCase() === wanted.toLowerCase();

@@ -1,4 +1,4 @@
-import { countDown, endsWithin } from '../signal.ts';
+import { countDown, endsWithin, type SignalOptions } from '../signal.ts';
 
 /** How long clean-up waits for an abandoned task, in milliseconds. */
 const ABANDONED_MS = 500;
@@ -19,10 +19,7 @@ export class Queue {
    */
   run<T>(
     task: () => Promise<T>,
-    {
-      signal,
-      discard,
-    }: { readonly signal?: AbortSignal | undefined; readonly discard?: (result: T) => Promise<void> } = {},
+    { signal, discard }: SignalOptions & { readonly discard?: (result: T) => Promise<void> } = {},
   ): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       let abandoned = false;

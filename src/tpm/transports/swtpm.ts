@@ -27,8 +27,6 @@ export interface SwtpmOptions {
     | undefined;
   /** Aborts the opening; its reason is thrown. */
   readonly signal?: AbortSignal | undefined;
-  /** Longest wait for the first response, in milliseconds. Default: {@link OPEN_TIMEOUT_MS}. */
-  readonly openTimeoutMs?: number | undefined;
 }
 
 /** A swtpm, reached over its sockets. */
@@ -59,13 +57,13 @@ const DEFAULT_PORT = 2321;
  * client holds the swtpm, or no TPM is there), `transport-protocol` (it is not a TPM 2.0).
  */
 export async function openSwtpm(options: SwtpmOptions = {}): Promise<SwtpmTransport> {
-  const { signal, openTimeoutMs: timeoutMs = OPEN_TIMEOUT_MS } = options;
+  const { signal } = options;
   const target = dataTarget(options);
   const control = controlTarget(options.control, target);
   const address = `swtpm:${formatTarget(target)}`;
   const limits = {
     address,
-    timeoutMs,
+    timeoutMs: OPEN_TIMEOUT_MS,
     signal,
     remedy: 'stop the other client (swtpm serves one at a time), or check that swtpm listens there',
   };
