@@ -1,4 +1,4 @@
-import { type Bytes, EMPTY } from '../bytes.ts';
+import { type Bytes, EMPTY, uint32 } from '../bytes.ts';
 import { digest } from '../crypto/kdf.ts';
 import { TpmError } from '../errors/tpm-error.ts';
 import { encode } from './codec/index.ts';
@@ -10,7 +10,6 @@ import type { TpmsNvPublic } from './structures/nv.ts';
 /** One step of a policy: turns the digest so far into the next one. */
 export type PolicyStep = (digestSoFar: Uint8Array, hash: HashAlg) => Bytes;
 
-const code = (cc: number): Bytes => handleName(cc);
 const hashOf = (hash: HashAlg, ...parts: readonly Uint8Array[]): Bytes => digest(HASHES[hash].name, ...parts);
 const zeros = (hash: HashAlg): Bytes => new Uint8Array(HASHES[hash].size);
 
@@ -23,36 +22,36 @@ export function policyDigest(hash: HashAlg, ...steps: readonly PolicyStep[]): By
 }
 
 /** TPM2_PolicyAuthValue and TPM2_PolicyPassword, which give the same digest. Part 3, 23.17, 23.18. */
-export const policyAuthValue: PolicyStep = (soFar, hash) => hashOf(hash, soFar, code(TPM_CC.PolicyAuthValue));
+export const policyAuthValue: PolicyStep = (soFar, hash) => hashOf(hash, soFar, uint32(TPM_CC.PolicyAuthValue));
 
 /** TPM2_PolicyCommandCode. Part 3, 23.11. */
 export function policyCommandCode(commandCode: number): PolicyStep {
-  return (soFar, hash) => hashOf(hash, soFar, code(TPM_CC.PolicyCommandCode), code(commandCode));
+  return (soFar, hash) => hashOf(hash, soFar, uint32(TPM_CC.PolicyCommandCode), uint32(commandCode));
 }
 
 /** TPM2_PolicySecret with the Name of the entity. Part 3, 23.4. */
 export function policySecret(entityName: Uint8Array, policyRef: Uint8Array = EMPTY): PolicyStep {
-  return (soFar, hash) => hashOf(hash, hashOf(hash, soFar, code(TPM_CC.PolicySecret), entityName), policyRef);
+  return (soFar, hash) => hashOf(hash, hashOf(hash, soFar, uint32(TPM_CC.PolicySecret), entityName), policyRef);
 }
 
 /** TPM2_PolicyOR; an empty digest among the branches adds nothing. Part 3, 23.6. */
 export function policyOr(...branches: readonly Uint8Array[]): PolicyStep {
-  return (_soFar, hash) => hashOf(hash, zeros(hash), code(TPM_CC.PolicyOR), ...branches);
+  return (_soFar, hash) => hashOf(hash, zeros(hash), uint32(TPM_CC.PolicyOR), ...branches);
 }
 
 /** TPM2_PolicyPCR with the digest of the selected PCRs' values. Part 3, 23.7. */
 export function policyPcr(pcrs: readonly TpmsPcrSelection[], pcrDigest: Uint8Array): PolicyStep {
-  return (soFar, hash) => hashOf(hash, soFar, code(TPM_CC.PolicyPCR), encode(TPML_PCR_SELECTION, pcrs), pcrDigest);
+  return (soFar, hash) => hashOf(hash, soFar, uint32(TPM_CC.PolicyPCR), encode(TPML_PCR_SELECTION, pcrs), pcrDigest);
 }
 
 /** TPM2_PolicyAuthorizeNV with the Name of the NV index. Part 3, 23.22. */
 export function policyAuthorizeNv(indexName: Uint8Array): PolicyStep {
-  return (soFar, hash) => hashOf(hash, soFar, code(TPM_CC.PolicyAuthorizeNV), indexName);
+  return (soFar, hash) => hashOf(hash, soFar, uint32(TPM_CC.PolicyAuthorizeNV), indexName);
 }
 
 /** TPM2_PolicyNvWritten. Part 3, 23.20. */
 export function policyNvWritten(written: boolean): PolicyStep {
-  return (soFar, hash) => hashOf(hash, soFar, code(TPM_CC.PolicyNvWritten), new Uint8Array([written ? 1 : 0]));
+  return (soFar, hash) => hashOf(hash, soFar, uint32(TPM_CC.PolicyNvWritten), new Uint8Array([written ? 1 : 0]));
 }
 
 /** PolicyA of the EK Credential Profile: knowledge of the endorsement authorization. Profile, section B.6.2. */

@@ -78,6 +78,7 @@ export function ekTemplate(name: EkTemplateName): TpmtPublic {
 /** The algorithms of user keys: modulus size or curve. */
 export type UserKeyAlgorithm = 'rsa-2048' | 'rsa-3072' | 'p-256' | 'p-384';
 
+const RSA_BITS = { 'rsa-2048': 2048, 'rsa-3072': 3072 } as const;
 const CURVES: Readonly<Record<'p-256' | 'p-384', CurveID>> = { 'p-256': TPM_ECC.NIST_P256, 'p-384': TPM_ECC.NIST_P384 };
 
 /** Endorsement key templates when the choice is ours, cheapest first. */
@@ -86,11 +87,10 @@ export const EK_TEMPLATES: readonly EkTemplateName[] = ['L-2', 'H-3', 'L-1', 'H-
 /** Storage key algorithms when the choice is ours, cheapest first. */
 export const STORAGE_ALGORITHMS: readonly UserKeyAlgorithm[] = ['p-256', 'p-384', 'rsa-2048', 'rsa-3072'];
 
-/**
- * Tells whether P-384 or RSA 3072: the EK Credential Profile's high range, the only one that a TPM after CNSA supports.
- */
-const isHigh = (algorithm: UserKeyAlgorithm): algorithm is 'p-384' | 'rsa-3072' =>
-  algorithm === 'p-384' || algorithm === 'rsa-3072';
+const isRsa = (algorithm: UserKeyAlgorithm): algorithm is keyof typeof RSA_BITS => Object.hasOwn(RSA_BITS, algorithm);
+
+/** P-384 and RSA 3072: the EK Credential Profile's high range, the only one that a TPM after CNSA supports. */
+const isHigh = (algorithm: UserKeyAlgorithm): boolean => algorithm === 'p-384' || algorithm === 'rsa-3072';
 
 /**
  * The template of a storage root key. TCG TPM v2.0 Provisioning Guidance, section 7.5.1; for P-384 and RSA 3072 with
@@ -101,8 +101,8 @@ export function srkTemplate(algorithm: UserKeyAlgorithm, unique: 'zeros' | 'empt
   const isEmpty = unique === 'empty';
   const common = head(STORAGE, isHigh(algorithm) ? TPM_ALG.SHA384 : TPM_ALG.SHA256);
   const symmetric = aesCfb(isHigh(algorithm) ? 256 : 128);
-  if (algorithm === 'rsa-2048' || algorithm === 'rsa-3072') {
-    const keyBits = algorithm === 'rsa-2048' ? 2048 : 3072;
+  if (isRsa(algorithm)) {
+    const keyBits = RSA_BITS[algorithm];
     return rsa(common, { symmetric, keyBits }, zeros(isEmpty ? 0 : keyBits / 8));
   }
   return ecc(common, { symmetric, curveID: CURVES[algorithm] }, isEmpty ? 0 : algorithm === 'p-256' ? 32 : 48);
@@ -116,12 +116,8 @@ export function akTemplate(algorithm: UserKeyAlgorithm): TpmtPublic {
   const hashAlg = isHigh(algorithm) ? TPM_ALG.SHA384 : TPM_ALG.SHA256;
   const common = head(RESTRICTED_SIGN, hashAlg);
   const details = { hashAlg };
-  if (algorithm === 'rsa-2048' || algorithm === 'rsa-3072') {
-    return rsa(common, {
-      scheme: { scheme: TPM_ALG.RSASSA, details },
-      keyBits: algorithm === 'rsa-2048' ? 2048 : 3072,
-    });
-  }
+  if (isRsa(algorithm))
+    return rsa(common, { scheme: { scheme: TPM_ALG.RSASSA, details }, keyBits: RSA_BITS[algorithm] });
   return ecc(common, { scheme: { scheme: TPM_ALG.ECDSA, details }, curveID: CURVES[algorithm] });
 }
 
@@ -140,12 +136,11 @@ export function userKeyTemplate(
   options: { readonly noDA?: boolean; readonly usage?: UserKeyUsage } = {},
 ): TpmtPublic {
   const { noDA = false, usage = 'sign' } = checkMembers('userKeyTemplate', options, 'noDA:boolean? usage:=sign|agree?');
-  const isRsa = algorithm === 'rsa-2048' || algorithm === 'rsa-3072';
   const attributes: TpmaObject = { ...FIXED, userWithAuth: true };
-  if (isRsa || usage === 'sign') attributes.sign = true;
-  if (isRsa || usage === 'agree') attributes.decrypt = true;
+  if (isRsa(algorithm) || usage === 'sign') attributes.sign = true;
+  if (isRsa(algorithm) || usage === 'agree') attributes.decrypt = true;
   if (noDA) attributes.noDA = true;
   const common = { ...head(attributes), authPolicy: windowsHelloPolicy() };
-  if (isRsa) return rsa(common, { keyBits: algorithm === 'rsa-2048' ? 2048 : 3072 });
+  if (isRsa(algorithm)) return rsa(common, { keyBits: RSA_BITS[algorithm] });
   return ecc(common, { curveID: CURVES[algorithm] });
 }
