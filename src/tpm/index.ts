@@ -33,9 +33,7 @@ export {
   type Writer,
 } from './codec/index.ts';
 export type { AnswerHandle, Command, Entity, HandleArg, Role } from './command.ts';
-
 export type { CommandTimeouts, TpmTimes } from './command-time.ts';
-
 export * as commands from './commands/index.ts';
 export {
   commandName,
