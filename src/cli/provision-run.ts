@@ -139,6 +139,9 @@ export interface RunContext extends Context {
   readonly store: KeyStore;
 }
 
+/** More than the limits of the prompts: a code is valid for an hour at most, and a command has 15 minutes. */
+const MFA_TIMEOUT_MS = 7_200_000;
+
 /** Runs the provisioning with a connected service. */
 export async function runWith(
   { registrar, mfa, enrolAk }: ServiceConnection,
@@ -172,7 +175,7 @@ export async function runWith(
           ? (options) => checkRunPrerequisites({ ...wish, ...tpm, store, environment }, options)
           : 'skip',
       pin: hasPin ? (pin ?? prompt) : 'none',
-      mfaOptions: wish.mfaOptions,
+      mfaOptions: { timeoutMs: MFA_TIMEOUT_MS, ...wish.mfaOptions },
       onEvent: (event) => {
         if (event.type === 'begin') isMaking = event.step === 'key';
         showRunEvent(event, progress);
