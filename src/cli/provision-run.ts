@@ -16,6 +16,7 @@ import { type Arguments, UsageError } from './options/arguments.ts';
 import { policyOptions, readFallBack, readPolicy } from './options/policy-option.ts';
 import { profileOption, readProfile } from './options/profile-option.ts';
 import {
+  attestationCaOptions,
   fileOf,
   graphOptions,
   readServiceArguments,
@@ -24,7 +25,7 @@ import {
 } from './options/service-option.ts';
 import { openStore, storeOption } from './options/store-option.ts';
 import { type NamedTpm, readNamedTpm, tpmOptions } from './options/tpm-option.ts';
-import { ekServiceOption, requiredOption, valueOption } from './options/value-option.ts';
+import { requiredOption, valueOption } from './options/value-option.ts';
 import { checkRunPrerequisites, PROVISIONING_IS_OFF, provisioningOff, readDsregcmd } from './prerequisite-facts.ts';
 import { describeRun, showRunEvent } from './run-report.ts';
 import { type ServiceConnection, withService } from './service-connection.ts';
@@ -46,8 +47,7 @@ export function runOptions(): Option[] {
     valueOption('--pin-file <file>', 'file with the new PIN, - for standard input'),
     new Option('--no-pin', 'make a key without a PIN'),
     new Option('--allow-downgrade', 'allow a software key after a TPM key'),
-    valueOption('--attestation-ca <url>', 'CA for the attestation key (smallstep protocol)'),
-    ekServiceOption(),
+    ...attestationCaOptions(),
     valueOption('--dsregcmd <file>', 'output of dsregcmd /status, for prerequisites'),
     new Option('--skip-prerequisites', 'do not check the prerequisites'),
     valueOption('--recovery-key <file>', 'public key of a PIN recovery service (RSA, PEM)'),

@@ -9,7 +9,7 @@ import type { KeyRegistrar } from '../registration/key-registrar.ts';
 import { openKeyRegistrar } from '../registration/open-key-registrar.ts';
 import { createServiceFetch, type ServiceFetch } from '../registration/service-fetch.ts';
 import { UsageError } from './options/arguments.ts';
-import type { ServiceArguments } from './options/service-option.ts';
+import type { AttestationCaArguments, ServiceArguments } from './options/service-option.ts';
 import { commandText } from './terminal/command-output.ts';
 import { sayingProblems, showCode, tokenCommandPrompt } from './terminal/mfa-prompt.ts';
 import type { Prompter } from './terminal/prompter.ts';
@@ -35,16 +35,28 @@ export interface ServiceUse {
   readonly onCode?: ((code: DeviceCodePrompt) => void) | undefined;
 }
 
+/** Runs `work` with what has attestation keys certified, and with the requests to use, and closes the connections. */
+export async function withAttestationCa<T>(
+  { attestationCa, ekService, ...service }: AttestationCaArguments & Partial<Pick<ServiceArguments, 'device'>>,
+  work: (enrolAk: EnrolAk | undefined, fetch: ServiceFetch) => Promise<T>,
+): Promise<T> {
+  const fetch = openFetch(service);
+  // The certificate of the device is not for the maker of its TPM.
+  const ofMaker = openFetch({ ...service, device: undefined });
+  const connect = async (): Promise<T> => {
+    const lookUpEk = ekService ? ekCertificateService({ fetch: ofMaker }) : undefined;
+    return await work(attestationCa && attestationCaEnrolment({ url: attestationCa, fetch, lookUpEk }), fetch);
+  };
+  return await withCleanup(connect, () => withCleanup(fetch.close, ofMaker.close));
+}
+
 /** Finds the service, runs `work`, and closes the connections. */
 export async function withService<T>(
   service: ServiceArguments,
   { user, prompter, signal, onCode = (code) => showCode(code, { user, prompter }) }: ServiceUse,
   work: (connection: ServiceConnection) => Promise<T>,
 ): Promise<T> {
-  const fetch = openFetch(service);
-  // The certificate of the device is not for the maker of its TPM.
-  const ofMaker = openFetch({ ...service, device: undefined });
-  const connect = async (): Promise<T> => {
+  return await withAttestationCa(service, async (enrolAk, fetch) => {
     const { url, tenant, trustedResources, clientId, graphTokenCommand, graphUrl } = service;
     const server = { url, tenant, trustedResources, fetch };
     const signIn = {
@@ -59,19 +71,19 @@ export async function withService<T>(
       ...{ ...server, signal },
       graph: { token: graphToken, graphUrl },
     });
-    const { tokenCommand, attestationCa, ekService } = service;
-    const lookUpEk = ekService ? ekCertificateService({ fetch: ofMaker }) : undefined;
-    const enrolAk = attestationCa && attestationCaEnrolment({ url: attestationCa, fetch, lookUpEk });
+    const { tokenCommand } = service;
     const mfa: MfaPrompt =
       tokenCommand === undefined ? sayingProblems(createMfaPrompt(signIn), prompter) : tokenCommandPrompt(tokenCommand);
     return await work({ registrar, mfa, enrolAk, fetch });
-  };
-  const closing = () => withCleanup(fetch.close, ofMaker.close);
-  return await withCleanup(connect, closing);
+  });
 }
 
 /** @throws UsageError if the proxy, a certificate or a key is invalid. */
-export function openFetch({ ca, proxy, device }: Pick<ServiceArguments, 'ca' | 'proxy' | 'device'>): ServiceFetch {
+export function openFetch({
+  ca,
+  proxy,
+  device,
+}: Pick<ServiceArguments, 'ca' | 'proxy'> & Partial<Pick<ServiceArguments, 'device'>>): ServiceFetch {
   return withUsableFiles('--service-ca, --proxy, --device-cert', () =>
     createServiceFetch({ ca, proxy, clientCertificate: device }),
   );

@@ -4,7 +4,11 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openEndorsementKey } from '../../src/attestation/endorsement-key.ts';
 import { decodeStatement, encodeStatement } from '../../src/attestation/statement.ts';
+import { utf8 } from '../../src/bytes.ts';
+import { splitCertificates } from '../../src/crypto/certificate-bytes.ts';
+import { decodeJwk } from '../../src/crypto/jwk.ts';
 import { encodePem } from '../../src/crypto/pem.ts';
+import { verifyAcmeDeviceAttest } from '../../src/formats/services/verify-acme.ts';
 import { createTestAuthority, type TestAuthority } from '../../src/testing/test-authority.ts';
 import { decode } from '../../src/tpm/codec/index.ts';
 import { NV_DefineSpace, NV_Write } from '../../src/tpm/commands/nv.ts';
@@ -299,5 +303,21 @@ describe.skipIf(swtpmMissing)('a TPM whose maker has a service for the certifica
     const { status, json } = await commands.json([...args, '--attestation', 'required', '--ek-service'], { env });
     expect({ status, user: json.user, error: json.error }).toEqual({ status: 0, user: ADA.upn, error: undefined });
     expect(intel.asked).toHaveLength(before + 1);
+
+    const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const accountKey = publicKey.export({ format: 'jwk' });
+    const attested = await commands.run([
+      ...['attest', '--store', world.store, '--tpm', intel.tpm, '--format', 'acme', '--token', 'abc'],
+      ...['--account-key', world.file('account.jwk', JSON.stringify(accountKey)), '--ek-service'],
+      ...['--attestation-ca', `${world.service.url}/attestation/`, '--proxy', intel.proxy],
+      ...['--service-ca', world.file('ca.pem', intel.ca + world.service.ca)],
+    ]);
+    expect(attested).toMatchObject({ status: 0 });
+    const root = splitCertificates(utf8(world.service.ca))[0] ?? utf8('');
+    const { ok, findings } = await verifyAcmeDeviceAttest(attested.stdout, {
+      ...{ token: 'abc', accountKey: decodeJwk(utf8(JSON.stringify(accountKey))), akRoots: [root] },
+      minTier: 'ek-certificate',
+    });
+    expect({ ok, failed: findings.filter(({ status }) => status === 'fail') }).toEqual({ ok: true, failed: [] });
   });
 });

@@ -267,6 +267,22 @@ describe.skipIf(missing)('a key in a TPM', () => {
     expect(await inspected()).toMatchObject({ format: 'acme-device-attest', problems: [] });
   });
 
+  it('refuses what does not fit an attestation CA', async () => {
+    const problemsOf = async (...options: string[]) =>
+      (await commands.onlyJson(['request', '--store', path('ec'), '--tpm', tpm, ...options])).json.error;
+    const url = ['--attestation-ca', 'https://ca.example'];
+    expect(await problemsOf('--format', 'ssh', ...url)).toMatchObject({
+      problems: ['--attestation-ca cannot be used with --format ssh'],
+    });
+    expect(await problemsOf('--format', 'kast', ...url, '--ak-certificate', path('ak.pem'))).toMatchObject({
+      problems: ['--ak-certificate cannot be used with --attestation-ca'],
+    });
+    const connection = ['--proxy', 'http://proxy.example', '--service-ca', path('ak.pem'), '--ek-service'];
+    expect(await problemsOf('--format', 'kast', ...connection)).toMatchObject({
+      problems: ['ek-service', 'service-ca', 'proxy'].map((name) => `--${name} works only with --attestation-ca`),
+    });
+  });
+
   it('refuses a certificate of another attestation key', async () => {
     const args = ['request', '--format', 'csr-lamps', '--store', path('ec'), '--tpm', tpm];
     const { status, json } = await commands.onlyJson([...args, '--ak-certificate', path('exchange.pem')]);

@@ -14,7 +14,7 @@ const FORMATS: Readonly<Record<string, RequestFormat>> = Object.fromEntries(
 export const attestCommand: CliCommand = {
   examples: [
     'keyprov attest --format statement --challenge c0ffee --out attestation.json',
-    'keyprov attest --store key --format acme --token abc --account-key account.jwk --ak-certificate ak.pem',
+    'keyprov attest --store key --format acme --token abc --account-key account.jwk --attestation-ca https://ca.example',
     'keyprov attest --formats',
   ],
   define,

@@ -105,7 +105,7 @@ async function findCertificates(
   signal: AbortSignal,
 ): Promise<EkCertificates> {
   if (!service) return await readEkCertificates(tpm, { signal });
-  const fetch = openFetch({ ca, proxy, device: undefined });
+  const fetch = openFetch({ ca, proxy });
   return await withCleanup(
     async () => {
       const ek = await readEkPublicArea(tpm, FETCHED, { signal });

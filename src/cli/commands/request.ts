@@ -5,6 +5,7 @@ import { type Bytes, equal, toBase64, toHex, view, wipe } from '../../bytes.ts';
 import { encodeSpki } from '../../crypto/public-key.ts';
 import { causedBy, isKeyprovError, KeyprovError } from '../../errors.ts';
 import { readTbs } from '../../formats/x509/issue-certificate.ts';
+import type { EnrolAk } from '../../provisioning/key-request.ts';
 import { readInput } from '../../storage/read-input.ts';
 import { absolutePath } from '../../storage/user-paths.ts';
 import { decodeFileText } from '../../text.ts';
@@ -22,6 +23,12 @@ import {
   readFormatOptions,
 } from '../options/format-options.ts';
 import { keyOptions, readKeyArguments } from '../options/key-option.ts';
+import {
+  type AttestationCaArguments,
+  attestationCaOptions,
+  connectionOptions,
+  readAttestationCaArguments,
+} from '../options/service-option.ts';
 import { openExistingStore } from '../options/store-option.ts';
 import { requiredOption, valueOption } from '../options/value-option.ts';
 import { type StoredKey, withStoredKey } from '../stored-key.ts';
@@ -63,6 +70,7 @@ export function defineFormats(
   command.addOption(valueOption('--pin-file <file>', 'file with the PIN, if the key signs'));
   const used = Object.values(formats).flatMap((format) => [...usedBy(format)]);
   addFormatOptions(command, new Set(used.filter(isOffered)));
+  for (const option of [...attestationCaOptions(), ...connectionOptions()]) command.addOption(option);
 }
 
 async function runRequest(given: Arguments, context: Context): Promise<Outcome> {
@@ -83,6 +91,8 @@ export async function runFormat(given: Arguments, context: Context, { formats, n
   const format = formats[name];
   const [output, pinFile, statementFile] = [given.text('out'), given.text('pin-file'), given.text('statement')];
   const wanted = await readKeyArguments(given, context);
+  const enrolment = await readAttestationCaArguments(given);
+  if (enrolment.attestationCa === undefined) given.refuse(['service-ca', 'proxy'], 'works only with --attestation-ca');
   const readOptions = format && readFormatOptions(given, { format: name, needed: needs(format), used: usedBy(format) });
   given.check();
   if (format === undefined || readOptions === undefined) throw new UsageError(['no format']);
@@ -92,7 +102,7 @@ export async function runFormat(given: Arguments, context: Context, { formats, n
   return await withStoredKey(store, wanted, context, async (stored) => {
     const { progress } = context.report;
     progress.begin(name, `for the ${stored.record.algorithm} key ${stored.record.id}`);
-    const built = await buildFor(stored, format, { options, pinFile, statementFile, context });
+    const built = await buildFor(stored, format, { options, enrolment, pinFile, statementFile, context });
     if (output !== undefined) await writeResult(output, built.content, context.signal);
     return describe(name, built, output, context);
   });
@@ -109,11 +119,13 @@ async function buildFor(
   format: RequestFormat,
   {
     options,
+    enrolment,
     pinFile,
     statementFile,
     context,
   }: {
     readonly options: FormatOptions;
+    readonly enrolment: AttestationCaArguments;
     readonly pinFile: string | undefined;
     readonly statementFile: string | undefined;
     readonly context: Context;
@@ -137,12 +149,27 @@ async function buildFor(
       return { content: await build(format, { ...input, statement }), challenge: undefined };
     }
     const challenge = format.extraData?.(input) ?? options.challenge ?? view(randomBytes(32));
-    const made = record.backend === 'tpm' ? await key.attest({ challenge, signal }) : undefined;
-    const statement = made && withCertificates(made, options.akCertificates);
-    return { content: await build(format, { ...input, statement }), challenge };
+    const attest = async (enrolAk?: EnrolAk) =>
+      withCertificates(await key.attest({ challenge, enrolAk, signal }), options.akCertificates);
+    const statement = record.backend === 'tpm' ? await withEnrolment(enrolment, attest) : undefined;
+    const akCertificates = statement?.ak.certificates?.map(view) ?? options.akCertificates;
+    return {
+      content: await build(format, { ...input, options: { ...options, akCertificates }, statement }),
+      challenge,
+    };
   } finally {
     wipe(await pin?.catch(() => undefined)); // the signing that waited for it reports the error
   }
+}
+
+/** Runs `work` with the attestation CA, if there is one. */
+async function withEnrolment<T>(
+  enrolment: AttestationCaArguments,
+  work: (enrolAk?: EnrolAk) => Promise<T>,
+): Promise<T> {
+  if (enrolment.attestationCa === undefined) return await work();
+  const { withAttestationCa } = await import('../service-connection.ts'); // loads much
+  return await withAttestationCa(enrolment, work);
 }
 
 function describe(

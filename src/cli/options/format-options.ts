@@ -60,17 +60,20 @@ export interface FormatUse {
 /** Reads the options that were given. The result reads the files: call it after all arguments have been checked. */
 export function readFormatOptions(given: Arguments, { format, needed, used }: FormatUse): () => Promise<FormatOptions> {
   const challenge = given.hex('challenge', 64);
+  const hasCa = given.isThere('attestation-ca');
   const texts = new Map<FormatOption, string>();
   for (const name of FORMAT_OPTIONS) {
     const value = given.text(name);
     if (value !== undefined) texts.set(name, value);
   }
-  const missing = needed.filter((name) => !texts.has(name));
+  const missing = needed.filter((name) => !texts.has(name) && !(name === 'ak-certificate' && hasCa));
   given.problems.push(...missing.map((name) => `--${name} is missing: the format needs it`));
   given.refuse(
     FORMAT_OPTIONS.filter((name) => !used.has(name)),
     `cannot be used with --format ${format}`,
   );
+  if (!used.has('ak-certificate')) given.refuse(['attestation-ca'], `cannot be used with --format ${format}`);
+  if (hasCa) given.refuse(['ak-certificate', 'statement'], 'cannot be used with --attestation-ca');
   const read = async <T>(name: FormatOption, use: (content: Uint8Array) => T): Promise<T | undefined> => {
     const path = texts.get(name);
     return path === undefined ? undefined : use(await readInput(path, given));

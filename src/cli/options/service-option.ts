@@ -8,20 +8,27 @@ import { isDots, isSafeUrl } from '../../registration/service-url.ts';
 import { readInput } from '../../storage/read-input.ts';
 import { decodeFileText } from '../../text.ts';
 import type { Arguments } from './arguments.ts';
-import { requiredOption, valueOption } from './value-option.ts';
+import { ekServiceOption, requiredOption, valueOption } from './value-option.ts';
 
 /** The form of a GUID of a device or tenant. */
 export const GUID: RegExp = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
+/** The arguments about the CA that certifies attestation keys. */
+export interface AttestationCaArguments {
+  /** Further roots, in PEM. */
+  readonly ca: string | undefined;
+  readonly proxy: string | undefined;
+  readonly attestationCa: URL | undefined;
+  /** Whether the TPM's maker may be asked for the certificate of the endorsement key. */
+  readonly ekService: boolean;
+}
+
 /** The arguments about the service. */
-export interface ServiceArguments {
+export interface ServiceArguments extends AttestationCaArguments {
   readonly url: URL;
   readonly tenant: string | undefined;
   /** Resources for which tokens may be requested although they do not name the service. */
   readonly trustedResources: readonly string[] | undefined;
-  /** Further roots, in PEM. */
-  readonly ca: string | undefined;
-  readonly proxy: string | undefined;
   /** The device certificate and its key, in PEM. */
   readonly device: { readonly certificate: string; readonly privateKey: string } | undefined;
   /** The GUID of `--device-id`, or the one in the device certificate. */
@@ -30,9 +37,6 @@ export interface ServiceArguments {
   readonly tokenCommand: string | undefined;
   readonly graphTokenCommand: string | undefined;
   readonly graphUrl: URL | undefined;
-  readonly attestationCa: URL | undefined;
-  /** Whether the TPM's maker may be asked for the certificate of the endorsement key. */
-  readonly ekService: boolean;
 }
 
 /** The options of every command that talks to a service. */
@@ -41,12 +45,24 @@ export function serviceOptions(): Option[] {
     requiredOption('--service <url>', 'the service that registers keys'),
     valueOption('--tenant <id>', 'Entra ID tenant (default: none, for AD FS)'),
     valueOption('--resource <id>', 'also accept this resource for access tokens'),
-    valueOption('--service-ca <file>', 'additional root certificates, PEM'),
-    valueOption('--proxy <url>', 'proxy URL, or environment to use HTTPS_PROXY'),
+    ...connectionOptions(),
     valueOption('--device-cert <file>', "device's certificate, PEM"),
     valueOption('--device-key <file>', "device's private key, PEM"),
     valueOption('--client-id <guid>', "application that signs in (default: Microsoft's)"),
   ];
+}
+
+/** The options of every connection. */
+export function connectionOptions(): Option[] {
+  return [
+    valueOption('--service-ca <file>', 'additional root certificates, PEM'),
+    valueOption('--proxy <url>', 'proxy URL, or environment to use HTTPS_PROXY'),
+  ];
+}
+
+/** The options of commands that have attestation keys certified. */
+export function attestationCaOptions(): Option[] {
+  return [valueOption('--attestation-ca <url>', 'CA for the attestation key (smallstep protocol)'), ekServiceOption()];
 }
 
 /** The options of commands that remove keys from the service. */
@@ -66,7 +82,6 @@ export async function readServiceArguments(given: Arguments): Promise<ServiceArg
   if (given.isThere('device-cert') !== given.isThere('device-key')) {
     given.problems.push('--device-cert and --device-key must be used together');
   }
-  if (!given.isThere('attestation-ca')) given.refuse(['ek-service'], 'works only with --attestation-ca');
   const resource = given.text('resource');
   const deviceId = readDeviceId(given);
   const certified = certificate === undefined ? undefined : await deviceIdOf(certificate, given);
@@ -77,14 +92,22 @@ export async function readServiceArguments(given: Arguments): Promise<ServiceArg
     url,
     tenant: tenantOf(given),
     trustedResources: resource === undefined ? undefined : [resource],
-    ca: await certificatesOf(given, 'service-ca'),
-    proxy: given.text('proxy'),
+    ...(await readAttestationCaArguments(given)),
     device: certificate && privateKey ? { certificate, privateKey } : undefined,
     deviceId: deviceId ?? certified,
     clientId: given.text('client-id') ?? AUTHENTICATION_BROKER,
     tokenCommand: given.text('token-command'),
     graphTokenCommand: given.text('graph-token-command'),
     graphUrl: urlOf(given, 'graph-url'),
+  };
+}
+
+/** Reads {@link connectionOptions} and {@link attestationCaOptions}. */
+export async function readAttestationCaArguments(given: Arguments): Promise<AttestationCaArguments> {
+  if (!given.isThere('attestation-ca')) given.refuse(['ek-service'], 'works only with --attestation-ca');
+  return {
+    ca: await certificatesOf(given, 'service-ca'),
+    proxy: given.text('proxy'),
     attestationCa: urlOf(given, 'attestation-ca'),
     ekService: given.has('ek-service'),
   };
