@@ -173,7 +173,7 @@ async function tryOnce(
   if (answer?.status !== 'passed' && answer?.status !== 'failed')
     throw new TypeError("mfa must return { status: 'passed', token } or { status: 'failed', reason }");
   if (answer.status === 'failed') throw failed(answer.reason);
-  const { token, passedAt } = answer;
+  const { token, passedAt } = checkMembers('the answer of mfa', answer, 'status:=passed token:text passedAt:date?');
   const at = now();
   const found = tokenProblems(token, { audience: resource, deviceId, user, now: at, methods });
   if (found.length > 0) throw new MfaError('token-invalid', found);

@@ -124,12 +124,13 @@ class ProviderCrypto implements KeyprovCrypto {
   }
 
   async storeKey(key: webcrypto.CryptoKey, options: StoreKeyOptions = {}): Promise<KeyRecord> {
-    const record = recordOfKey(key, options);
+    const record = recordOfKey(key, checkMembers('storeKey', options, 'id:text? name:text?'));
     await this.#openStore().save(record);
     return record;
   }
 
   async loadKey(key: string | KeyRecord, options: LoadKeyOptions = {}): Promise<KeyPair> {
+    options = checkMembers('loadKey', options, 'algorithm usages:texts?');
     const record = typeof key === 'string' ? this.#openStore().load(key) : key;
     if (this.#holder === undefined) throw new TypeError('this crypto object was made without a provider');
     return keysOfRecord(await record, this.#holder, options);

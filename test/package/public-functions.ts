@@ -26,8 +26,18 @@ function functionsOf(path: string, symbol: ts.Symbol, checker: ts.TypeChecker): 
   });
 }
 
-/** Finds every public function of src/, each once. */
-export function publicFunctions(): { readonly checker: ts.TypeChecker; readonly functions: readonly PublicFunction[] } {
+/** What the sources make public. */
+export interface PublicParts {
+  readonly program: ts.Program;
+  readonly checker: ts.TypeChecker;
+  /** Every public function of src/, each once. */
+  readonly functions: readonly PublicFunction[];
+  /** Declarations of public interfaces. */
+  readonly interfaces: ReadonlySet<ts.Node>;
+}
+
+/** Finds the functions and interfaces of src/ that are public. */
+export function publicFunctions(): PublicParts {
   const entries = [...publicDeclarations()].map(
     ([subpath, path]) => [subpath, path.replace(resolve('dist'), resolve('.')).replace(/\.d\.ts$/, '.ts')] as const,
   );
@@ -53,5 +63,6 @@ export function publicFunctions(): { readonly checker: ts.TypeChecker; readonly 
       return functionsOf(`${subpath}: ${symbol.name}`, symbol, checker);
     });
   });
-  return { checker, functions };
+  const interfaces = new Set([...seen].flatMap((one) => one.declarations ?? []).filter(ts.isInterfaceDeclaration));
+  return { program, checker, functions, interfaces };
 }

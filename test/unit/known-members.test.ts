@@ -18,6 +18,7 @@ import { TPM_ALG } from '../../src/tpm/constants.ts';
 import * as tpms from '../../src/tpm/index.ts';
 import { userKeyTemplate } from '../../src/tpm/public-areas.ts';
 import { ekTemplate } from '../../src/tpm/templates.ts';
+import { createCrypto } from '../../src/webcrypto/index.ts';
 import { asyncRefusal } from '../refusal.ts';
 
 /** A TPM that must not be used. */
@@ -92,6 +93,14 @@ const CALLS: Readonly<Record<string, (options: never) => unknown>> = {
   buildNgcAssertion: (options) => windows.buildNgcAssertion(key, options),
   encodeSshPublicKeyLine: services.encodeSshPublicKeyLine,
   formatDsregStatus: (options) => formatDsregStatus([], options),
+  storeKey: (options) => createCrypto().storeKey(key, options),
+  loadKey: (options) => createCrypto().loadKey(key, options),
+  'the answer of mfa': (answer: object) =>
+    provisioning.passMfa(async () => ({ status: 'passed', token: 'token', ...answer }), {
+      user: 'ada',
+      deviceId: '47f577e3-d2d0-4a0a-8aca-e0501098bde4',
+      resource: 'urn:x',
+    }),
   startIdentityService,
   joinDevice: (options) => joinDevice('https://localhost', options),
 };
