@@ -24,7 +24,10 @@ export function copy(bytes: Uint8Array): Bytes {
 export function concat(...parts: readonly Uint8Array[]): Bytes {
   if (parts.length === 0) return EMPTY;
   let length = 0;
-  for (const part of parts) length += part.length;
+  for (const part of parts) {
+    checkBytes(part, 'each value to write'); // the digits of a text would become bytes
+    length += part.length;
+  }
   const out = new Uint8Array(length);
   let at = 0;
   for (const part of parts) {
@@ -84,14 +87,21 @@ export function checkText(value: string, what: string): void {
   if (typeof value !== 'string') throw new TypeError(`${what} must be a string`);
 }
 
-/** Refuses what is not an object with these members, for callers without types. @throws TypeError */
+/** Returns the array, unless it is something else, for callers without types. @throws TypeError */
+export function checkList<Of extends readonly unknown[]>(value: Of, what: string): Of {
+  if (!Array.isArray(value)) throw new TypeError(`${what} must be an array`);
+  return value;
+}
+
+/** Returns the object, unless it is not an object with these members, for callers without types. @throws TypeError */
 export function checkObject<Of extends object>(
   value: Of,
   what: string,
   ...members: readonly (keyof Of & string)[]
-): void {
+): Of {
   if (typeof value !== 'object' || value === null || members.some((member) => value[member] === undefined))
     throw new TypeError(`${what} must be an object with ${members.join(' and ')}`);
+  return value;
 }
 
 /** The bytes of an even number of hexadecimal digits. @throws TypeError for anything else. */

@@ -12,6 +12,15 @@ function isIdentity(value: unknown): boolean {
   return given.length > 0 && given.every((name) => isBytes(Reflect.get(Object(value), name)));
 }
 
+/** The tiers that a verifier can give to an attestation key. */
+const TRUSTED_TIERS = ['virtual', 'tpm-no-ek-certificate', 'ek-certificate', 'activated'] as const;
+type TrustedTier = (typeof TRUSTED_TIERS)[number];
+
+const isTrusted = (one: unknown): boolean =>
+  isObject(one) &&
+  isIdentity(Reflect.get(one, 'key')) &&
+  TRUSTED_TIERS.some((tier) => tier === Reflect.get(one, 'tier'));
+
 /** The kinds of option members that are checked: the words for messages, and the test. */
 const KINDS = {
   bytes: { what: 'a Uint8Array', is: isBytes },
@@ -36,8 +45,8 @@ const KINDS = {
     is: (value: unknown) => isListOf(value, isIdentity),
   },
   trusted: {
-    what: `an array of objects, each with a tier and a key: an object with ${IDENTIFIER}`,
-    is: (value: unknown) => isListOf(value, (one) => isObject(one) && isIdentity(Reflect.get(one, 'key'))),
+    what: `an array of objects, each with a tier (${TRUSTED_TIERS.join(', ')}) and a key: an object with ${IDENTIFIER}`,
+    is: (value: unknown) => isListOf(value, isTrusted),
   },
 } as const;
 
@@ -63,7 +72,7 @@ type KindOf<Type> = [Type] extends [Uint8Array]
                   ? 'certificates'
                   : [One] extends [Readonly<Record<string, Uint8Array>>]
                     ? 'identities'
-                    : [One] extends [{ readonly key: Readonly<Record<string, Uint8Array>> }]
+                    : [One] extends [{ readonly key: Readonly<Record<string, Uint8Array>>; readonly tier: TrustedTier }]
                       ? 'trusted'
                       : 'objects'
                 : [Type] extends [readonly unknown[]]
@@ -117,7 +126,8 @@ export function checkMembers<Options extends object, Known extends string>(
   const kinds = membersOf(known.join(' '));
   for (const member of Object.keys(options)) {
     if (kinds.has(member)) continue;
-    const meant = nearest(member, [...kinds.keys()]);
+    const names = [...kinds.keys()];
+    const meant = nearest(member, names) ?? names.find((one) => member.length > 2 && one.startsWith(member)); // alg
     throw new TypeError(`${name} has no option '${member}'${meant === undefined ? '' : `, did you mean '${meant}'?`}`);
   }
   const own: Record<string, unknown> = {};

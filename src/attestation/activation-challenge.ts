@@ -49,10 +49,11 @@ export interface ActivationChallengeInput {
  *
  * @throws KeyprovError `key-invalid` for a key that cannot be the endorsement key of a credential.
  */
-export function buildActivationChallenge({ ek, ak }: ActivationChallengeInput): {
+export function buildActivationChallenge(input: ActivationChallengeInput): {
   readonly challenge: ActivationChallenge;
   readonly secret: Bytes;
 } {
+  const { ek, ak } = checkObject(input, 'input of buildActivationChallenge', 'ek', 'ak');
   const secret = randomBytes(isHashAlg(ek.nameAlg) ? HASHES[ek.nameAlg].size : 0);
   return { challenge: { version: 1, ...makeCredential({ ek, objectName: objectName(ak), secret }) }, secret };
 }
@@ -81,10 +82,13 @@ export function isActivated(response: ActivationResponse, expected: Uint8Array):
 }
 
 /** Returns the challenge as JSON. @throws TypeError if its members are not bytes */
-export function encodeActivationChallenge({
-  credentialBlob,
-  encryptedSecret,
-}: ActivationChallenge): ActivationChallengeJson {
+export function encodeActivationChallenge(challenge: ActivationChallenge): ActivationChallengeJson {
+  const { credentialBlob, encryptedSecret } = checkObject(
+    challenge,
+    'a challenge',
+    'credentialBlob',
+    'encryptedSecret',
+  );
   checkBytes(credentialBlob, 'credentialBlob');
   checkBytes(encryptedSecret, 'encryptedSecret');
   return { version: 1, credentialBlob: toHex(credentialBlob), encryptedSecret: toHex(encryptedSecret) };
@@ -97,7 +101,8 @@ export function decodeActivationChallenge(json: unknown): ActivationChallenge {
 }
 
 /** Returns the response as JSON. It contains the secret, so send it only to the verifier. @throws TypeError if it is not bytes */
-export function encodeActivationResponse({ secret }: ActivationResponse): ActivationResponseJson {
+export function encodeActivationResponse(response: ActivationResponse): ActivationResponseJson {
+  const { secret } = checkObject(response, 'a response', 'secret');
   checkBytes(secret, 'the secret of a response');
   return { version: 1, secret: toHex(secret) };
 }

@@ -32,7 +32,10 @@ export interface SoftwareKeyEvidence {
 /** A client's evidence of where its key is. */
 export type Evidence = AttestationStatement | SoftwareKeyEvidence;
 
-/** Returns the message that a software key signs to answer the challenge. */
+/**
+ * Returns the message that a software key signs to answer the challenge.
+ * @throws TypeError if an argument is not bytes.
+ */
 export function computeSoftwareKeyMessage(challenge: Uint8Array, spki: Uint8Array): Bytes {
   return concat(utf8('keyprov software key\0'), digest('sha256', spki), challenge);
 }

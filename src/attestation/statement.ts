@@ -1,4 +1,4 @@
-import { toBase64, toHex } from '../bytes.ts';
+import { checkObject, toBase64, toHex } from '../bytes.ts';
 import { encodeSpkiPem } from '../crypto/public-key.ts';
 import { KeyprovError } from '../errors.ts';
 import { JsonMembers, type JsonRefusal, showJson } from '../json.ts';
@@ -88,6 +88,7 @@ export interface StatementJson extends CertificationJson {
 
 /** The statement as JSON. @throws KeyprovError `statement-invalid` if one of its structures cannot be read. */
 export function encodeStatement(statement: AttestationStatement): StatementJson {
+  checkObject(statement, 'a statement', 'pubArea', 'certInfo', 'signature', 'ak');
   const { pubArea, certInfo, signature, ak, creation, akCreation, ek } = statement;
   try {
     return {

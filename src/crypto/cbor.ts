@@ -30,7 +30,7 @@ const MAX_DEPTH = 8;
  * The one deterministic encoding (RFC 8949, 4.2.1): shortest heads, definite lengths, keys of maps in the order of their
  * bytes. For integer and text keys this is also the CTAP2 canonical form.
  *
- * @throws RangeError for a number that is not an integer of at most 53 bits.
+ * @throws RangeError for a number that is not an integer of at most 53 bits; TypeError for a value of another kind.
  */
 export function encodeCbor(value: CborValue): Bytes {
   if (typeof value === 'number') {
@@ -50,6 +50,7 @@ export function encodeCbor(value: CborValue): Bytes {
     entries.sort(([a], [b]) => compare(a, b));
     return concat(head(MAP, entries.length), ...entries.flat());
   }
+  if (!Array.isArray(value)) throw new TypeError(`CBOR cannot hold a value of type ${typeof value}`);
   return concat(head(ARRAY, value.length), ...value.map(encodeCbor));
 }
 

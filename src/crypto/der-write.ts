@@ -1,4 +1,4 @@
-import { type Bytes, concat, EMPTY, fromHex, toHex, utf8 } from '../bytes.ts';
+import { type Bytes, checkText, concat, EMPTY, fromHex, toHex, utf8 } from '../bytes.ts';
 import { checkSize, checkTextSize } from '../limits.ts';
 
 /** The ASN.1 tags of keys, signatures, certificates and requests. X.680, 8.6. */
@@ -96,6 +96,7 @@ export type StringKind = 'utf8' | 'printable' | 'ia5' | 'bmp';
 
 /** A character string. @throws TypeError for characters outside that kind. */
 export function derText(kind: StringKind, text: string): Bytes {
+  checkText(text, 'a text in DER');
   switch (kind) {
     case 'utf8':
       return derValue(TAG.UTF8_STRING, utf8(text));

@@ -89,6 +89,7 @@ export function decodePkcs1(der: Uint8Array): RsaPublicKey {
  * ```
  */
 export function encodeSpki(key: PublicKey): Bytes {
+  checkObject(key, 'a public key', 'kty');
   const id = key.kty === 'RSA' ? key.kty : key.crv;
   const algorithm = ALGORITHMS.find(([known]) => known === id)?.[1] ?? '';
   const unusedBits = new Uint8Array(1);

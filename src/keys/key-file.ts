@@ -1,4 +1,4 @@
-import { type Bytes, equal, uint16At } from '../bytes.ts';
+import { type Bytes, checkObject, equal, uint16At } from '../bytes.ts';
 import { type DerFields, DerNode } from '../crypto/der-read.ts';
 import {
   contextTag,
@@ -49,6 +49,7 @@ const HIERARCHIES = [0x40000001, 0x40000007, 0x4000000b, 0x4000000c];
 
 /** Writes the file as PEM. @throws KeyprovError `key-invalid` for areas with wrong lengths, or an impossible parent. */
 export async function encodeKeyFile(file: KeyFile): Promise<string> {
+  checkObject(file, 'a key file', 'publicArea', 'privateArea', 'parent');
   check(file);
   return encodePem(LABEL, encode(file, 0xff));
 }

@@ -1,4 +1,4 @@
-import { type Bytes, fromBase64, fromHex, toBase64, toHex } from '../bytes.ts';
+import { type Bytes, checkObject, fromBase64, fromHex, toBase64, toHex } from '../bytes.ts';
 import { bitLength, decodeSpki, encodeSpki, type PublicKey } from '../crypto/public-key.ts';
 import { isJsonObject, JsonMembers, type JsonObject } from '../json.ts';
 import {
@@ -110,6 +110,7 @@ export function decodeKeyRecord(text: string, path: string): KeyRecord {
 
 /** The record as a JSON object. Members keep the order in which they are read, since the text must stay the same. */
 export function keyRecordToJson(record: KeyRecord): JsonObject {
+  checkObject(record, 'a key record', 'id', 'name', 'publicKey', 'annotations');
   const { user, deviceId, tpm, policy, exports, pinDerivation, parent } = record;
   return {
     id: record.id,

@@ -1,6 +1,6 @@
 import { MfaError, type MfaProblem } from '../errors/mfa-error.ts';
 import { isKeyprovError, type KeyprovError, sayError } from '../errors.ts';
-import { encodeGuid } from '../formats/windows/guid.ts';
+import { checkGuid } from '../formats/windows/guid.ts';
 import { checkMembers } from '../known-members.ts';
 import { readTokenClaims, type TokenClaims, tokenProblems } from '../registration/registration-token.ts';
 import { type Sleep, sleepFor } from '../registration/sleep.ts';
@@ -117,7 +117,7 @@ export async function passMfa(prompt: MfaPrompt, options: PassMfaOptions): Promi
     throw new RangeError(`timeoutMs must be above 0 and at most ${LONGEST_TIMEOUT_MS}, not ${timeoutMs}`);
   if (!(maxAgeMs > 0)) throw new RangeError(`maxAgeMs must be above 0, not ${maxAgeMs}`);
   if (!(maxAttempts >= 1)) throw new RangeError(`maxAttempts must be 1 or more, not ${maxAttempts}`);
-  encodeGuid(options.deviceId); // fails now, not after the user has authenticated
+  checkGuid(options.deviceId, 'deviceId'); // fails now, not after the user has authenticated
   let problems: readonly MfaProblem[] = [];
   for (let attempt = 1; ; attempt++) {
     signal?.throwIfAborted();

@@ -1,5 +1,6 @@
 import { checkObject } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
+import { checkGuid } from '../formats/windows/guid.ts';
 import { KeyStore } from '../keys/key-store.ts';
 import { checkMembers } from '../known-members.ts';
 import { cleanUnlessAborted } from '../signal.ts';
@@ -88,6 +89,7 @@ function checkArguments(options: ProvisionOptions): void {
   };
   demand(store instanceof KeyStore, 'store must be a KeyStore from openKeyStore');
   checkTypes(options);
+  checkGuid(options.deviceId, 'provision: deviceId');
   demand(
     prerequisites === 'skip' || typeof prerequisites === 'function',
     "prerequisites must be 'skip', or a function that returns the result of checkPrerequisites",

@@ -1,3 +1,5 @@
+import { checkText } from '../bytes.ts';
+import { checkMembers } from '../known-members.ts';
 import { LIMIT } from '../limits.ts';
 import { peerTime } from './peer-time.ts';
 
@@ -43,7 +45,9 @@ export const DEFAULT_SYNC_SCHEDULE: SyncSchedule = { intervalMs: 30 * MINUTE_MS 
  * @param now roughly when the command ran. The order of day and month depends on the system's language, so of two
  * possible times, the one nearest to `now` is used.
  */
-export function parseAdSyncScheduler(text: string, { now }: { readonly now: Date }): AdSyncScheduler {
+export function parseAdSyncScheduler(text: string, options: { readonly now: Date }): AdSyncScheduler {
+  checkText(text, 'the output of Get-ADSyncScheduler');
+  const { now } = checkMembers('parseAdSyncScheduler', options, 'now:date');
   const fields = new Map<string, string>();
   for (const line of text.slice(0, LIMIT.document).split('\n')) {
     const colon = line.indexOf(':');

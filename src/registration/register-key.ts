@@ -1,7 +1,7 @@
 import { checkObject } from '../bytes.ts';
 import { ServiceError } from '../errors/service-error.ts';
 import { isKeyprovError } from '../errors.ts';
-import { encodeGuid } from '../formats/windows/guid.ts';
+import { checkGuid } from '../formats/windows/guid.ts';
 import { isJsonObject, showJson } from '../json.ts';
 import { checkMembers } from '../known-members.ts';
 import { type SignalOptions, unlessAborted } from '../signal.ts';
@@ -139,7 +139,7 @@ function buildRequest(
   { token, body, clientRequestId }: RegistrationRequest,
   { apiVersionIn = 'query', now }: RegisterKeyOptions,
 ): ServiceRequest {
-  encodeGuid(clientRequestId);
+  checkGuid(clientRequestId, 'clientRequestId');
   // fetch would quote the token in its message.
   if (!/^[!-~]+$/.test(token))
     throw new TypeError('the token is empty, or has characters that are not allowed in a token');

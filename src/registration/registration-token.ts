@@ -1,7 +1,7 @@
 import { MfaError, type TokenProblemCode } from '../errors/mfa-error.ts';
 import { isKeyprovError } from '../errors.ts';
 import { parseJws } from '../formats/services/jws.ts';
-import { encodeGuid } from '../formats/windows/guid.ts';
+import { checkGuid } from '../formats/windows/guid.ts';
 import { JsonMembers } from '../json.ts';
 import { checkMembers } from '../known-members.ts';
 import { checkTextSize, LIMIT } from '../limits.ts';
@@ -117,7 +117,7 @@ export function readTokenClaims(jwt: string): TokenClaims {
 export function tokenProblems(jwt: string, expected: TokenExpectations): TokenProblem[] {
   expected = checkMembers('tokenProblems', expected, 'audience deviceId:text user:text now:date methods:texts?');
   const { audience = [], deviceId, user, now, methods = KEY_METHODS } = expected;
-  encodeGuid(deviceId);
+  checkGuid(deviceId, 'deviceId');
   let claims: TokenClaims;
   try {
     claims = readTokenClaims(jwt);

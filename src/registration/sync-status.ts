@@ -1,7 +1,7 @@
 import { equal } from '../bytes.ts';
 import { digest } from '../crypto/kdf.ts';
 import { isKeyprovError, type KeyprovError } from '../errors.ts';
-import { encodeGuid } from '../formats/windows/guid.ts';
+import { checkGuid, encodeGuid } from '../formats/windows/guid.ts';
 import { KEY_CREDENTIAL_USAGE, type KeyCredential } from '../formats/windows/key-credential-link.ts';
 import { checkMembers } from '../known-members.ts';
 import { type SignalOptions, unlessAborted } from '../signal.ts';
@@ -133,6 +133,7 @@ export async function syncStatus(key: ExpectedKey, options: SyncStatusOptions = 
   options = checkMembers('syncStatus', options, STATUS_MEMBERS);
   const { reader, schedule, now = () => new Date(), signal } = options;
   if (key.keyId.length !== 32) throw new RangeError(`a Key ID has 32 bytes, not ${key.keyId.length}`);
+  checkGuid(key.deviceId, 'deviceId');
   const device = encodeGuid(key.deviceId);
   const forecast = forecastSync(key.registered, schedule);
   if (reader === undefined) return { ...forecast, state: 'registered' };

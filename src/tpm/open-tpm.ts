@@ -60,6 +60,10 @@ async function openTransport(
       return await (await import('./transports/tbs.ts')).openTbs();
     case 'tcti':
       return await (await import('./transports/tcti.ts')).openTcti(address);
+    default: // of a caller without types
+      throw new TypeError(
+        "openTpm: the address must be a text such as 'auto' or 'libtpms:./tpm', or an object with a known kind",
+      );
   }
 }
 

@@ -31,6 +31,7 @@ const VENDOR = 0x400;
  * @param value as received; a signed number stands for its 32 bits.
  */
 export function decodeResponseCode(value: number): ResponseCode {
+  if (typeof value !== 'number') throw new TypeError('a response code must be a number');
   const code = value >>> 0;
   const layer = code >>> 16;
   const low = code & 0xffff;

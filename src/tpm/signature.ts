@@ -1,4 +1,4 @@
-import { type Bytes, concat, view } from '../bytes.ts';
+import { type Bytes, checkObject, concat, view } from '../bytes.ts';
 import { derSequence, derUnsigned } from '../crypto/der-write.ts';
 import { TpmError } from '../errors/tpm-error.ts';
 import { TPM_ALG } from './constants.ts';
@@ -11,6 +11,7 @@ import type { TpmtSignature } from './structures/algorithm.ts';
  * @throws KeyprovError `tpm-unsupported` for another algorithm.
  */
 export function encodeBareSignature(signature: TpmtSignature): Bytes {
+  checkObject(signature, 'a signature', 'sigAlg');
   switch (signature.sigAlg) {
     case TPM_ALG.RSASSA:
     case TPM_ALG.RSAPSS:

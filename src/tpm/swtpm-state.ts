@@ -6,6 +6,7 @@ const HEADER_SIZE = 16;
 /**
  * Encodes a TPM's permanent state as swtpm's file `tpm2-00.permall` (0.7): version 2, oldest reader 1, size of this
  * header (10), flags (0), length of the file; then tag 1 (plain data), length of the state, state. Big endian.
+ * @throws TypeError for anything but bytes.
  */
 export function exportSwtpmState(state: Uint8Array): Bytes {
   const version = new Uint8Array([2, 1, 0, 10, 0, 0]);

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import * as endorsement from '../../src/attestation/endorsement.ts';
 import * as attestation from '../../src/attestation/index.ts';
@@ -7,32 +8,29 @@ import * as tcg from '../../src/formats/tcg/index.ts';
 import * as webauthn from '../../src/formats/webauthn/index.ts';
 import * as windows from '../../src/formats/windows/index.ts';
 import * as x509 from '../../src/formats/x509/index.ts';
-import * as keyprov from '../../src/index.ts';
 import { inspect } from '../../src/inspect/index.ts';
 import * as policy from '../../src/policy/index.ts';
 import * as provisioning from '../../src/provisioning/index.ts';
 import { UserKey } from '../../src/provisioning/open-key.ts';
 import { provisioningEvent } from '../../src/provisioning/windows/prerequisite-report.ts';
 import * as registration from '../../src/registration/index.ts';
+import { openTpm } from '../../src/tpm/index.ts';
 import { asyncRefusal } from '../refusal.ts';
 
-const SUBPATHS = [
-  keyprov,
-  attestation,
-  endorsement,
-  services,
-  tcg,
-  webauthn,
-  windows,
-  x509,
-  registration,
-  provisioning,
-];
+/** The names of each subpath, from its source. */
+const { exports } = JSON.parse(readFileSync('package.json', 'utf8')) as {
+  readonly exports: Readonly<Record<string, string | { readonly types: string }>>;
+};
+const SUBPATHS = await Promise.all(
+  Object.values(exports).flatMap((target) =>
+    typeof target === 'string' ? [] : [import(target.types.replace('./dist', '../..').replace('.d.ts', '.ts'))],
+  ),
+);
 
-/** The functions that read input from outside. */
-const READERS = new Map(
+/** The functions that read input from outside, and those that build what others read. */
+const PURE = new Map(
   SUBPATHS.flatMap((names) => Object.entries(names)).flatMap(([name, value]): [string, CallableFunction][] =>
-    typeof value === 'function' && /^(verify|parse|decode)/.test(name) ? [[name, value]] : [],
+    typeof value === 'function' && /^(verify|parse|decode|build|encode|create)/.test(name) ? [[name, value]] : [],
   ),
 );
 
@@ -50,20 +48,30 @@ const WRONG: Readonly<Record<string, readonly unknown[]>> = {
 };
 
 /** Functions that accept these arguments. Verifying evidence that is not an object fails with a finding. */
+const OF_OPTIONS = ['no arguments', 'empty objects', 'lists']; // all optional; a list has none of them
 const ACCEPTED: Readonly<Record<string, readonly string[]>> = {
+  buildCommonName: ['texts'],
+  buildSmallstepChain: ['lists'],
+  buildSmallstepSecret: ['bytes'],
+  createCrypto: OF_OPTIONS,
+  createServiceFetch: OF_OPTIONS,
+  createTestAuthority: OF_OPTIONS,
+  decodeResponseCode: ['numbers'],
+  encodeKeyCredentialLink: ['lists'],
   decodeContentEncryption: Object.keys(WRONG), // undefined for an unknown cipher
   decodeCustomKeyInformation: ['bytes'],
   decodeKeyMaterial: ['bytes'],
+  parseDsregStatus: ['texts'],
   parseLampsAttestation: ['lists'],
   parseWcceAttributes: ['lists'],
 };
 
-describe('a function that reads or verifies', () => {
-  it('is one of many', () => expect(READERS.size).toBeGreaterThan(60));
+describe('a function that verifies, reads or builds', () => {
+  it('is one of many', () => expect(PURE.size).toBeGreaterThan(140));
 
   it.each(Object.entries(WRONG))('explains in words the problem with %s', async (kind, wrong) => {
     const internal: string[] = [];
-    for (const [name, read] of READERS) {
+    for (const [name, read] of PURE) {
       const said = await asyncRefusal(async () => Reflect.apply(read, undefined, wrong));
       const mayAccept = ACCEPTED[name]?.includes(kind) === true;
       if (INTERNAL.test(said) || (said === 'nothing thrown' && !mayAccept)) internal.push(`${name}: ${said}`);
@@ -144,7 +152,10 @@ describe.each(['verifyEvidence', 'verifyWebauthnTpm', 'verifyAttestedRequest'])(
     ['trustedAks', { tier: 'activated' }],
     ['trustedAks', { tier: 'activated', key: BYTES }],
     ['trustedAks', { tier: 'activated', key: { name: 'text' } }],
-  ])('refuses an entry of %s that names no key: %j', async (member, entry) => {
+    ['trustedAks', { teir: 'activated', key: { spki: BYTES } }],
+    ['trustedAks', { tier: 'best', key: { spki: BYTES } }],
+    ['trustedAks', { tier: 'software', key: { spki: BYTES } }],
+  ])('refuses an entry of %s without a key or a tier: %j', async (member, entry) => {
     const [verify, evidence, options] = VERIFIERS[name] ?? expect.fail(name);
     const said = await asyncRefusal(async () =>
       Reflect.apply(verify, undefined, [evidence, { ...options, [member]: [entry] }]),
@@ -242,6 +253,27 @@ describe('what a caller without types gets wrong', () => {
       'a text for a number',
       () => provisioning.passMfa(neverAsked, Object({ ...mfa, maxAttempts: '3' })),
       'passMfa: maxAttempts must be a number, not a string',
+    ],
+    [
+      'a name of a device',
+      () => provisioning.passMfa(neverAsked, { ...mfa, deviceId: 'pc-17' }),
+      'deviceId must be a GUID, not "pc-17"',
+    ],
+    [
+      'a name of a device',
+      () =>
+        registration.syncStatus({ user: 'ada', keyId: new Uint8Array(32), deviceId: 'pc-17', registered: new Date() }),
+      'deviceId must be a GUID, not "pc-17"',
+    ],
+    [
+      'the name of a JWS member',
+      () => services.buildJws(Object({ alg: 'ES256' })),
+      "buildJws has no option 'alg', did you mean 'algorithm'?",
+    ],
+    [
+      'an address in an object',
+      () => openTpm(Object({ address: 'libtpms:./tpm' })),
+      "openTpm: the address must be a text such as 'auto' or 'libtpms:./tpm', or an object with a known kind",
     ],
     ['no data to sign', () => Reflect.apply(key.sign, key, []), 'sign needs an options object'],
     ['no PIN', () => Reflect.apply(key.changePin, key, []), 'changePin needs an options object'],

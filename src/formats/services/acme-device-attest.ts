@@ -1,5 +1,5 @@
 import type { AttestationStatement } from '../../attestation/statement.ts';
-import { type Bytes, toBase64Url, utf8 } from '../../bytes.ts';
+import { type Bytes, checkObject, toBase64Url, utf8 } from '../../bytes.ts';
 import { computeJwkThumbprint } from '../../crypto/jwk.ts';
 import { digest } from '../../crypto/kdf.ts';
 import type { PublicKey } from '../../crypto/public-key.ts';
@@ -63,7 +63,9 @@ export function computeAcmeExtraData(token: string, accountKey: PublicKey): Byte
  * console.log(verifyStatement(received, { challenge, attestationKey: { pubArea } }).ok);
  * ```
  */
-export function buildAcmeDeviceAttest({ pubArea, certInfo, signature, ak }: AttestationStatement): string {
+export function buildAcmeDeviceAttest(statement: AttestationStatement): string {
+  checkObject(statement, 'a statement', 'pubArea', 'certInfo', 'signature', 'ak');
+  const { pubArea, certInfo, signature, ak } = statement;
   const { certificates = [] } = ak;
   const [certificate] = certificates;
   if (certificate === undefined) throw requestInvalid(WHAT, 'the attestation key has no certificate');

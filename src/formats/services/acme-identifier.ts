@@ -1,4 +1,4 @@
-import { toHex, utf8 } from '../../bytes.ts';
+import { checkObject, toHex, utf8 } from '../../bytes.ts';
 import { digest } from '../../crypto/kdf.ts';
 import { JsonMembers, showJson } from '../../json.ts';
 import { checkTextSize, LIMIT } from '../../limits.ts';
@@ -38,6 +38,7 @@ export function computeEkDeviceName(ekCertificate: Uint8Array): DeviceName {
  * ```
  */
 export function encodeAcmeIdentifier(name: DeviceName): AcmeIdentifier {
+  checkObject(name, 'a device name', 'kind');
   const { kind: type } = name;
   const [text, oid] = type === 'hardware-module' ? [textOf(name.serialNumber), name.type] : [name.value, name.assigner];
   if (!text || text.includes('/')) throw new TypeError(`${JSON.stringify(text)} cannot be an ACME identifier`);

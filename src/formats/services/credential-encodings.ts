@@ -1,5 +1,5 @@
 import type { Credential } from '../../attestation/credential.ts';
-import { type Bytes, concat, equal, fromBase64, fromHex, toBase64, toHex, utf8 } from '../../bytes.ts';
+import { type Bytes, checkObject, concat, equal, fromBase64, fromHex, toBase64, toHex, utf8 } from '../../bytes.ts';
 import { hmac } from '../../crypto/kdf.ts';
 import { causedBy, KeyprovError, rethrowAs } from '../../errors.ts';
 import { JsonMembers } from '../../json.ts';
@@ -17,6 +17,7 @@ const SIZED: Codec<Credential> = struct<Credential>('credential', {
 /**
  * Writes the credential as TPM2B_ID_OBJECT, then TPM2B_ENCRYPTED_SECRET, as Windows' Platform Crypto Provider takes it.
  * Layout: microsoft/TSS.MSR, PCPTool, GenerateActivation20.
+ * @throws TypeError if a part is missing.
  *
  * @example
  * ```ts
@@ -28,7 +29,7 @@ const SIZED: Codec<Credential> = struct<Credential>('credential', {
  * ```
  */
 export function encodeSizedCredential(credential: Credential): Bytes {
-  return encode(SIZED, { credentialBlob: credential.credentialBlob, encryptedSecret: credential.encryptedSecret });
+  return encode(SIZED, credential);
 }
 
 /** The inverse of {@link encodeSizedCredential}. @throws KeyprovError `credential-invalid` for anything else. */
@@ -41,6 +42,7 @@ const TPM2_TOOLS_HEADER = fromHex('badcc0de00000001');
 
 /**
  * Writes the credential as the file of tpm2_makecredential and tpm2_activatecredential (tpm2-tools 5.4).
+ * @throws TypeError if a part is missing.
  *
  * @example
  * ```ts
@@ -68,6 +70,7 @@ export function decodeTpm2ToolsCredential(file: Uint8Array): Credential {
 
 /**
  * Writes the credential as the `blob` that keylime's registrar sends: the file of tpm2-tools in base64.
+ * @throws TypeError if a part is missing.
  *
  * @example
  * ```ts
@@ -104,6 +107,7 @@ export interface GoAttestationCredential {
 
 /**
  * Writes the credential as go-attestation's EncryptedCredential.
+ * @throws TypeError if a part is missing.
  *
  * @example
  * ```ts
@@ -133,6 +137,7 @@ export interface SmallstepCredential {
 
 /**
  * Writes the credential as smallstep's attestation CA sends it.
+ * @throws TypeError if a part is missing.
  *
  * @example
  * ```ts
@@ -144,10 +149,11 @@ export interface SmallstepCredential {
  * console.log(decodeSmallstepCredential(json).credentialBlob.length);
  * ```
  */
-export function encodeSmallstepCredential({ credentialBlob, encryptedSecret }: Credential): SmallstepCredential {
+export function encodeSmallstepCredential(credential: Credential): SmallstepCredential {
+  checkObject(credential, 'a credential', 'credentialBlob', 'encryptedSecret');
   return {
-    credential: toBase64(encode(TPM2B_ID_OBJECT, credentialBlob)),
-    secret: toBase64(encode(TPM2B_ENCRYPTED_SECRET, encryptedSecret)),
+    credential: toBase64(encode(TPM2B_ID_OBJECT, credential.credentialBlob)),
+    secret: toBase64(encode(TPM2B_ENCRYPTED_SECRET, credential.encryptedSecret)),
   };
 }
 

@@ -1,5 +1,5 @@
 import type { AttestationStatement, Certification, CreationProof, PublicPart } from '../../attestation/statement.ts';
-import { type Bytes, toBase64 } from '../../bytes.ts';
+import { type Bytes, checkObject, toBase64 } from '../../bytes.ts';
 import { JsonMembers, showJson } from '../../json.ts';
 import { type Codec, decode } from '../../tpm/codec/index.ts';
 import { TPMT_SIGNATURE } from '../../tpm/structures/algorithm.ts';
@@ -49,6 +49,7 @@ export type CertifiedKey = Pick<PublicPart, 'pubArea'> & Certification;
 
 /**
  * Builds the AttestationParameters of an attestation key with its creation proof.
+ * @throws TypeError if a part is missing.
  *
  * @example
  * ```ts
@@ -62,6 +63,7 @@ export type CertifiedKey = Pick<PublicPart, 'pubArea'> & Certification;
  * ```
  */
 export function buildGoAttestationParameters(ak: CreatedKey): GoAttestationParameters {
+  checkObject(ak, 'an attestation key', 'pubArea', 'creationData', 'certInfo', 'signature');
   return {
     Public: toBase64(ak.pubArea),
     UseTCSDActivationFormat: false,
@@ -89,6 +91,7 @@ export function parseGoAttestationParameters(json: unknown): CreatedKey {
 
 /**
  * Builds the CertificationParameters of a certified key, such as an `AttestationStatement`.
+ * @throws TypeError if a part is missing.
  *
  * @example
  * ```ts
@@ -101,11 +104,8 @@ export function parseGoAttestationParameters(json: unknown): CreatedKey {
  * console.log(statementFromGoCertification(certified, statement.ak).certInfo.length);
  * ```
  */
-export function buildGoCertificationParameters({
-  pubArea,
-  certInfo,
-  signature,
-}: CertifiedKey): GoCertificationParameters {
+export function buildGoCertificationParameters(key: CertifiedKey): GoCertificationParameters {
+  const { pubArea, certInfo, signature } = checkObject(key, 'a certified key', 'pubArea', 'certInfo', 'signature');
   return {
     Public: toBase64(pubArea),
     CreateData: null,
@@ -143,6 +143,7 @@ export function statementFromGoCertification(key: CertifiedKey, ak: PublicPart):
 
 /**
  * Builds the Quote of a TPM2_Quote.
+ * @throws TypeError if a part is missing.
  *
  * @example
  * ```ts
@@ -153,7 +154,8 @@ export function statementFromGoCertification(key: CertifiedKey, ak: PublicPart):
  * console.log(parseGoQuote(JSON.stringify(buildGoQuote(quote))).certInfo.length);
  * ```
  */
-export function buildGoQuote({ certInfo, signature }: Certification): GoQuote {
+export function buildGoQuote(quote: Certification): GoQuote {
+  const { certInfo, signature } = checkObject(quote, 'a quote', 'certInfo', 'signature');
   return { Version: 2, Quote: toBase64(certInfo), Signature: toBase64(signature) };
 }
 

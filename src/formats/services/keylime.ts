@@ -1,5 +1,5 @@
 import type { Certification } from '../../attestation/statement.ts';
-import { type Bytes, checkObject, toBase64, utf8 } from '../../bytes.ts';
+import { type Bytes, checkBytes, checkObject, checkText, toBase64, utf8 } from '../../bytes.ts';
 import { digest } from '../../crypto/kdf.ts';
 import { JsonMembers } from '../../json.ts';
 import { checkTextSize, LIMIT } from '../../limits.ts';
@@ -89,6 +89,8 @@ export function computeKeylimeIakChallenge(agentId: string): Bytes {
  * ```
  */
 export function buildKeylimeRegistration(registration: KeylimeRegistration, version: KeylimeVersion): KeylimeRequest {
+  checkObject(registration, 'a registration', 'agentId', 'ek', 'akPubArea');
+  checkText(version, 'the version');
   const { agentId, ek, akPubArea, mtlsCertificate, ip, port, iak, idevid } = registration;
   checkAgentId(agentId);
   const isV3 = version.startsWith('3.');
@@ -158,6 +160,8 @@ export function parseKeylimeRegistration(request: KeylimeRequest): KeylimeRegist
  */
 export function buildKeylimeActivation(agentId: string, secret: Uint8Array, version: KeylimeVersion): KeylimeRequest {
   checkAgentId(agentId);
+  checkBytes(secret, 'the secret');
+  checkText(version, 'the version');
   const body = JSON.stringify({ auth_tag: computeKeylimeAuthTag(secret, agentId) });
   return { method: version.startsWith('3.') ? 'POST' : 'PUT', path: `/v${version}/agents/${agentId}/activate`, body };
 }

@@ -1,6 +1,6 @@
 import type { CreationProof, PublicPart } from '../../attestation/statement.ts';
 
-import { type Bytes, toBase64 } from '../../bytes.ts';
+import { type Bytes, checkBytes, checkList, checkObject, toBase64 } from '../../bytes.ts';
 import { decodeSpki, encodeSpki, type PublicKey } from '../../crypto/public-key.ts';
 import { JsonMembers } from '../../json.ts';
 
@@ -66,7 +66,15 @@ export interface SmallstepAttestInput {
  * console.log(verifyAttestationKey(ak.pubArea, akCreation).ok); // if true, send a credential
  * ```
  */
-export function buildSmallstepAttest({ vendor, ek, ak, akCreation }: SmallstepAttestInput): SmallstepAttestRequest {
+export function buildSmallstepAttest(input: SmallstepAttestInput): SmallstepAttestRequest {
+  const { vendor, ek, ak, akCreation } = checkObject(
+    input,
+    'input of buildSmallstepAttest',
+    'vendor',
+    'ek',
+    'ak',
+    'akCreation',
+  );
   const [akCert] = ak.certificates ?? [];
   return {
     tpmInfo: {
@@ -138,6 +146,7 @@ export interface SmallstepSecretRequest {
 
 /**
  * Builds the body of `POST secret`.
+ * @throws TypeError for anything but bytes.
  *
  * @example
  * ```ts
@@ -149,6 +158,7 @@ export interface SmallstepSecretRequest {
  * ```
  */
 export function buildSmallstepSecret(secret: Uint8Array): SmallstepSecretRequest {
+  checkBytes(secret, 'the secret');
   return { secret: toBase64(secret) };
 }
 
@@ -167,6 +177,7 @@ export interface SmallstepChain {
 
 /**
  * Builds the response to `POST secret` from X.509 certificates in DER, the attestation key's first.
+ * @throws TypeError for anything but an array of bytes.
  *
  * @example
  * ```ts
@@ -178,6 +189,7 @@ export interface SmallstepChain {
  * ```
  */
 export function buildSmallstepChain(certificates: readonly Uint8Array[]): SmallstepChain {
+  for (const certificate of checkList(certificates, 'a chain')) checkBytes(certificate, 'each certificate');
   return { chain: certificates.map(toBase64) };
 }
 

@@ -72,6 +72,7 @@ export function encodeSshPublicKeyLine(parts: {
   readonly comment?: string | undefined;
 }): string {
   const { publicKey: key, comment = '' } = checkMembers('encodeSshPublicKeyLine', parts, 'publicKey comment:text?');
+  checkPublicKey(key);
   if (/[\r\n]/.test(comment)) throw new TypeError('the comment of an SSH public key must be one line');
   const line = `${sshTypeOf(key)} ${toBase64(encodeSshPublicKey(key))}`;
   return comment === '' ? line : `${line} ${comment}`;

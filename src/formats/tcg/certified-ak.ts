@@ -2,7 +2,7 @@ import { decodeBareSignature, findSignatureProblem } from '../../attestation/sig
 import type { Certification, PublicPart } from '../../attestation/statement.ts';
 import type { Bytes } from '../../bytes.ts';
 import type { HashName } from '../../crypto/kdf.ts';
-import { bitLength, decodeSpki, type PublicKey } from '../../crypto/public-key.ts';
+import { bitLength, checkPublicKey, decodeSpki, type PublicKey } from '../../crypto/public-key.ts';
 import { readOr } from '../../errors.ts';
 import { decode, encode } from '../../tpm/codec/index.ts';
 import { type HashAlg, TPM_ALG, TPM_ECC } from '../../tpm/constants.ts';
@@ -24,6 +24,7 @@ const CURVE_IDS = { 'P-256': TPM_ECC.NIST_P256, 'P-384': TPM_ECC.NIST_P384, 'P-5
  * Builds the public area (TPMT_PUBLIC) of an attestation key from the public key in a certificate, by `akTemplate`. The
  * result claims what an attestation key must be: restricted, made in the TPM and fixed to it. So use it only if the
  * certificate's issuer vouches for these properties. Its Name is not the key's Name.
+ * @throws TypeError for anything but a public key; KeyprovError `key-invalid` for an invalid one.
  *
  * @example
  * ```ts
@@ -36,6 +37,7 @@ const CURVE_IDS = { 'P-256': TPM_ECC.NIST_P256, 'P-384': TPM_ECC.NIST_P384, 'P-5
  * ```
  */
 export function buildAkPublicArea(key: PublicKey, hash: HashName = 'sha256'): Bytes {
+  checkPublicKey(key);
   return encode(TPMT_PUBLIC, akPublicArea(key, HASH_ALGS[hash]));
 }
 

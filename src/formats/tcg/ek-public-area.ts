@@ -1,5 +1,5 @@
 import type { Bytes } from '../../bytes.ts';
-import { bitLength, type PublicKey } from '../../crypto/public-key.ts';
+import { bitLength, checkPublicKey, type PublicKey } from '../../crypto/public-key.ts';
 import { encode } from '../../tpm/codec/index.ts';
 import { TPM_ALG } from '../../tpm/constants.ts';
 import { TPMT_PUBLIC } from '../../tpm/structures/object.ts';
@@ -32,6 +32,7 @@ const ECC_TEMPLATES = { 'P-256': 'L-2', 'P-384': 'H-3', 'P-521': 'H-4' } as cons
  * ```
  */
 export function buildEkPublicArea(key: PublicKey): Bytes {
+  checkPublicKey(key);
   if (key.kty === 'RSA') {
     const template = RSA_TEMPLATES.get(bitLength(key.n));
     const area = template && ekTemplate(template);

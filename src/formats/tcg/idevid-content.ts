@@ -1,4 +1,4 @@
-import { type Bytes, concat, EMPTY, equal, uint32s, utf8 } from '../../bytes.ts';
+import { type Bytes, checkObject, concat, EMPTY, equal, uint32s, utf8 } from '../../bytes.ts';
 import { digest } from '../../crypto/kdf.ts';
 import { checkSize, LIMIT } from '../../limits.ts';
 import { randomBytes } from '../../primitives.ts';
@@ -65,9 +65,17 @@ const PARTS = [
 /** The content without its padding, which {@link encodeIdevidContent} can make. */
 export type IdevidContentToPad = Omit<IdevidContent, 'pad'> & { readonly pad?: Uint8Array };
 
-/** The bytes of a content, beginning with its digest. Without `pad`, random bytes fill them to a multiple of 16. */
+/**
+ * The bytes of a content, beginning with its digest. Without `pad`, random bytes fill them to a multiple of 16.
+ * @throws TypeError if a part is missing.
+ */
 export function encodeIdevidContent(content: IdevidContentToPad): Bytes {
-  const { hashAlgoId, prodModel, prodSerial } = content;
+  const { hashAlgoId, prodModel, prodSerial } = checkObject(
+    content,
+    'an IDevID content',
+    'hashAlgoId',
+    ...PARTS.slice(0, -1),
+  );
   const { name, size } = HASHES[hashAlgoId];
   const all = { ...content, prodModel: utf8(prodModel), prodSerial: utf8(prodSerial), pad: EMPTY };
   const parts = PARTS.map((part) => all[part]);

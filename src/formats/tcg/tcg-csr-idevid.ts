@@ -96,9 +96,9 @@ export async function buildTcgCsrIdevid(options: BuildTcgCsrIdevidOptions): Prom
   return encodeTcgCsrIdevid({ contentBytes, signature });
 }
 
-/** The bytes of a signed content. */
+/** The bytes of a signed content. @throws TypeError if a part is missing. */
 export function encodeTcgCsrIdevid(csr: Pick<TcgCsrIdevid, 'contentBytes' | 'signature'>): Bytes {
-  const { contentBytes, signature } = csr;
+  const { contentBytes, signature } = checkObject(csr, WHAT, 'contentBytes', 'signature');
   return concat(uint32s(STRUCT_VER, contentBytes.length, signature.length), contentBytes, signature);
 }
 

@@ -1,4 +1,4 @@
-import { type Bytes, view } from '../../bytes.ts';
+import { type Bytes, checkObject, view } from '../../bytes.ts';
 import { type CborMap, type CborValue, decodeCbor, encodeCbor, isMap } from '../../crypto/cbor.ts';
 import type { Curve } from '../../crypto/curve.ts';
 import { checkPublicKey, type PublicKey } from '../../crypto/public-key.ts';
@@ -50,7 +50,8 @@ const CURVE_NUMBERS: readonly (readonly [Curve, number])[] = [
  * console.log(decodeCoseKey(key).algorithm); // -7
  * ```
  */
-export function encodeCoseKey({ publicKey, algorithm }: CoseKey): Bytes {
+export function encodeCoseKey(coseKey: CoseKey): Bytes {
+  const { publicKey, algorithm } = checkObject(coseKey, 'a COSE key', 'publicKey');
   checkPublicKey(publicKey);
   const key = new Map<number, CborValue>();
   if (algorithm !== undefined) key.set(ALG, algorithm);

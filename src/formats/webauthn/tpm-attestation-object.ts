@@ -1,4 +1,4 @@
-import { type Bytes, view } from '../../bytes.ts';
+import { type Bytes, checkObject, view } from '../../bytes.ts';
 import { type CborMap, type CborValue, decodeCbor, encodeCbor, isMap } from '../../crypto/cbor.ts';
 import { DerNode } from '../../crypto/der-read.ts';
 import { TAG } from '../../crypto/der-write.ts';
@@ -48,6 +48,7 @@ const WHAT = 'attestation object';
  * ```
  */
 export function encodeTpmAttestationObject(object: TpmAttestationObject): Bytes {
+  checkObject(object, 'an attestation object', 'algorithm', 'certificates', 'signature', 'certInfo', 'pubArea');
   const { algorithm, certificates, signature, certInfo, pubArea, authData } = object;
   const statement = new Map<string, CborValue>([
     ['alg', algorithm],

@@ -1,6 +1,7 @@
 import {
   type Bytes,
   checkBytes,
+  checkObject,
   checkText,
   concat,
   copy,
@@ -103,7 +104,7 @@ export function computeRpIdHash(rpId: string): Bytes {
  * ```
  */
 export function encodeAuthenticatorData(data: AuthenticatorData): Bytes {
-  const { credential, extensions, signCount } = data;
+  const { credential, extensions, signCount } = checkObject(data, 'authenticator data', 'rpIdHash', 'signCount');
   if (data.rpIdHash.length !== 32) throw new RangeError(`an rpIdHash has 32 bytes, not ${data.rpIdHash.length}`);
   if (!(Number.isInteger(signCount) && signCount >= 0 && signCount < 2 ** 32)) {
     throw new RangeError(`signCount must be an integer from 0 to 2^32 - 1, not ${signCount}`);

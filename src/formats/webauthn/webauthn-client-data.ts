@@ -1,4 +1,4 @@
-import { type Bytes, toBase64Url, utf8 } from '../../bytes.ts';
+import { type Bytes, checkObject, toBase64Url, utf8 } from '../../bytes.ts';
 import { JsonMembers } from '../../json.ts';
 import { requestInvalid } from '../x509/in-request.ts';
 
@@ -28,7 +28,8 @@ const NOT_IN_ORIGIN = /\p{Cc}|\p{Cs}/u;
  * console.log(parseWebauthnClientData(buildWebauthnClientData(parts)).origin);
  * ```
  */
-export function buildWebauthnClientData({ type, challenge, origin, crossOrigin }: WebauthnClientData): Bytes {
+export function buildWebauthnClientData(data: WebauthnClientData): Bytes {
+  const { type, challenge, origin, crossOrigin } = checkObject(data, 'client data', 'type', 'challenge', 'origin');
   // Only for these does JSON.stringify escape differently from that serialization.
   if (NOT_IN_ORIGIN.test(origin)) throw new TypeError('the origin has control characters');
   return utf8(JSON.stringify({ type, challenge: toBase64Url(challenge), origin, crossOrigin }));

@@ -1,6 +1,6 @@
 import { decodeBareSignature, encodeBareSignature } from '../../attestation/signature.ts';
 import type { AttestationStatement } from '../../attestation/statement.ts';
-import { type Bytes, equal } from '../../bytes.ts';
+import { type Bytes, checkObject, equal } from '../../bytes.ts';
 import { digest, type HashName } from '../../crypto/kdf.ts';
 import { encodeSpki } from '../../crypto/public-key.ts';
 import { decode, encode } from '../../tpm/codec/index.ts';
@@ -60,8 +60,9 @@ export function computeWebauthnExtraData(
  * ```
  */
 export function buildWebauthnTpm(statement: AttestationStatement, context: WebauthnContext): Bytes {
+  checkObject(statement, 'a statement', 'pubArea', 'certInfo', 'signature', 'ak');
   const { pubArea, certInfo, ak } = statement;
-  const { authData } = context;
+  const { authData } = checkObject(context, 'the context of buildWebauthnTpm', 'authData');
   const { algorithm, hash } = findCoseAlgorithm(statement.signature);
   const certificates = ak.certificates ?? [];
   const [certificate] = certificates;

@@ -1,4 +1,4 @@
-import { type Bytes, concat, equal, toBase64, uint32At, utf8 } from '../../bytes.ts';
+import { type Bytes, checkObject, concat, equal, toBase64, uint32At, utf8 } from '../../bytes.ts';
 import { CURVES, type Curve, toBigInt } from '../../crypto/curve.ts';
 import { digest } from '../../crypto/kdf.ts';
 import { bitLength, checkPublicKey, type EcPublicKey, type RsaPublicKey } from '../../crypto/public-key.ts';
@@ -166,7 +166,7 @@ function readPoint(named: Curve | 'any', input: PartReader): EcPublicKey {
 
 /** Checks that all parts of a key have the correct form and belong together. */
 function checkKey(blob: CngBlob): void {
-  const { magic, key } = blob;
+  const { magic, key } = checkObject(blob, 'a CNG blob', 'magic', 'key');
   checkPublicKey(key);
   switch (magic) {
     case 'RSA1':

@@ -1,4 +1,4 @@
-import { type Bytes, concat, copy } from '../../bytes.ts';
+import { type Bytes, checkObject, concat, copy } from '../../bytes.ts';
 import { checkSize, LIMIT } from '../../limits.ts';
 import { requestInvalid } from '../x509/in-request.ts';
 
@@ -38,6 +38,7 @@ const REQUIRED = 2;
  * ```
  */
 export function encodeCustomKeyInformation(information: CustomKeyInformation): Bytes {
+  checkObject(information, 'custom key information', 'version', 'flags');
   const values = FIELDS.map((name) => information[name]);
   const end = values.indexOf(undefined);
   const { rest = new Uint8Array(0) } = information;

@@ -1,4 +1,4 @@
-import { type Bytes, fromHex, toHex } from '../../bytes.ts';
+import { type Bytes, checkObject, fromHex, toHex } from '../../bytes.ts';
 import { checkTextSize, LIMIT } from '../../limits.ts';
 import { inRequest, requestInvalid } from '../x509/in-request.ts';
 
@@ -22,7 +22,8 @@ export interface DnBinary {
  * console.log(value, decodeDnBinary(value).dn); // B:2:A5:CN=Ada,DC=example CN=Ada,DC=example
  * ```
  */
-export function encodeDnBinary({ binary, dn }: { readonly binary: Uint8Array; readonly dn: string }): string {
+export function encodeDnBinary(value: { readonly binary: Uint8Array; readonly dn: string }): string {
+  const { binary, dn } = checkObject(value, 'a DN-Binary value', 'binary', 'dn');
   if (binary.length === 0 || dn === '') throw new TypeError('a DN-Binary value needs bytes and a name');
   return `B:${2 * binary.length}:${toHex(binary).toUpperCase()}:${dn}`;
 }

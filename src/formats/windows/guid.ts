@@ -18,10 +18,14 @@ const reordered = (bytes: Uint8Array): Bytes => new Uint8Array(ORDER.map((at) =>
  * ```
  */
 export function encodeGuid(guid: string): Bytes {
-  if (!/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(guid)) {
-    throw new TypeError(`${JSON.stringify(guid)} is not a GUID`);
-  }
+  checkGuid(guid, 'the text');
   return reordered(fromHex(guid.replaceAll('-', '')));
+}
+
+/** Refuses anything but a GUID as an argument of that name. @throws TypeError */
+export function checkGuid(guid: string, name: string): void {
+  if (!/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(guid))
+    throw new TypeError(`${name} must be a GUID, not ${JSON.stringify(guid)}`);
 }
 
 /** The text of a GUID in lower case. @throws KeyprovError `request-invalid` if it does not have 16 bytes. */

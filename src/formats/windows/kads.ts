@@ -1,4 +1,4 @@
-import { type Bytes, concat, EMPTY } from '../../bytes.ts';
+import { type Bytes, checkObject, concat, EMPTY } from '../../bytes.ts';
 import { decode } from '../../tpm/codec/index.ts';
 import { TPMS_ATTEST } from '../../tpm/structures/attest.ts';
 import { CountedParts, littleEndian32s } from '../tcg/counted-parts.ts';
@@ -29,7 +29,8 @@ const HEADER_SIZE = 24;
  * console.log(decodeKads(kads).keyBlob.form);
  * ```
  */
-export function encodeKads({ certInfo, signature, keyBlob }: Kads): Bytes {
+export function encodeKads(kads: Kads): Bytes {
+  const { certInfo, signature, keyBlob } = checkObject(kads, 'a KADS', 'certInfo', 'signature', 'keyBlob');
   const parts = [certInfo, signature, encodePcpKeyBlob(keyBlob)];
   return concat(littleEndian32s(MAGIC, TPM_2_0, HEADER_SIZE, ...parts.map(({ length }) => length)), ...parts);
 }

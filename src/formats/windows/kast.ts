@@ -1,6 +1,6 @@
 import { decodeBareSignature, encodeBareSignature } from '../../attestation/signature.ts';
 import type { AttestationStatement, CreationProof } from '../../attestation/statement.ts';
-import { type Bytes, concat, EMPTY, equal } from '../../bytes.ts';
+import { type Bytes, checkObject, concat, EMPTY, equal } from '../../bytes.ts';
 import { KeyprovError } from '../../errors.ts';
 import { checkMembers } from '../../known-members.ts';
 import { bytes16, decode, encode, struct } from '../../tpm/codec/index.ts';
@@ -43,7 +43,8 @@ const ID_BINDING = struct<Omit<IdBinding, 'signature'> & { readonly signature: T
 });
 
 /** The bytes of a KAST. @throws CodecError for a part that does not fit. */
-export function encodeKast({ idBinding, keyAttestation, aikOpaque }: Kast): Bytes {
+export function encodeKast(kast: Kast): Bytes {
+  const { idBinding, keyAttestation, aikOpaque } = checkObject(kast, 'a KAST', 'aikOpaque');
   const parts = [
     idBinding === undefined ? EMPTY : encodeIdBinding(idBinding),
     keyAttestation === undefined ? EMPTY : encodeKads(keyAttestation),
@@ -117,6 +118,7 @@ export function buildKast(statement: AttestationStatement, options: BuildKastOpt
     options,
     'claim:=authority-and-subject|subject-only privateArea:bytes authRequired:boolean',
   );
+  checkObject(statement, 'a statement', 'pubArea', 'certInfo', 'signature', 'ak');
   const { pubArea, certInfo, ak, akCreation } = statement;
   const signature = decode(TPMT_SIGNATURE, statement.signature);
   if (signature.sigAlg !== TPM_ALG.RSASSA) throw invalid('it can only hold an RSASSA signature');

@@ -1,4 +1,4 @@
-import { type Bytes, concat, copy } from '../../bytes.ts';
+import { type Bytes, checkList, checkObject, concat, copy } from '../../bytes.ts';
 import { digest } from '../../crypto/kdf.ts';
 import { checkSize, LIMIT } from '../../limits.ts';
 import { inRequest, requestInvalid } from '../x509/in-request.ts';
@@ -8,7 +8,7 @@ import {
   encodeCustomKeyInformation,
 } from './custom-key-information.ts';
 import { decodeDotNetTime, encodeDotNetTime } from './file-time.ts';
-import { decodeGuid, encodeGuid } from './guid.ts';
+import { checkGuid, decodeGuid, encodeGuid } from './guid.ts';
 
 /** Identifiers of entries. MS-ADTS 2.2.20.6. */
 export const KEY_CREDENTIAL_ENTRY = {
@@ -111,7 +111,8 @@ export function buildKeyCredentialLink(credential: BuildKeyCredentialLink): Byte
     deviceId,
     customKeyInformation,
     otherEntries = [],
-  } = credential;
+  } = checkObject(credential, 'a key credential', 'keyMaterial');
+  if (deviceId !== undefined) checkGuid(deviceId, 'deviceId');
   const { keyId = digest('sha256', keyMaterial), lastLogon, created } = credential;
   const time = (fileTime: bigint) =>
     uint64(source === KEY_CREDENTIAL_SOURCE.AZURE_AD ? encodeDotNetTime(fileTime) : fileTime);
@@ -136,6 +137,7 @@ export function buildKeyCredentialLink(credential: BuildKeyCredentialLink): Byte
 
 /** Writes a blob of these entries, unchanged. @throws RangeError for an entry that is too long. */
 export function encodeKeyCredentialLink(entries: readonly KeyCredentialEntry[]): Bytes {
+  checkList(entries, 'the entries of a key credential');
   return concat(new Uint8Array([VERSION & 0xff, VERSION >>> 8, 0, 0]), ...entries.map(encodeEntry));
 }
 
@@ -188,7 +190,8 @@ export function parseKeyCredentialLink(blob: Uint8Array): KeyCredentialLink {
 }
 
 /** The entry in bytes: UINT16 length, little endian, without itself and the identifier; identifier; value. */
-export function encodeEntry({ id, value }: KeyCredentialEntry): Bytes {
+export function encodeEntry(entry: KeyCredentialEntry): Bytes {
+  const { id, value } = checkObject(entry, 'an entry of a key credential', 'id', 'value');
   if (value.length > 0xffff) throw new RangeError(`entry ${id} has ${value.length} bytes; at most 65535 fit`);
   return concat(new Uint8Array([value.length & 0xff, value.length >>> 8]), byte(id), value);
 }

@@ -1,4 +1,4 @@
-import { type Bytes, toBase64, utf8 } from '../../bytes.ts';
+import { type Bytes, checkObject, toBase64, utf8 } from '../../bytes.ts';
 import { DerNode } from '../../crypto/der-read.ts';
 import { TAG } from '../../crypto/der-write.ts';
 import { decodePkcs1, decodeSpki, encodePkcs1, encodeSpki, type PublicKey } from '../../crypto/public-key.ts';
@@ -43,7 +43,7 @@ const WHAT = 'key material';
  * @throws KeyprovError `key-invalid` for an invalid key; TypeError for `pkcs1` with a key that is not RSA.
  */
 export function encodeKeyMaterial(material: KeyMaterial): Bytes {
-  const { publicKey } = material;
+  const { publicKey } = checkObject(material, 'key material', 'form', 'publicKey');
   switch (material.form) {
     case 'cng':
       return encodePublicBlob(publicKey);

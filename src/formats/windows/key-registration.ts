@@ -1,5 +1,5 @@
 import type { AttestationStatement } from '../../attestation/statement.ts';
-import { type Bytes, toBase64 } from '../../bytes.ts';
+import { type Bytes, checkObject, toBase64 } from '../../bytes.ts';
 import { DerNode } from '../../crypto/der-read.ts';
 import { TAG } from '../../crypto/der-write.ts';
 import { bitLength, checkPublicKey, type PublicKey } from '../../crypto/public-key.ts';
@@ -128,6 +128,7 @@ export function statementFromKeyRegistration(registration: KeyRegistration): Att
  * ```
  */
 export function encodePublicBlob(key: PublicKey): Bytes {
+  checkObject(key, 'a public key', 'kty');
   if (key.kty === 'RSA') return encodeCngBlob({ magic: 'RSA1', key });
   const magic = ({ 'P-256': 'ECS1', 'P-384': 'ECS3', 'P-521': 'ECS5' } as const)[key.crv];
   return encodeCngBlob({ magic, key });
@@ -139,6 +140,7 @@ export function keyIdOf(key: PublicKey): Bytes {
 }
 
 function check(registration: KeyRegistration): void {
+  checkObject(registration, 'a key registration', 'profile', 'publicKey');
   const { profile, publicKey } = registration;
   inField('kngc', () => checkPublicKey(publicKey));
   if (profile === 'strict' && publicKey.kty !== 'RSA') {

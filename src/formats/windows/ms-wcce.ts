@@ -1,4 +1,4 @@
-import { type Bytes, copy, equal } from '../../bytes.ts';
+import { type Bytes, checkObject, copy, equal } from '../../bytes.ts';
 import { DerNode } from '../../crypto/der-read.ts';
 import { DER_NULL, derOctets, derOid, derSequence, derText, TAG } from '../../crypto/der-write.ts';
 import { digest } from '../../crypto/kdf.ts';
@@ -55,6 +55,7 @@ export interface EndorsementKeyInfo {
  * ```
  */
 export function encodeEndorsementKeyInfo(info: EndorsementKeyInfo): Bytes {
+  checkObject(info, 'an endorsement key', 'publicKey');
   const { publicKey, manufacturerCertificate = DER_NULL, otherCertificates = [] } = info;
   if (otherCertificates.length > 3)
     throw new RangeError('there can be at most three certificates from issuers other than the manufacturer');
@@ -94,8 +95,10 @@ export interface AttestationKeyInfo {
  * console.log(decodeAttestationKeyInfo(encodeAttestationKeyInfo({ publicKey })).certificate); // undefined
  * ```
  */
-export const encodeAttestationKeyInfo = ({ publicKey, certificate }: AttestationKeyInfo): Bytes =>
-  derSequence(encodeSpki(publicKey), ...(certificate === undefined ? [] : [certificate]));
+export function encodeAttestationKeyInfo(info: AttestationKeyInfo): Bytes {
+  const { publicKey, certificate } = checkObject(info, 'an attestation key', 'publicKey');
+  return derSequence(encodeSpki(publicKey), ...(certificate === undefined ? [] : [certificate]));
+}
 
 /** The inverse of {@link encodeAttestationKeyInfo}. @throws KeyprovError `request-invalid` for anything else. */
 export function decodeAttestationKeyInfo(der: Uint8Array): AttestationKeyInfo {
@@ -184,11 +187,9 @@ export interface WcceChallenge {
  * console.log(buildWcceChallenge({ exchangeCertificateHash, challenge, encryptionAlgorithm }).length); // attributes: 3
  * ```
  */
-export function buildWcceChallenge({
-  exchangeCertificateHash,
-  challenge,
-  encryptionAlgorithm,
-}: WcceChallenge): Attribute[] {
+export function buildWcceChallenge(content: WcceChallenge): Attribute[] {
+  checkObject(content, 'a challenge', 'exchangeCertificateHash', 'challenge', 'encryptionAlgorithm');
+  const { exchangeCertificateHash, challenge, encryptionAlgorithm } = content;
   return [
     { oid: ENROLL.CAXCHGCERT_HASH, values: [derOctets(exchangeCertificateHash)] },
     { oid: ENROLL.ATTESTATION_CHALLENGE, values: [derOctets(challenge)] },

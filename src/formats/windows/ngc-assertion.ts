@@ -1,4 +1,4 @@
-import { utf8 } from '../../bytes.ts';
+import { checkObject, utf8 } from '../../bytes.ts';
 import type { PublicKey } from '../../crypto/public-key.ts';
 import { requestInvalid } from '../../formats/x509/in-request.ts';
 import { JsonMembers } from '../../json.ts';
@@ -54,6 +54,8 @@ export async function buildNgcAssertion(
   options: { readonly key: SigningKey; readonly signal?: AbortSignal | undefined },
 ): Promise<string> {
   const { key, signal } = checkMembers('buildNgcAssertion', options, 'key signal');
+  checkObject(assertion, 'an assertion', 'issuer', 'audience', 'issuedAt', 'expires', 'nonce');
+  checkObject(key, 'the key of buildNgcAssertion', 'publicKey', 'sign');
   const { issuer, audience, issuedAt, expires, nonce, scope = SCOPE } = assertion;
   const header = { typ: 'JWT', alg: 'RS256', kid: computeKeyIdText(encodePublicBlob(key.publicKey)), use: 'ngc' };
   const claims = { iss: issuer, aud: audience, iat: issuedAt, exp: expires, request_nonce: nonce, scope };

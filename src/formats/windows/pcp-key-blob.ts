@@ -1,4 +1,4 @@
-import { type Bytes, concat, EMPTY, equal } from '../../bytes.ts';
+import { type Bytes, checkObject, concat, EMPTY, equal } from '../../bytes.ts';
 import { bytes16, decode, encode } from '../../tpm/codec/index.ts';
 import { TPM_ALG } from '../../tpm/constants.ts';
 import { policyDigest, policyOr } from '../../tpm/policy-digest.ts';
@@ -58,6 +58,7 @@ const SIZED_PUBLIC = bytes16('TPM2B_PUBLIC', 0xffff);
  * ```
  */
 export function encodePcpKeyBlob(blob: PcpKeyBlob): Bytes {
+  checkObject(blob, 'a key blob', 'form', 'flags', 'pcrAlgId', 'pubArea', 'privateArea', 'policyDigests', 'otherParts');
   const { form, flags, pcrAlgId, pubArea, privateArea, policyDigests, otherParts } = blob;
   const others = OTHER_PARTS.map((name) => otherParts[name] ?? EMPTY);
   const parts = [

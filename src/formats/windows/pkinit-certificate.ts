@@ -1,4 +1,4 @@
-import type { Bytes } from '../../bytes.ts';
+import { type Bytes, checkObject } from '../../bytes.ts';
 import type { DistinguishedName } from '../../crypto/distinguished-name.ts';
 import { type Certificate, parseCertificate } from '../../crypto/x509.ts';
 import { isKeyprovError, KeyprovError, rethrowAs } from '../../errors.ts';
@@ -72,7 +72,8 @@ export async function buildPkinitCertificate(
     'now:date? strings:=bmp|utf8? serialNumber:bytes? hash:=sha256|sha384|sha512?',
   );
   const { now = new Date(), strings = 'bmp', serialNumber, hash } = options;
-  const { sid, deviceId, tenantId, upn } = identity;
+  checkObject(key, 'the key of buildPkinitCertificate', 'publicKey', 'sign');
+  const { sid, deviceId, tenantId, upn } = checkObject(identity, 'an identity', 'sid', 'deviceId', 'tenantId', 'upn');
   const text = [sid, deviceId, HOST, tenantId, upn].join('/');
   if (!IDENTITY.test(text))
     throw new TypeError(`${JSON.stringify(text)} does not contain a user, a device and a tenant`);

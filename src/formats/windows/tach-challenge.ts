@@ -1,5 +1,5 @@
 import type { Credential } from '../../attestation/credential.ts';
-import { type Bytes, concat, copy, equal, utf8 } from '../../bytes.ts';
+import { type Bytes, checkObject, concat, copy, equal, utf8 } from '../../bytes.ts';
 import { KeyprovError } from '../../errors.ts';
 import { checkSize, LIMIT } from '../../limits.ts';
 import { decodeSizedCredential, encodeSizedCredential } from '../services/credential-encodings.ts';
@@ -18,6 +18,7 @@ const HEADER_SIZE = 24;
  * The content of the attestation challenge (szOID_ENROLL_ATTESTATION_CHALLENGE) as one open-source certification
  * CA writes it. MS-WCCE does not define it, so this layout has a single source: `TACH`, then UINT32s, little
  * endian: 1, 2 (1 without aikOpaque), 24, size of the credential, size of aikOpaque; then both.
+ * @throws TypeError if a part is missing.
  *
  * @example
  * ```ts
@@ -29,8 +30,9 @@ const HEADER_SIZE = 24;
  * console.log(decodeTachChallenge(challenge).credentialBlob.length);
  * ```
  */
-export function encodeTachChallenge({ aikOpaque, ...credential }: TachChallenge): Bytes {
-  const sized = encodeSizedCredential(credential);
+export function encodeTachChallenge(challenge: TachChallenge): Bytes {
+  const { aikOpaque } = checkObject(challenge, 'a challenge', 'aikOpaque');
+  const sized = encodeSizedCredential(challenge);
   return concat(headerOf(sized.length, aikOpaque.length), sized, aikOpaque);
 }
 

@@ -1,4 +1,4 @@
-import { type Bytes, copy, equal, utf8 } from '../../bytes.ts';
+import { type Bytes, checkList, copy, equal, utf8 } from '../../bytes.ts';
 import { DerNode } from '../../crypto/der-read.ts';
 import { derExplicit, derOctets, derOid, derSequence, derText, derValue, ia5, TAG } from '../../crypto/der-write.ts';
 import type { DistinguishedName } from '../../crypto/distinguished-name.ts';
@@ -51,7 +51,8 @@ const TEXTS = { email: 0x81, dns: 0x82, uri: 0x86 } as const;
  * ```
  */
 export function encodeAlternativeNames(names: readonly AlternativeName[]): Bytes {
-  if (names.length === 0) throw new TypeError('there must be at least one alternative name');
+  if (checkList(names, 'the alternative names').length === 0)
+    throw new TypeError('there must be at least one alternative name');
   return derSequence(...names.map(encodeAlternativeName));
 }
 

@@ -58,6 +58,7 @@ export const decodeContentEncryption = (oid: string): ContentEncryption | undefi
 
 /**
  * The OID of a cipher.
+ * @throws TypeError for an unknown cipher.
  *
  * @example
  * ```ts
@@ -67,7 +68,10 @@ export const decodeContentEncryption = (oid: string): ContentEncryption | undefi
  * console.log(oid, decodeContentEncryption(oid)); // 2.16.840.1.101.3.4.1.42 aes-256-cbc
  * ```
  */
-export const encodeContentEncryption = (cipher: ContentEncryption): string => CIPHERS[cipher].oid;
+export function encodeContentEncryption(cipher: ContentEncryption): string {
+  if (!Object.hasOwn(CIPHERS, cipher)) throw new TypeError(`a cipher must be ${Object.keys(CIPHERS).join(' or ')}`);
+  return CIPHERS[cipher].oid;
+}
 
 /**
  * Encrypts `content` to the RSA key of a certificate in DER: CMS EnvelopedData in a ContentInfo. RFC 5652, 6. Does not

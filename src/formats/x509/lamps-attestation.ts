@@ -1,6 +1,6 @@
 import { encodeBareSignature } from '../../attestation/signature.ts';
 import type { AttestationStatement, Certification, PublicPart } from '../../attestation/statement.ts';
-import { type Bytes, copy } from '../../bytes.ts';
+import { type Bytes, checkObject, copy } from '../../bytes.ts';
 import { DerNode } from '../../crypto/der-read.ts';
 import { contextTag, derOctets, derOid, derSequence, TAG } from '../../crypto/der-write.ts';
 import { decode } from '../../tpm/codec/index.ts';
@@ -54,6 +54,7 @@ export interface AttestationBundle {
  * ```
  */
 export function encodeAttestationBundle(bundle: AttestationBundle): Bytes {
+  checkObject(bundle, 'an attestation bundle', 'attestations', 'certificates');
   const { attestations, certificates, otherCertificates = [] } = bundle;
   if (attestations.length === 0) throw new TypeError('an attestation bundle needs at least one statement');
   const statements = attestations.map(({ type, statement }) => derSequence(derOid(type), statement));
@@ -126,8 +127,9 @@ export interface TpmCertify extends Certification {
   readonly pubArea?: Uint8Array;
 }
 
-/** Writes the statement in DER. */
-export function encodeTpmCertify({ certInfo, signature, pubArea }: TpmCertify): Bytes {
+/** Writes the statement in DER. @throws TypeError if a part is missing. */
+export function encodeTpmCertify(certify: TpmCertify): Bytes {
+  const { certInfo, signature, pubArea } = checkObject(certify, 'a tpm-certify statement', 'certInfo', 'signature');
   const area = pubArea === undefined ? [] : [derOctets(pubArea)];
   return derSequence(derOctets(certInfo), derOctets(signature), ...area);
 }
@@ -174,6 +176,7 @@ export function withoutSize(bytes: Bytes): Bytes {
  * ```
  */
 export function buildLampsAttestation(statement: AttestationStatement, signature: 'bare' | 'tpmt' = 'bare'): Attribute {
+  checkObject(statement, 'a statement', 'pubArea', 'certInfo', 'signature', 'ak');
   const { certInfo, pubArea, ak } = statement;
   const written =
     signature === 'bare' ? encodeBareSignature(decode(TPMT_SIGNATURE, statement.signature)) : statement.signature;

@@ -1,4 +1,4 @@
-import { type Bytes, fromHex, toHex } from '../../bytes.ts';
+import { type Bytes, checkText, fromHex, toHex } from '../../bytes.ts';
 import type { DerNode } from '../../crypto/der-read.ts';
 import { derOid, derSequence, derSetOf, derText, type StringKind, TAG } from '../../crypto/der-write.ts';
 import type { DistinguishedName, NameAttribute } from '../../crypto/distinguished-name.ts';
@@ -24,8 +24,11 @@ const KINDS: ReadonlyMap<string, StringKind> = new Map([
   [NAME_OID.EMAIL, 'ia5'],
 ]);
 
-/** A name with only a common name. */
-export const buildCommonName = (value: string): DistinguishedName => [[{ type: NAME_OID.COMMON_NAME, value }]];
+/** A name with only a common name. @throws TypeError for anything but a text. */
+export function buildCommonName(value: string): DistinguishedName {
+  checkText(value, 'a common name');
+  return [[{ type: NAME_OID.COMMON_NAME, value }]];
+}
 
 /**
  * Writes a Name in DER. RFC 5280, 4.1.2.4. Writes values as `strings` says (default UTF8String) unless their attribute

@@ -1,3 +1,4 @@
+import { checkText } from '../../bytes.ts';
 import { checkMembers } from '../../known-members.ts';
 import { LIMIT } from '../../limits.ts';
 
@@ -113,6 +114,7 @@ const NO_BLANK = 'AadRecoveryEnabled';
 
 /** Reads up to 1 Mi characters of the text of `dsregcmd /status`. Ignores text before the first title. Never throws. */
 export function parseDsregStatus(text: string): DsregStatus {
+  checkText(text, 'the output of dsregcmd');
   const sections: { title: string; lines: DsregLine[] }[] = [];
   let isBelowTitle = false;
   // A text copied from a page or an editor may have no-break spaces and other line ends.
@@ -135,6 +137,7 @@ export function parseDsregStatus(text: string): DsregStatus {
 /**
  * Why a text is not the output of one `dsregcmd /status`: it has no known section, or the reports of several runs,
  * which puts every fact in doubt. Undefined if there is no problem.
+ * @throws TypeError for anything but a text.
  */
 export function describeDsregProblem(text: string): string | undefined {
   const titles = parseDsregStatus(text).map(({ title }) => title);

@@ -88,7 +88,10 @@ export function dsregcmdProbe(text: string | ((options: SignalOptions) => Promis
   return { read: async (options = {}) => readDsregFacts(typeof text === 'string' ? text : await text(options)) };
 }
 
-/** Reads the facts from the text of `dsregcmd /status`. The facts of missing sections are absent. */
+/**
+ * Reads the facts from the text of `dsregcmd /status`. The facts of missing sections are absent.
+ * @throws TypeError for anything but a text.
+ */
 export function readDsregFacts(text: string): PrerequisiteFacts {
   const status = parseDsregStatus(text);
   const check = (name: keyof DsregValues[typeof NGC]) => dsregValue(status, NGC, name);

@@ -1,4 +1,4 @@
-import { type Bytes, copy, view } from '../../bytes.ts';
+import { type Bytes, checkObject, copy, view } from '../../bytes.ts';
 import { CodecError } from '../../errors/codec-error.ts';
 import { checkSize, LIMIT } from '../../limits.ts';
 
@@ -190,6 +190,7 @@ export function withWriter<T>(work: (out: Writer) => T): T {
 
 /** Encodes `value`. @throws CodecError if the value does not fit the structure. */
 export function encode<T>(codec: Codec<T>, value: T): Bytes {
+  checkObject(codec, 'the structure to encode', 'write');
   return withWriter((out) => {
     codec.write(out, value);
     return copy(out.written);
@@ -198,6 +199,7 @@ export function encode<T>(codec: Codec<T>, value: T): Bytes {
 
 /** Decodes all of `bytes`. @throws CodecError for other bytes, left-over bytes, or more than 128 KiB. */
 export function decode<T>(codec: Codec<T>, bytes: Uint8Array): T {
+  checkObject(codec, 'the structure to decode', 'read');
   checkSize(bytes, LIMIT.structure, (problem) => new CodecError(codec.name, problem));
   const input = new Reader(bytes);
   const value = codec.read(input);
