@@ -1,5 +1,6 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { type Bytes, view, withSecret } from '../bytes.ts';
+import { digest } from '../crypto/kdf.ts';
 import { deriveScrypt, scryptProblem } from '../crypto/scrypt.ts';
 import { KeyprovError } from '../errors.ts';
 import type { PinDerivation, ProvidedKey } from './provider.ts';
@@ -27,15 +28,9 @@ export async function deriveAuthValue(pin: Uint8Array, derivation: PinDerivation
       base64UrlText(raw),
     );
   }
-  return await withSecret(
-    Buffer.from(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(pin), 'utf16le'),
-    (utf16) =>
-      view(
-        createHash(derivation.kdf === 'pcp-sha1' ? 'sha1' : 'sha256')
-          .update(utf16)
-          .digest(),
-      ),
-  );
+  const hash = derivation.kdf === 'pcp-sha1' ? 'sha1' : 'sha256';
+  const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(pin);
+  return await withSecret(Buffer.from(text, 'utf16le'), (utf16) => digest(hash, utf16));
 }
 
 /** @throws RangeError if the new PIN is empty; KeyprovError `key-invalid` for a key that was made without a PIN. */

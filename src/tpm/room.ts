@@ -56,18 +56,16 @@ export class Room {
 
   /** Flushes what a command has loaded or started, if its response cannot be believed. */
   async flushUnbelieved(command: AnyCommand, args: object, answer: Bytes): Promise<void> {
-    await this.#cleanUp.run(() => this.#flushUnbelieved(command, args, answer));
-  }
-
-  async #flushUnbelieved(command: AnyCommand, args: object, answer: Bytes): Promise<void> {
+    const { answerHandle } = command;
+    if (answerHandle === undefined) return;
     const guess = answer.length < HEADER_SIZE + 4 ? undefined : uint32At(answer, HEADER_SIZE);
-    if (command.answerHandle?.[1] === 'session') await this.#sessions.flushStray();
-    else if (command.answerHandle !== undefined) {
-      const isContext = 'context' in args; // it can hold any object
+    const isContext = 'context' in args; // it can hold any object
+    await this.#cleanUp.run(async () => {
+      if (answerHandle[1] === 'session') return await this.#sessions.flushStray();
       await this.#objects.flushLoaded(guess, ({ outPublic }, handle) =>
         isContext ? handle === guess : canBeLoadedBy(command, args, outPublic),
       );
-    }
+    });
   }
 
   /** Runs `work`, unless a command of such work asks for it: so a TPM that is always full cannot cause a loop. */
