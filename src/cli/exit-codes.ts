@@ -26,7 +26,7 @@ export const EXIT_CODES = `  0  success
   1  unexpected error; doctor: no TPM can be opened; the user did not confirm
   2  wrong arguments, policy file or TPM address; a request that does not fit the key
   3  the policy does not allow the key
-  4  the TPM cannot be reached, or its state or library cannot be used
+  4  the TPM, its state or its library cannot be reached or used
   5  the PIN is missing or wrong, or must be changed; or the TPM is locked
   6  the TPM refused a command, or is not the one in the record
   7  a file or key is missing, damaged, already there, or cannot be read or written
