@@ -29,10 +29,10 @@ export const TPM_HANDLE: Codec<number> = unsigned('TPM_HANDLE', 4);
 /** No or yes: 0 or 1. TPMI_YES_NO, Part 2, 9.2. */
 export const TPMI_YES_NO: Codec<0 | 1> = oneOf('TPMI_YES_NO', 1, 0, 1);
 
-const HASH_ALGS = ['SHA1', 'SHA256', 'SHA384', 'SHA512', 'SM3_256', 'SHA3_256', 'SHA3_384', 'SHA3_512'] as const;
-const HASH_NUMBERS = HASH_ALGS.map((name) => TPM_ALG[name]);
 /** The value of {@link TPMI_ALG_HASH}. */
-export type TpmiAlgHash = TpmAlgs[(typeof HASH_ALGS)[number]];
+export type TpmiAlgHash = TpmAlgs[`SHA${1 | 256 | 384 | 512}` | 'SM3_256' | `SHA3_${256 | 384 | 512}`];
+const HASH_ALGS = ['SHA1', 'SHA256', 'SHA384', 'SHA512', 'SM3_256', 'SHA3_256', 'SHA3_384', 'SHA3_512'] as const;
+const HASH_NUMBERS: readonly TpmiAlgHash[] = HASH_ALGS.map((name) => TPM_ALG[name]);
 /** A hash algorithm. TPMI_ALG_HASH, Part 2, 9.27. */
 export const TPMI_ALG_HASH: Codec<TpmiAlgHash> = oneOf('TPMI_ALG_HASH', 2, ...HASH_NUMBERS);
 /** A hash algorithm, or TPM_ALG_NULL. TPMI_ALG_HASH+, Part 2, 9.27. */
