@@ -3,7 +3,7 @@ import ts from 'typescript-api';
 import { publicDeclarations, unaliased } from './public-surface.ts';
 
 /** A public function, or a method of a public class. */
-export interface PublicFunction {
+interface PublicFunction {
   /** `subpath: name` */
   readonly path: string;
   readonly symbol: ts.Symbol;
