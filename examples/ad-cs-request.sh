@@ -1,7 +1,8 @@
 #!/bin/sh
-# A certificate request with key attestation for AD CS (MS-WCCE): sh ad-cs-request.sh EXCHANGE-CERTIFICATE DIRECTORY
+# A certificate request with key attestation for AD CS (MS-WCCE).
 # KEYPROV_TPM contains the TPM's address. Verify the exchange certificate's chain before you use it.
 set -eu
+[ $# -eq 2 ] || { echo 'usage: sh ad-cs-request.sh EXCHANGE-CERTIFICATE DIRECTORY' >&2; exit 2; }
 exchange=$1
 directory=$2
 

@@ -1,12 +1,14 @@
 // @ts-check
-// Like provision.mjs, with a service that is already running and knows the device; the user signs in with a code in a browser:
-// `node entra-device-code.mjs DIRECTORY URL TENANT USER DEVICE.pem DEVICE.key [TPM] [CA.pem]`.
+// Like provision.mjs, with a service that is already running and knows the device; the user signs in with a code in a browser.
 import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import * as keyprov from 'keyprov';
 
-const [directory = 'example-entra', url = '', tenant = '', user = '', ...files] = process.argv.slice(2);
-const [certificateFile = '', keyFile = '', tpm = 'auto', caFile] = files;
+const [directory, url, tenant, user, certificateFile, keyFile, tpm = 'auto', caFile] = process.argv.slice(2);
+if (keyFile === undefined) {
+  console.error('usage: node entra-device-code.mjs DIRECTORY URL TENANT USER DEVICE.pem DEVICE.key [TPM] [CA.pem]');
+  process.exit(2);
+}
 const device = { certificate: await readFile(certificateFile, 'utf8'), privateKey: await readFile(keyFile, 'utf8') };
 const [, deviceId = ''] = /CN=([0-9a-f-]{36})/.exec(new X509Certificate(device.certificate).subject) ?? [];
 const ca = caFile === undefined ? undefined : await readFile(caFile, 'utf8');

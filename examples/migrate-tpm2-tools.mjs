@@ -1,5 +1,5 @@
 // @ts-check
-// Signs with a key of tpm2-tools: `node migrate-tpm2-tools.mjs KEY.pub KEY.priv FILE`. KEYPROV_TPM contains the TPM's address.
+// Signs with a key of tpm2-tools. KEYPROV_TPM contains the TPM's address.
 // tpm2_create -C 0x81000001 -G ecc -u KEY.pub -r KEY.priv made the key. Its printed output is not needed.
 import { createHash, verify } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
@@ -8,7 +8,11 @@ import { encodeBareSignature } from 'keyprov/attestation';
 import { commands, decode, structures, TPM_ALG, TPM_RH, TPM_ST } from 'keyprov/tpm';
 import { publicKeyOf } from 'keyprov/tpm/public-areas';
 
-const [publicFile = 'key.pub', privateFile = 'key.priv', file = 'letter'] = process.argv.slice(2);
+const [publicFile, privateFile, file] = process.argv.slice(2);
+if (file === undefined) {
+  console.error('usage: node migrate-tpm2-tools.mjs KEY.pub KEY.priv FILE');
+  process.exit(2);
+}
 const data = await readFile(file);
 const inPublic = decode(structures.TPM2B_PUBLIC, await readFile(publicFile));
 const inPrivate = decode(structures.TPM2B_PRIVATE, await readFile(privateFile));

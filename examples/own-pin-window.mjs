@@ -25,7 +25,10 @@ const outcome = await keyprov.provision({
   pin: async ({ step, rules, problems }) => {
     for (const { message } of problems) console.log(message);
     console.log(step === 'confirm' ? 'The same PIN again:' : `${rules.join('. ')}. New PIN:`);
-    return new TextEncoder().encode((await lines.next()).value); // provision wipes these bytes
+    const { done, value } = await lines.next();
+    if (!done) return new TextEncoder().encode(value); // provision wipes these bytes
+    console.error('usage: node own-pin-window.mjs [DIRECTORY], and type a PIN when it asks');
+    process.exit(2);
   },
   registrar: await keyprov.openKeyRegistrar({ url, tenant, fetch }),
 });

@@ -1,11 +1,15 @@
 // @ts-check
-// Run at each boot of a virtual machine: `node vdi-first-boot.mjs TPM-ADDRESS DIRECTORY FLEET-DIRECTORY`.
+// Run at each boot of a virtual machine.
 // The fleet directory stands for your inventory service. It contains one file for each TPM that has booted before.
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { isKeyprovError, openTpm } from 'keyprov';
 import { checkTpmIdentity, readTpmIdentity } from 'keyprov/keys';
 
-const [address = 'auto', directory = '.', fleet = 'fleet'] = process.argv.slice(2);
+const [address, directory, fleet] = process.argv.slice(2);
+if (fleet === undefined) {
+  console.error('usage: node vdi-first-boot.mjs TPM-ADDRESS DIRECTORY FLEET-DIRECTORY');
+  process.exit(2);
+}
 const file = `${directory}/tpm-identity.json`;
 /** @param {string} text */
 const fromHex = (text) => Uint8Array.from(Buffer.from(text, 'hex'));

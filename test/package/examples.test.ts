@@ -144,6 +144,27 @@ describe('the examples', () => {
     expect(await example(name)).toEqual({ code: 0, stdout });
   });
 
+  it('without arguments, work or say in one line what they need', async () => {
+    const tested = new Set([...Object.keys(VARIATIONS), ...Object.keys(PROGRAMS)]);
+    const names = (await readdir('examples')).filter((name) => /\.(mjs|sh)$/.test(name) && !tested.has(name));
+    for (const name of names) {
+      const cwd = join(directory, 'alone', name);
+      await mkdir(cwd, { recursive: true });
+      const command = name.endsWith('.sh') ? 'sh' : process.execPath;
+      const child = spawn(command, [join(ROOT, 'examples', name)], { cwd, stdio: ['ignore', 'pipe', 'pipe'] });
+      const said = { stdout: '', stderr: '' };
+      child.stderr.setEncoding('utf8').on('data', (text: string) => (said.stderr += text));
+      child.stdout.setEncoding('utf8').on('data', (text: string) => {
+        said.stdout += text;
+        if (said.stdout.startsWith('keyprov ')) child.kill(); // a service that has started
+      });
+      const [code] = await once(child, 'close');
+      const usage = new RegExp(`^usage: (node|sh) ${name} [^\n]+\n$`);
+      expect(said.stderr, `${name} ${code}`).toMatch(code === 2 ? usage : /^$/);
+      if (code !== 2) expect(said.stdout, name).toMatch(code === 0 ? /./ : /^[^\n]+\n$/);
+    }
+  });
+
   it('start a service for the command line, and print the command to type', async () => {
     const of = (name: string) => join(directory, 'served', name);
     const child = spawn(process.execPath, ['examples/identity-service.mjs', of('files')]);
