@@ -12,7 +12,7 @@ import { provision } from '../provisioning/provision.ts';
 import type { ProvisionOptions, ProvisionOutcome } from '../provisioning/run.ts';
 import type { Context } from './command.ts';
 import { showingKeySources } from './key-places.ts';
-import { type Arguments, UsageError } from './options/arguments.ts';
+import type { Arguments } from './options/arguments.ts';
 import { policyOptions, readFallBack, readPolicy } from './options/policy-option.ts';
 import { profileOption, readProfile } from './options/profile-option.ts';
 import {
@@ -81,7 +81,7 @@ export interface RunArguments {
   readonly onEvent?: ProvisionOptions['onEvent'];
 }
 
-/** Reads and checks the arguments of a run. @throws UsageError with all problems. */
+/** Reads the arguments of a run; problems are noted in `given`. */
 export async function readRunArguments(given: Arguments, context: Context): Promise<RunArguments> {
   const tpm = readNamedTpm(given, context);
   const merged = await readPolicy(given, context);
@@ -91,7 +91,7 @@ export async function readRunArguments(given: Arguments, context: Context): Prom
   const pinFile = given.text('pin-file');
   const hasPin = !given.has('no-pin');
   if (service.deviceId === undefined && !given.isThere('device-id') && !given.isThere('device-cert')) {
-    given.problems.push('--device-id is missing: give it, or --device-cert');
+    given.missing.push('--device-id is missing: give it, or --device-cert');
   }
   if (!hasPin) given.refuse(['pin-file', 'recovery-key'], 'cannot be used with --no-pin');
   const recovery = await readRecovery(given, user);
@@ -99,9 +99,7 @@ export async function readRunArguments(given: Arguments, context: Context): Prom
   const prerequisites = given.has('skip-prerequisites') ? 'skip' : 'check';
   const allowDowngrade = given.has('allow-downgrade');
   const fallBack = readFallBack(given);
-  given.check();
-  if (service.deviceId === undefined) throw new UsageError(['no device']);
-  const { deviceId } = service;
+  const { deviceId = '' } = service;
   return {
     ...{ service, user, deviceId, tpm, merged, profile, pinFile, hasPin, recovery, dsregcmd },
     ...{ prerequisites, allowDowngrade, fallBack },
@@ -126,6 +124,7 @@ export async function readRecovery(given: Arguments, user: string): Promise<PinR
 export async function provisionWithService(given: Arguments, context: Context): Promise<Outcome> {
   const { report, prompter, signal } = context;
   const wish = await readRunArguments(given, context);
+  given.check();
   report.speakPlainly();
   const store = await openStore(given, context);
   const { service, user } = wish;

@@ -249,16 +249,42 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
   });
 });
 
-describe('without a store', () => {
-  it.each(['status', 'change-pin', 'sync-status'])('%s finds no key, and makes no directory', async (command) => {
+describe('a key that is not registered', () => {
+  it.each(['unregister', 'reset'])('is all that %s reports, whatever else is missing', async (command) => {
     using directory = temporaryDirectory();
-    const store = join(directory.path, 'none');
-    const { status, json } = await commands.json([command], { env: { KEYPROV_STORE: store } });
-    expect({ status, json }).toMatchObject({
+    const [store, env] = [['--store', join(directory.path, 'store')], LOCAL];
+    const { json: made } = await commands.json(['create', ...store, '--tpm', 'none', '--algorithm', 'p-256']);
+    expect(await commands.json([command, ...store], { env })).toMatchObject({
       status: 7,
-      json: { error: { code: 'key-not-found', message: expect.stringContaining(`there is no key store at ${store}`) } },
+      json: { error: { code: 'key-not-found', message: expect.stringMatching(`${made.id} in .* is not registered`) } },
     });
+    // What is wrong comes first, together with what is missing.
+    const wrong = await commands.json([command, ...store, '--service', 'nonsense'], { env });
+    expect(wrong).toMatchObject({ status: 2, json: { error: { code: 'usage' } } });
+    expect(Object(wrong.json.error).problems).toEqual(
+      expect.arrayContaining([
+        '--service is not an https URL, or contains a password',
+        '--yes is missing: there is no terminal to ask in',
+      ]),
+    );
   });
+});
+
+describe('without a store', () => {
+  it.each(['status', 'change-pin', 'sync-status', 'unregister', 'reset', 'remove'])(
+    '%s finds no key, and makes no directory',
+    async (command) => {
+      using directory = temporaryDirectory();
+      const store = join(directory.path, 'none');
+      const { status, json } = await commands.json([command], { env: { KEYPROV_STORE: store } });
+      expect({ status, json }).toMatchObject({
+        status: 7,
+        json: {
+          error: { code: 'key-not-found', message: expect.stringContaining(`there is no key store at ${store}`) },
+        },
+      });
+    },
+  );
 });
 
 describe.skipIf(missing)('a forgotten PIN', () => {

@@ -32,9 +32,10 @@ async function runRemove(given: Arguments, context: Context): Promise<Outcome> {
   const { report, prompter, signal } = context;
   const isSure = readYes(given, context);
   const choice = readKeyChoice(given);
-  given.check();
+  given.checkGiven();
   const store = await openExistingStore(given, context);
   const { id, what, details, json, damage } = await findRemovable(store, choice, context);
+  given.check();
   if (damage !== undefined)
     report.warn('the record does not show whether the key is registered; if it is, it stays registered');
   const question = `This removes ${what} (${details}) from ${store.directory} permanently.`;

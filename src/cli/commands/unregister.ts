@@ -36,10 +36,11 @@ async function runUnregister(given: Arguments, context: Context): Promise<Outcom
   const isSure = readYes(given, context);
   const choice = readKeyChoice(given);
   const service = await readServiceArguments(given);
-  given.check();
+  given.checkGiven();
   report.speakPlainly();
   const store = await openExistingStore(given, context);
   const found = await findRegisteredKey(store, { ...choice, deviceId: service.deviceId }, context);
+  given.check();
   const { registration } = found;
   const question = `This removes the key of ${registration.user} on ${registration.deviceId} permanently.`;
   if (!isSure && !(await prompter.confirm(question, signal))) return NOT_DONE;

@@ -15,11 +15,12 @@ export class UsageError extends Error {
 }
 
 /**
- * The arguments of one call. `problems` collects everything that is wrong with them, until {@link Arguments.check}
- * throws it. A message repeats an unexpected value only if the command takes no secret: the value may be a PIN.
+ * The arguments of one call. `problems` collects everything that is wrong with them, and `missing` what else the command
+ * needs, until {@link Arguments.check} throws it. A message repeats an unexpected value only if the command takes no secret: the value may be a PIN.
  */
 export class Arguments {
   readonly problems: string[] = [];
+  readonly missing: string[] = [];
   /** The arguments after the options. */
   readonly operands: readonly string[];
   /** Aborts the reading of files that options name. */
@@ -51,7 +52,7 @@ export class Arguments {
   /** The value of a required option; if it is missing, notes the problem and returns an empty text. */
   required(name: string): string {
     const value = this.text(name);
-    if (value === undefined && this.#value(name) === undefined) this.problems.push(`--${name} is missing`);
+    if (value === undefined && this.#value(name) === undefined) this.missing.push(`--${name} is missing`);
     return value ?? '';
   }
 
@@ -116,7 +117,13 @@ export class Arguments {
 
   /** @throws UsageError if there are problems. */
   check(): void {
-    if (this.problems.length > 0) throw new UsageError([...new Set(this.problems)]);
+    const problems = new Set([...this.problems, ...this.missing]);
+    if (problems.size > 0) throw new UsageError([...problems]);
+  }
+
+  /** Checks only what was given, for a command that first looks whether more is needed at all. @throws as {@link check} */
+  checkGiven(): void {
+    if (this.problems.length > 0) this.check();
   }
 
   #value(name: string): unknown {

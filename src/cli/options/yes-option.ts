@@ -8,6 +8,6 @@ export const yesOption = (): Option => new Option('--yes', 'do not ask; required
 /** Whether `--yes` was given. Without a terminal that can be asked, it must be. */
 export function readYes(given: Arguments, { prompter }: Pick<Context, 'prompter'>): boolean {
   const isSure = given.has('yes');
-  if (!isSure && !prompter.isTerminal) given.problems.push('--yes is missing: there is no terminal to ask in');
+  if (!isSure && !prompter.isTerminal) given.missing.push('--yes is missing: there is no terminal to ask in');
   return isSure;
 }

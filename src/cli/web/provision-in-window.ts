@@ -13,6 +13,7 @@ import { withPage } from './with-page.ts';
 export async function provisionInWindow(given: Arguments, context: Context): Promise<Outcome> {
   const { report, prompter, signal } = context;
   const wish = await readRunArguments(given, context);
+  given.check();
   report.speakPlainly();
   const store = await openStore(given, context);
   const { service, user } = wish;
