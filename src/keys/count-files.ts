@@ -1,11 +1,14 @@
+import { rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { toHex, utf8 } from '../bytes.ts';
 import { digest } from '../crypto/kdf.ts';
+import { encodeSpki, type PublicKey } from '../crypto/public-key.ts';
 import { PinError } from '../errors/pin-error.ts';
 import { isKeyprovError, KeyprovError } from '../errors.ts';
 import { JsonMembers } from '../json.ts';
-import { replaceFile } from '../storage/atomic-file.ts';
-import { storeIo } from '../storage/file-error.ts';
+import { removeIfThere, replaceFile, sweepLeftovers } from '../storage/atomic-file.ts';
+import { isThere, storeIo } from '../storage/file-error.ts';
+import { type StoreLockOptions, withStoreLock } from '../storage/hold-lock.ts';
 import { readPrivateFile } from '../storage/private-files.ts';
 
 export interface PinTryState {
@@ -17,10 +20,32 @@ export interface PinTryState {
   readonly last: number;
 }
 
+/** The folder of the counts, below the directory of the store. */
+export const PIN_TRY_FOLDER = 'pin-attempts';
+
+/** The name of a key's folder in that one. */
+export const countFolder = (key: PublicKey): string => toHex(digest('sha256', encodeSpki(key)));
+
 /** Holds the state; written first. */
 const COUNT_FILE = 'count.json';
 /** A second copy, written right after. */
 const LEDGER_FILE = 'ledger.json';
+
+/** Removes the count of a key that has left its store. @throws KeyprovError `store-busy`, `store-io` */
+export async function removeCount(store: string, key: PublicKey, options: StoreLockOptions): Promise<void> {
+  const folder = join(store, PIN_TRY_FOLDER);
+  const directory = join(folder, countFolder(key));
+  const remove = async () => {
+    for (const name of [COUNT_FILE, LEDGER_FILE]) await removeIfThere(join(directory, name));
+    await sweepLeftovers(directory, 0);
+  };
+  await storeIo(directory, async () => {
+    if (!isThere(directory)) return;
+    await withStoreLock(directory, remove, { ...options, remove: true });
+    // A folder that is in use stays.
+    for (const path of [directory, folder]) await rmdir(path).catch(() => undefined);
+  });
+}
 
 /**
  * The count of one key, in two files, each of which reveals an old copy of the other. Each holds its own identity,

@@ -7,6 +7,7 @@ import { isThere, storeIo } from '../storage/file-error.ts';
 import { type StoreLockOptions, withStoreLock } from '../storage/hold-lock.ts';
 import { openPrivateDirectory, readPrivateFile } from '../storage/private-files.ts';
 import { absolutePath } from '../storage/user-paths.ts';
+import { countFolder, removeCount } from './count-files.ts';
 import { checkKeyId, decodeKeyRecord, EXPORTS, encodeKeyRecord, type KeyRecord } from './key-record.ts';
 import { noteLastBackend } from './last-backend.ts';
 import { OLD_FILES, readOldDirectory } from './old-directory.ts';
@@ -161,7 +162,7 @@ export class KeyStore {
   }
 
   /**
-   * Removes a key, even a damaged one. Keeps a note of whether the user's last key was in a TPM or in software, so the
+   * Removes a key and its count of PIN tries, or a damaged record. Keeps a note of whether the user's last key was in a TPM or in software, so the
    * next key is not weaker by accident; `note: false`, for a key that was replaced, keeps no note. A registered key
    * stays registered at its service: see `unregisterKey`.
    * @throws KeyprovError `key-not-found`, `store-busy`, `store-io`
@@ -178,7 +179,15 @@ export class KeyStore {
       // The record goes last, so that deleting again ends what was interrupted.
       if (record?.exports !== undefined) for (const name of EXPORTS) await removeFile(this.directory, name);
       await removeFile(this.directory, fileName(id));
+      if (record !== undefined) await this.#removeCount(record, options);
     });
+  }
+
+  /** Removes the count of PIN tries, unless it may protect another record of the same key. */
+  async #removeCount({ publicKey }: KeyRecord, options: StoreLockOptions): Promise<void> {
+    const { records, damaged } = await this.list();
+    const isKept = records.some((other) => countFolder(other.publicKey) === countFolder(publicKey));
+    if (damaged.length === 0 && !isKept) await removeCount(this.directory, publicKey, options);
   }
 
   /** Removes files of an earlier version if they belong to this key. */

@@ -1,13 +1,11 @@
 import { join } from 'node:path';
-import { toHex } from '../bytes.ts';
-import { digest } from '../crypto/kdf.ts';
-import { encodeSpki, type PublicKey } from '../crypto/public-key.ts';
+import type { PublicKey } from '../crypto/public-key.ts';
 import { PinError } from '../errors/pin-error.ts';
 import { checkMembers } from '../known-members.ts';
 import type { SignalOptions } from '../signal.ts';
 import { withStoreLock } from '../storage/hold-lock.ts';
 import { absolutePath } from '../storage/user-paths.ts';
-import { CountFiles, type PinTryState } from './count-files.ts';
+import { CountFiles, countFolder, PIN_TRY_FOLDER, type PinTryState } from './count-files.ts';
 import { openStoreDirectory } from './key-store.ts';
 
 /** Options of {@link openPinTryLog}. */
@@ -33,9 +31,6 @@ const FIRST_WAIT = 30_000;
 const LONGEST_WAIT = 3_600_000;
 /** How long a try may wait for those of other processes, in milliseconds; each of them takes a third of a second. */
 const LOCK_TIMEOUT = 60_000;
-
-/** The folder of the counts, below the directory of the store. */
-export const PIN_TRY_FOLDER = 'pin-attempts';
 
 /**
  * Opens the log of PIN tries in the folder `pin-attempts` of a directory, such as a key store's. Creates missing
@@ -125,7 +120,7 @@ export class PinTryLog {
 
   /** Runs one after the other in this process, and then under the lock of the key between processes. */
   #exclusive<T>(key: PublicKey, { signal }: SignalOptions, work: (files: CountFiles) => Promise<T>): Promise<T> {
-    const name = toHex(digest('sha256', encodeSpki(key)));
+    const name = countFolder(key);
     const turn = (this.#turns.get(name) ?? Promise.resolve()).then(async () => {
       const directory = await openStoreDirectory(join(this.directory, name));
       const options = { signal, timeout: LOCK_TIMEOUT };

@@ -42,6 +42,26 @@ describe('keyprov remove', () => {
     expect((await commands.run([...sign, path('wrong')])).status).toBe(0);
   });
 
+  it('takes the count of PIN tries with the key, but not while it protects another copy of it', async () => {
+    const { json } = await commands.json(create(...store, '--pin-file', path('pin')));
+    const sign = ['sign', ...store, '--in', path('data'), '--pin-file', path('wrong')];
+    expect((await commands.run(sign)).stderr).toContain('4 tries are left');
+    const kept = await openKeyStore(path('store'));
+    const record = await kept.load(String(json.id));
+    await kept.save({ ...record, id: 'copy' });
+    const remove = async (id: unknown) =>
+      expect((await commands.run(['remove', ...store, '--yes', '--key', String(id)])).status).toBe(0);
+    await remove(json.id);
+    expect((await commands.run(sign)).stderr).toContain('3 tries are left');
+    writeFileSync(path('store/key-damaged.json'), '{', { mode: 0o600 });
+    await remove('copy');
+    await kept.save({ ...record, id: 'other' });
+    await remove('damaged');
+    expect((await commands.run(sign)).stderr).toContain('2 tries are left');
+    await remove('other');
+    expect(readdirSync(path('store')).filter((name) => !name.startsWith('.'))).toEqual([]);
+  });
+
   it('takes the Key ID of status too, as every command does', async () => {
     const made = await Promise.all([1, 2].map(() => commands.json(create(...store))));
     const [one, other] = made.map(({ json }) => Object(json));

@@ -1,7 +1,8 @@
 import { join } from 'node:path';
+import { PIN_TRY_FOLDER } from '../../keys/count-files.ts';
 import type { KeyRecord } from '../../keys/key-record.ts';
 import type { KeyStore } from '../../keys/key-store.ts';
-import { openPinTryLog, PIN_TRY_FOLDER } from '../../keys/pin-try-log.ts';
+import { openPinTryLog } from '../../keys/pin-try-log.ts';
 import type { PolicyInForce } from '../../policy/index.ts';
 import { policyProblem } from '../../provisioning/fits-policy.ts';
 import { pinMustChangeOf, pinRulesFor, readPinState } from '../../provisioning/pin-state.ts';
