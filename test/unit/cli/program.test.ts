@@ -34,6 +34,7 @@ async function problemsOf(words: readonly string[]): Promise<readonly string[]> 
   given.check = () => {
     throw new ArgumentsRead();
   };
+  given.checkGiven = given.check;
   using signals = new Signals();
   const report = new Report({ json: true, verbose: false });
   const prompter = new Prompter(new LineReader(terminal, () => {}), new Printer({ write: () => {} }));
@@ -48,7 +49,7 @@ async function problemsOf(words: readonly string[]): Promise<readonly string[]> 
   await entry.run(given, context).catch((error: unknown) => {
     if (!(error instanceof ArgumentsRead)) throw error;
   });
-  return given.problems;
+  return [...given.problems, ...given.missing];
 }
 
 function programOf(call: (entry: CliCommand, given: Arguments) => Promise<void> = async () => {}): Command {
