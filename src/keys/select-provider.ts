@@ -4,9 +4,11 @@ import { isKeyprovError, KeyprovError, sayError, undoOnFailure } from '../errors
 import { checkMembers } from '../known-members.ts';
 import type { KeyAlgorithm, Policy } from '../policy/index.ts';
 import type { SignalOptions } from '../signal.ts';
-import { readLockout } from '../tpm/capabilities.ts';
+import { lockoutIn, readProperties } from '../tpm/capabilities.ts';
+import { TPM_PT } from '../tpm/constants.ts';
 import { fallbackClassOf, retryAfterOf } from './fallback.ts';
 import { checkSources, type KeySources, leaseTpm, softwareOf } from './key-sources.ts';
+import { provePasswords } from './prove-passwords.ts';
 import type { Backend, KeyProvider } from './provider.ts';
 import { openTpmKeyProvider, type TpmKeyProvider, type TpmKeyProviderOptions } from './tpm-provider.ts';
 
@@ -54,6 +56,16 @@ export async function selectKeyProvider(
 ): Promise<Selection> {
   checkSources(sources);
   options = checkMembers('selectKeyProvider', options, SELECTION_MEMBERS, 'tpmOptions');
+  return await selectProvider(policy, sources, { ...options, isEarly: true });
+}
+
+interface EarlyOptions extends SelectionOptions {
+  /** Whether the key is made later, so that the passwords of hierarchies are proved now. */
+  readonly isEarly: boolean;
+}
+
+/** Does the work of {@link selectKeyProvider}. */
+export async function selectProvider(policy: Policy, sources: KeySources, options: EarlyOptions): Promise<Selection> {
   options.signal?.throwIfAborted();
   if (policy.hardware === 'discouraged') {
     const attempt: Attempt = { backend: 'tpm', outcome: 'passed-over', reason: 'policy discourages hardware' };
@@ -79,7 +91,7 @@ export function failed(backend: Backend, error: unknown): Attempt {
 async function selectTpm(
   policy: Policy,
   sources: KeySources,
-  { algorithm, hasPin = false, signal, tpmOptions }: SelectionOptions,
+  { algorithm, hasPin = false, isEarly, signal, tpmOptions }: EarlyOptions,
 ): Promise<Selection> {
   if (sources.tpm === undefined) throw new KeyprovError('no-tpm', 'no TPM was given');
   const { tpm, release } = await leaseTpm(sources.tpm, { signal });
@@ -93,14 +105,17 @@ async function selectTpm(
         remedy: 'choose another algorithm',
       });
     }
-    if (hasPin) {
-      const { inLockout, recoveryTimeSeconds } = await readLockout(tpm, { signal });
-      if (inLockout) {
+    if (hasPin || isEarly) {
+      const properties = await readProperties(tpm, TPM_PT.PERMANENT, { signal });
+      const { inLockout, recoveryTimeSeconds } = lockoutIn(properties);
+      if (hasPin && inLockout) {
         throw new TpmError('tpm-lockout', 'the TPM is in dictionary attack lockout and refuses PINs', {
           retryAfterSeconds: recoveryTimeSeconds,
           remedy: `wait up to ${recoveryTimeSeconds} s for the next try, or reset the lockout as the TPM's owner`,
         });
       }
+      const permanent = properties.get(TPM_PT.PERMANENT) ?? 0;
+      if (isEarly) await provePasswords(tpm, permanent, policy, { ...tpmOptions, signal });
     }
     return provider;
   };

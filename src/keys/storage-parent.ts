@@ -49,19 +49,26 @@ export interface ParentOptions extends SignalOptions {
   readonly saltKey?: SaltKey | undefined;
 }
 
+/** Options of {@link parentForNewKey}. */
+type NewKeyParentOptions = ParentOptions & { readonly recordedSrkName?: Uint8Array | undefined };
+
 /**
  * Returns the parent for a new key: the storage root key at 0x81000001 if it is a storage key and has the Name
  * `recordedSrkName` (if given). Otherwise makes the primary of the P-256 storage template (or of the first template
  * that the TPM supports) with an empty `unique`, which gives the same key each time. Makes nothing persistent.
  */
-export async function parentForNewKey(
+export async function parentForNewKey(tpm: Tpm, options: NewKeyParentOptions = {}): Promise<StorageParent> {
+  return (await srkForNewKey(tpm, options)) ?? (await makePrimary(tpm, options));
+}
+
+/** The storage root key, if a new key can go under it; else its parent must be made, for which the owner is needed. */
+export async function srkForNewKey(
   tpm: Tpm,
-  { recordedSrkName, ...options }: ParentOptions & { readonly recordedSrkName?: Uint8Array | undefined } = {},
-): Promise<StorageParent> {
+  { recordedSrkName, ...options }: NewKeyParentOptions,
+): Promise<StorageParent | undefined> {
   const srk = await readSrk(tpm, options);
   const isWanted = srk !== undefined && (recordedSrkName === undefined || equal(srk.record.name, recordedSrkName));
-  if (isWanted && isStorageKey(srk.publicArea)) return srk;
-  return await makePrimary(tpm, options);
+  return isWanted && isStorageKey(srk.publicArea) ? srk : undefined;
 }
 
 /**

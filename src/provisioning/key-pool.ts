@@ -2,7 +2,7 @@ import { type AttestationKey, createAttestationKey } from '../attestation/attest
 import { isKeyprovError, KeyprovError, undoOnFailure, withCleanup } from '../errors.ts';
 import { type KeySources, leaseTpm } from '../keys/key-sources.ts';
 import type { PreparedTpmKey } from '../keys/prepared-key.ts';
-import { SELECTION_MEMBERS, type SelectionOptions, selectKeyProvider } from '../keys/select-provider.ts';
+import { SELECTION_MEMBERS, type SelectionOptions, selectKeyProvider, selectProvider } from '../keys/select-provider.ts';
 import { TpmKeyProvider, type TpmKeyProviderOptions } from '../keys/tpm-provider.ts';
 import { checkMembers } from '../known-members.ts';
 import type { Policy } from '../policy/index.ts';
@@ -197,7 +197,7 @@ export class KeyPool {
     const { algorithm } = policy;
     try {
       const wanted = { algorithm, hasPin: true, signal, tpmOptions };
-      const { provider } = await selectKeyProvider(policy, { tpm: stock.tpm }, wanted);
+      const { provider } = await selectProvider(policy, { tpm: stock.tpm }, { ...wanted, isEarly: false });
       if (!(provider instanceof TpmKeyProvider)) throw new KeyprovError('no-tpm', 'a key pool needs a TPM');
       if (policy.attestation !== 'none') stock.ak ??= await makeAttestationKey(provider, signal);
       stock.keys.push(await provider.prepare({ algorithm, signal }));

@@ -8,7 +8,7 @@ import {
   failed,
   type Selection,
   type SelectionOptions,
-  selectKeyProvider,
+  selectProvider,
   selectSoftware,
 } from '../keys/select-provider.ts';
 import { type CreatedTpmKey, openTpmKeyProvider, TpmKeyProvider } from '../keys/tpm-provider.ts';
@@ -204,7 +204,7 @@ async function make(options: MakeKeyOptions, stock: KeyStock | undefined, comple
   const rules = { previous, allowDowngrade, fallBack, tpmOptions, signal };
   const wanted = { ...rules, algorithm: policy.algorithm, hasPin: pin !== undefined };
   options.onEvent?.({ type: 'begin', step: 'key' });
-  const selection = await selectKeyProvider(policy, sources, wanted);
+  const selection = await selectProvider(policy, sources, { ...wanted, isEarly: false });
   try {
     return await makeWith(selection, options, stock, complete);
   } catch (error) {

@@ -125,7 +125,11 @@ export interface LockoutState {
 
 /** Reads the state of the dictionary attack protection. @throws like {@link Tpm.run}. */
 export async function readLockout(tpm: Tpm, options: SignalOptions = {}): Promise<LockoutState> {
-  const properties = await readProperties(tpm, TPM_PT.PERMANENT, options);
+  return lockoutIn(await readProperties(tpm, TPM_PT.PERMANENT, options));
+}
+
+/** The state of the dictionary attack protection in the properties from TPM_PT_PERMANENT on. */
+export function lockoutIn(properties: ReadonlyMap<number, number>): LockoutState {
   const value = (property: number): number => properties.get(property) ?? 0;
   const permanent = value(TPM_PT.PERMANENT); // TPMA_PERMANENT, Part 2, 8.6
   return {

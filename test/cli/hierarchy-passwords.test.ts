@@ -9,6 +9,7 @@ import {
 } from '../integration/support/local-swtpm.ts';
 import { commandLines } from './support/command-lines.ts';
 import { temporaryDirectory } from './support/keyprov.ts';
+import { startServiceWorld } from './support/service-world.ts';
 import { keyprovInTerminal, terminalsMissing } from './support/terminal.ts';
 
 const commands = commandLines({ cheapScrypt: true });
@@ -91,6 +92,30 @@ describe.skipIf(missingPrograms('swtpm', 'tpm2_changeauth') !== undefined)('pass
     const { status, shown, stdout, echoes } = await keyprovInTerminal(create(), steps);
     expect({ status, echoes }).toEqual({ status: 0, echoes: [false, false] });
     for (const password of Object.values(PASSWORDS)) expect(shown + stdout).not.toContain(password);
+  });
+
+  it('are needed before the user authenticates, and a line of standard input serves the entire run', async () => {
+    await using world = await startServiceWorld();
+    const options = [
+      '--attestation',
+      'none',
+      '--algorithm',
+      'p-256',
+      '--pin-file',
+      path('pin'),
+      '--skip-prerequisites',
+    ];
+    const provision = ['provision', ...world.runArgs, ...tpm, ...options, '--tpm-auth', 'owner=-'];
+    const wrong = await commands.json(provision, { input: 'another\n', env: { SSH_CONNECTION: '' } });
+    expect(wrong).toMatchObject({ status: 4, json: { error: { code: 'tpm-unavailable' } } });
+    expect(wrong.stderr).not.toContain('Enter this code');
+    const input = `${PASSWORDS.owner}\n`;
+    const right = await commands.json(provision, { input, env: { SSH_CONNECTION: '' } });
+    expect(right).toMatchObject({
+      status: 0,
+      json: { backend: 'tpm' },
+      stderr: expect.stringContaining('Enter this code'),
+    });
   });
 
   it('end the lockout of a TPM', async () => {

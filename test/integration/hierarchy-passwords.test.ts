@@ -1,10 +1,15 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openEndorsementKey } from '../../src/attestation/endorsement-key.ts';
 import { copy, utf8 } from '../../src/bytes.ts';
+import { openKeyStore } from '../../src/keys/key-store.ts';
 import { openSoftwareKeyProvider } from '../../src/keys/software-provider.ts';
 import { readTpmIdentity } from '../../src/keys/tpm-identity.ts';
 import { openTpmKeyProvider } from '../../src/keys/tpm-provider.ts';
 import { definePolicy } from '../../src/policy/index.ts';
+import type { MfaPrompt } from '../../src/provisioning/mfa-gate.ts';
+import { provision } from '../../src/provisioning/provision.ts';
 import { provisionKey, requestForKey } from '../../src/provisioning/provision-key.ts';
 import { readLockout } from '../../src/tpm/capabilities.ts';
 import { EvictControl } from '../../src/tpm/commands/context.ts';
@@ -13,6 +18,8 @@ import { CreatePrimary } from '../../src/tpm/commands/hierarchy.ts';
 import { TPM_RH } from '../../src/tpm/constants.ts';
 import type { HierarchyAuth } from '../../src/tpm/hierarchy-auth.ts';
 import { srkTemplate } from '../../src/tpm/templates.ts';
+import { passingMfa } from '../fake-mfa.ts';
+import { FakeRegistrar } from '../fake-registrar.ts';
 import { asyncRefusal } from '../refusal.ts';
 import { missingPrograms } from './support/local-swtpm.ts';
 import { leftovers } from './support/new-tpm.ts';
@@ -47,6 +54,10 @@ describe.skipIf(missing !== undefined)('a TPM whose hierarchies tpm2-tools have 
   const persistSrk = async (...more: readonly string[]): Promise<void> => {
     await tools.tool('createprimary', '-C', 'o', '-G', 'ecc', '-c', 'srk.ctx', ...more);
     await tools.tool('evictcontrol', '-C', 'o', '-c', 'srk.ctx', SRK);
+  };
+  const persistSrkWith = async (owner: string): Promise<void> => {
+    await tools.tool('createprimary', '-C', 'o', '-G', 'ecc', '-c', 'srk.ctx', '-P', owner);
+    await tools.tool('evictcontrol', '-C', 'o', '-P', owner, '-c', 'srk.ctx', SRK);
   };
   /** Makes a key, signs with it, asks who the TPM is. */
   const useAll = (hierarchyAuth: HierarchyAuth) =>
@@ -147,6 +158,54 @@ describe.skipIf(missing !== undefined)('a TPM whose hierarchies tpm2-tools have 
       expect(refused).toContain(`the ${name} hierarchy has a password`);
       expect(refused).toContain(`(hierarchyAuth.${name})`);
     }
+  });
+
+  it('refuses a run before the user authenticates if a password is missing or wrong, and counts no wrong try', async () => {
+    await takeOwnership();
+    const another = utf8('another');
+    const directory = join(tools.directory, 'store');
+    const run = (hierarchyAuth: HierarchyAuth, attestation: 'required' | 'none' = 'required') =>
+      tools.ours(
+        async (tpm) => {
+          const store = await openKeyStore(directory);
+          const policy = definePolicy({ hardware: 'preferred', attestation, algorithm: 'p-256' });
+          const registrar = new FakeRegistrar();
+          let authentications = 0;
+          const mfa: MfaPrompt = (...args) => {
+            authentications++;
+            return passingMfa()(...args);
+          };
+          const sources = { tpm, software: openSoftwareKeyProvider() };
+          const [user, deviceId] = ['ada@contoso.test', '6f5902ac-237f-424a-a1cd-8d2b6d2bbd01'];
+          const options = { user, deviceId, store, policy, sources, registrar, mfa, pin: copy(PIN) };
+          const outcome = provision({ ...options, prerequisites: 'skip' });
+          const refused = await outcome.then(
+            () => 'made',
+            (error) => `${error.code}: ${error.message}; ${error.remedy}`,
+          );
+          expect(await leftovers(tpm)).toEqual([]);
+          expect((await readLockout(tpm)).failedTries).toBe(0);
+          return [authentications, refused];
+        },
+        { hierarchyAuth },
+      );
+    const { owner, endorsement } = AUTH;
+    for (const [auth, name] of [
+      [{}, 'owner'],
+      [{ owner: another, endorsement }, 'owner'],
+      [{ owner }, 'endorsement'],
+      [{ owner, endorsement: another }, 'endorsement'],
+    ] as const) {
+      const [authentications, refused] = await run(auth);
+      expect(refused).toMatch(/^tpm-unavailable: /);
+      expect(refused).toContain(`the ${name} hierarchy has a password, but`);
+      expect(authentications).toBe(0);
+    }
+    // A password that the run does not need is not asked for.
+    expect(await run({ owner, endorsement: another }, 'none')).toEqual([1, 'made']);
+    await rm(directory, { recursive: true });
+    await persistSrkWith(PASSWORDS.owner);
+    expect(await run({ endorsement })).toEqual([1, 'made']);
   });
 
   it('uses a storage root key as tpm2_createprimary makes it, though the password of the owner is not known', async () => {

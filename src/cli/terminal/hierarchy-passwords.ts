@@ -26,7 +26,7 @@ export function hierarchyPasswords(given: Arguments, { prompter, report, signal 
       const isFile = file !== undefined && file !== '-';
       const question = `Password of the TPM's ${what}`;
       return await withSecret(
-        await (isFile ? readSecretFile(file, 'password', report, signal) : prompter.askSecret(question, signal)),
+        await (isFile ? readSecretFile(file, 'password', report, signal) : prompter.askSecretOnce(question, signal)),
         (secret) => secret && passwordIn(secret, `--tpm-auth ${option}`),
       );
     };

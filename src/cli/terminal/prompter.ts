@@ -1,4 +1,4 @@
-import type { Bytes } from '../../bytes.ts';
+import { type Bytes, concatSecrets, wipe } from '../../bytes.ts';
 import type { LineReader } from './line-reader.ts';
 import type { Printer } from './printer.ts';
 
@@ -10,6 +10,7 @@ import type { Printer } from './printer.ts';
 export class Prompter {
   readonly #reader: LineReader;
   readonly #printer: Printer;
+  readonly #kept = new Map<string, Bytes | undefined>();
 
   constructor(reader: LineReader, printer: Printer) {
     this.#reader = reader;
@@ -36,6 +37,13 @@ export class Prompter {
     }
   }
 
+  /** The same for a secret that is needed repeatedly: the answer is kept until {@link close}. The caller wipes its copy. */
+  async askSecretOnce(question: string, signal: AbortSignal): Promise<Bytes | undefined> {
+    if (!this.#kept.has(question)) this.#kept.set(question, await this.askSecret(question, signal));
+    const secret = this.#kept.get(question);
+    return secret && concatSecrets(secret);
+  }
+
   /** Asks the user to type "yes". Any other answer means no, and so does a missing terminal. */
   async confirm(question: string, signal: AbortSignal): Promise<boolean> {
     if (!this.isTerminal) return false;
@@ -45,6 +53,7 @@ export class Prompter {
   }
 
   close(): void {
+    wipe(...this.#kept.values());
     this.#reader.close();
   }
 }
