@@ -41,7 +41,12 @@ export class PolicyError extends KeyprovError {
       const where = [...new Set(from.map(({ origin }) => origin))].join(' and ');
       return `${where === '' || where === setting ? '' : `${where}: `}${setting}: ${problem} (expected: ${expected})`;
     });
-    super('policy-invalid', `the policy is wrong: ${lines.join('; ')}`, options, SUBCLASS);
+    super(
+      'policy-invalid',
+      `the policy is wrong: ${lines.join('; ')}`,
+      { ...options, remedy: 'correct these settings' },
+      SUBCLASS,
+    );
     this.problems = Object.freeze(problems.map((one) => ({ ...one, problem: printable(one.problem) })));
   }
 }

@@ -43,7 +43,7 @@ export interface Selection {
 
 /**
  * Selects the provider that makes a key: the TPM if policy wants it and it works, otherwise software if policy allows
- * it. This is the only place where that is decided.
+ * it. This is the only place where that is decided. Also proves the passwords of the hierarchies that the key needs.
  *
  * @throws SelectionError `tpm-unavailable` if the TPM exists but cannot be used at present (`cause` is the reason);
  * `hardware-required` if only a TPM is allowed and there is none; `attestation-unavailable` or `downgrade-refused` if a

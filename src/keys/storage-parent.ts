@@ -86,17 +86,19 @@ export async function parentOf(tpm: Tpm, record: ParentRecord, options: ParentOp
   if (again !== undefined) return again;
   const which = `the key's parent, 0x${handle.toString(16)} with Name ${toHex(record.name)}, is gone`;
   if (isMade) {
-    throw gone(`${which}: the TPM's storage seed gives another one`, 'the TPM was cleared, or is another one');
+    throw gone(`${which}: the TPM's storage seed gives another one`, '');
   }
   const now = parent === undefined ? 'the handle is empty' : `the handle holds ${toHex(parent.record.name)}`;
   throw gone(
     `${which}: ${now}, and none of the usual templates recreates the parent`,
-    'if a parent with an unusual template was evicted, make it again; if not, the TPM was cleared or is another one',
+    'a parent with an unusual template was evicted, make it again; if ',
   );
 }
 
-const gone = (message: string, why: string): KeyprovError =>
-  new KeyprovError('tpm-identity-changed', message, { remedy: `${why}: provision a new key` });
+const gone = (message: string, orElse: string): KeyprovError =>
+  new KeyprovError('tpm-identity-changed', message, {
+    remedy: `use the TPM that made the key; if ${orElse}that TPM was cleared, provision a new key`,
+  });
 
 /** Makes a storage root key again that is no longer at its handle; undefined if no template gives that Name. */
 async function makeAgain(tpm: Tpm, record: ParentRecord, options: ParentOptions): Promise<StorageParent | undefined> {

@@ -68,13 +68,18 @@ export function readRegistryExport(file: Uint8Array | string, options: ReadRegis
   const found: FoundSetting[] = [];
   const deviceLock: DeviceLockValue[] = [];
   const [users, tenants] = [new Set<string>(), new Set<string>()];
+  const otherUsers = new Set<string>();
   const isWanted = (key: string): boolean => sectionOf(key) !== undefined;
   for (const { key, name, data } of parseRegistryExport(text, isWanted, problems)) {
     if (problems.length >= MAX_NOTES) break;
     const section = sectionOf(key);
     if (section?.source === 'eas') deviceLock.push({ name, value: data, origin: key });
-    if (section === undefined || section.source === 'eas' || isForOthers(section, options)) continue;
+    if (section === undefined || section.source === 'eas') continue;
     const { user } = section;
+    if (isForOthers(section, options)) {
+      if (user !== undefined) otherUsers.add(user);
+      continue;
+    }
     if (user !== undefined) users.add(user === CURRENT_USER && userSid !== undefined ? plainId(userSid) : user);
     if (section.source === 'csp' && section.tenant !== undefined) tenants.add(section.tenant);
     const { source, scope } = section;
@@ -98,6 +103,11 @@ export function readRegistryExport(file: Uint8Array | string, options: ReadRegis
     }
   }
   found.push(...fromDeviceLock(deviceLock, problems));
+  if (userSid !== undefined && users.size === 0 && otherUsers.size > 0) {
+    const expected = [...otherUsers].sort().slice(0, 5).join(', ');
+    const problem = `${userSid} is not one of the users with settings here (${expected})`;
+    ignored.push({ setting: 'userSid', problem, expected });
+  }
   askForOne('userSid', users, problems);
   askForOne('tenantId', tenants, problems);
   if (problems.length > 0) throw new PolicyError(problems);

@@ -46,7 +46,8 @@ export async function readWindowsRegistry(options: ReadWindowsRegistryOptions = 
       }
       return {
         layers: readings.flatMap(({ layers }) => layers),
-        ignored: readings.flatMap(({ ignored }) => ignored),
+        // Each export has the settings of all users.
+        ignored: readings.flatMap(({ ignored }) => ignored.filter(({ setting }) => setting !== 'userSid')),
       };
     },
     // Windows may hold a file for a moment longer than the program that wrote it.

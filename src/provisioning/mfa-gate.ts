@@ -176,7 +176,11 @@ async function tryOnce(
   const { token, passedAt } = checkMembers('the answer of mfa', answer, 'status:=passed token:text passedAt:date?');
   const at = now();
   const found = tokenProblems(token, { audience: resource, deviceId, user, now: at, methods });
-  if (found.length > 0) throw new MfaError('token-invalid', found);
+  if (found.length > 0) {
+    throw new MfaError('token-invalid', found, {
+      remedy: 'get a new token for this service, user and device, after MFA on this device',
+    });
+  }
   const claims = readTokenClaims(token);
   // A tool that does not tell the time of the authentication has at least answered just now.
   const times = [at, claims.authenticatedAt ?? claims.issuedAt ?? at, passedAt ?? at].map((time) => time.getTime());

@@ -97,7 +97,7 @@ export interface RegisteredKey {
 }
 
 /**
- * Lists the registered keys of a store, or of one user or device.
+ * Lists the registered keys of a store, or of one user or device. A damaged registration of another user is no error.
  * @throws KeyprovError `store-invalid`, `store-io`; TypeError for an unknown member of the choice
  */
 export async function listRegistrations(
@@ -110,8 +110,15 @@ export async function listRegistrations(
   const [first] = damaged;
   if (first !== undefined) throw first;
   return records.flatMap((record) => {
-    const registration = readRegistration(record);
-    const isMeant = registration && isSame(registration.user, user) && isSame(registration.deviceId, deviceId);
+    let registration: RegistrationRecord | undefined;
+    try {
+      registration = readRegistration(record);
+    } catch (error) {
+      // It hides no registration of another user.
+      if (record.user === undefined || isSame(record.user, user)) throw error;
+    }
+    if (registration === undefined) return [];
+    const isMeant = isSame(registration.user, user) && isSame(registration.deviceId, deviceId);
     return isMeant ? [{ record, registration }] : [];
   });
 }

@@ -26,7 +26,7 @@ export function statusError(
   const throttled = status === 400 && details.code === 'DirectoryError' && /throttl/i.test(details.message ?? '');
   const passes = status === 429 || status >= 500 || throttled;
   const { windowsCode = request.windowsCode, ...given } = meaning(status, details);
-  const remedy = passes ? 'try again later' : (given.remedy ?? REMEDIES.get(status));
+  const remedy = passes ? 'try again later' : (given.remedy ?? entraRemedy(details) ?? REMEDIES.get(status));
   const { code, subcode, message, traceId } = details;
   const said = asciiLine([code, subcode, message].filter(Boolean).join(': '), 200);
   const trace = traceId === undefined ? '' : ` (request ${asciiLine(traceId, 64)})`;
@@ -47,6 +47,15 @@ export function statusError(
     },
   );
 }
+
+const entraRemedy = ({ errorCodes = [] }: ErrorDetails): string | undefined =>
+  errorCodes.flatMap((number) => ENTRA_REMEDIES.get(number) ?? [])[0];
+
+/** What to do about Entra ID's errors, by the number after AADSTS. */
+const ENTRA_REMEDIES: ReadonlyMap<number, string> = new Map([
+  [50034, 'check the user name, and whether the user belongs to this tenant'],
+  [90002, "check the tenant's ID or domain"],
+]);
 
 const REMEDIES: ReadonlyMap<number, string> = new Map([
   [401, 'get a new token'],

@@ -54,6 +54,15 @@ async function dashboard(args: readonly string[], env: Readonly<Record<string, s
 }
 
 describe('keyprov dashboard', () => {
+  it('prints its address in the object of --json, which is the only one', async () => {
+    const { address, page, child, ended } = await dashboard(['--tpm', 'none', '--json']);
+    await page.stateThat(sectionsOf);
+    child.kill('SIGINT');
+    const { stdout, status } = await ended;
+    expect(JSON.parse(stdout)).toEqual({ ok: true, address, warnings: [] });
+    expect(status).toBe(130);
+  });
+
   it('shows an empty store, and makes nothing', async () => {
     const { page, child, ended } = await dashboard(['--tpm', 'none']);
     const sections = await page.stateThat(sectionsOf);

@@ -193,6 +193,26 @@ describe('keyprov doctor', () => {
     },
   );
 
+  it.skipIf(missing)('looks at the TPM of --tpm, and its last command makes a key there', () => {
+    using directory = temporaryDirectory();
+    const [cwd, env] = [directory.path, { KEYPROV_TPM: 'device:/nowhere' }];
+    const { status, json } = keyprovJson(['doctor', '--tpm', 'libtpms:new'], { cwd, env });
+    expect({ status, json }).toMatchObject({
+      status: 0,
+      json: { tpms: expect.arrayContaining(['libtpms:new']), next: expect.stringContaining(' --tpm libtpms:new') },
+    });
+    const words = String(Object(json).next).split(' ').slice(1);
+    expect(keyprovJson(words, { cwd, env })).toMatchObject({ status: 0, json: { assurance: 'virtual' } });
+    expect(readdirSync(cwd).sort()).toEqual(['key', 'new']);
+    const shown = keyprov(['doctor', '--tpm', 'device:/none'], { cwd, env }).stdout;
+    expect(shown).toMatch(/^problem {2}--tpm {11}\S/m);
+    expect(shown).not.toContain('/nowhere');
+    expect(keyprov(['doctor', '--tpm', 'libtmps'])).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining('did you mean libtpms?'),
+    });
+  });
+
   it('refuses arguments that it does not know', () => {
     expect(keyprov(['doctor', '--all'])).toMatchObject({
       status: 2,

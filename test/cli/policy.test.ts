@@ -173,6 +173,33 @@ describe('keyprov policy explain', () => {
     expect({ status, json }).toMatchObject({ status: 0, json: { policy: { hardware: 'required' } } });
   });
 
+  it('warns if --policy-for is none of the users of a file', async () => {
+    using directory = temporaryDirectory();
+    const file = (...keys: readonly string[]) => {
+      const lines = keys.flatMap((key) => [
+        `[${key}\\SOFTWARE\\Policies\\Microsoft\\PassportForWork]`,
+        '"Enabled"=dword:00000001',
+      ]);
+      writeFileSync(
+        join(directory.path, 'one.reg'),
+        ['Windows Registry Editor Version 5.00', '', ...lines, ''].join('\r\n'),
+      );
+    };
+    const warnings = async (sid: string) =>
+      (
+        await commands.onlyJson(['policy', 'explain', '--policy', 'one.reg', '--policy-for', sid], {
+          cwd: directory.path,
+        })
+      ).json.warnings;
+    file('HKEY_USERS\\S-1-5-21-1-2-3-1001', 'HKEY_LOCAL_MACHINE');
+    expect(await warnings('S-1-5-21-1-2-3-1002')).toEqual([
+      'one.reg: --policy-for S-1-5-21-1-2-3-1002 is not one of the users with settings here (S-1-5-21-1-2-3-1001), and is ignored',
+    ]);
+    expect(await warnings('S-1-5-21-1-2-3-1001')).toEqual([]);
+    file('HKEY_LOCAL_MACHINE');
+    expect(await warnings('S-1-5-21-1-2-3-1002')).toEqual([]);
+  });
+
   it('names --policy-for if a file has settings of several users', async () => {
     using directory = temporaryDirectory();
     const [head] = REG.split('[');

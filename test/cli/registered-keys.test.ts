@@ -249,6 +249,22 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
   });
 });
 
+it('change-pin names the option of the new PIN if only that one is missing', async () => {
+  using directory = temporaryDirectory();
+  const pin = join(directory.path, 'pin');
+  writeFileSync(pin, PIN, { mode: 0o600 });
+  const store = ['--store', join(directory.path, 'store')];
+  const create = ['create', ...store, '--tpm', 'none', '--algorithm', 'p-256', '--pin-file', pin];
+  expect((await commands.run(create)).status).toBe(0);
+  const remedy = 'pass --new-pin-file, or type the PIN';
+  expect(await commands.json(['change-pin', ...store, '--pin-file', pin])).toMatchObject({
+    json: { error: { code: 'pin-required', remedy } },
+  });
+  expect(await commands.json(['change-pin', ...store])).toMatchObject({
+    json: { error: { code: 'pin-required', remedy: 'pass --pin-file, or type the PIN' } },
+  });
+});
+
 describe('a key that is not registered', () => {
   it.each(['unregister', 'reset'])('is all that %s reports, whatever else is missing', async (command) => {
     using directory = temporaryDirectory();

@@ -63,6 +63,21 @@ describe.skipIf(missing)('a key in a TPM', () => {
     expect(none).toMatchObject({ status: 4, json: { error: { code: 'no-tpm' } } });
   });
 
+  it('is lost with its TPM, and the message says what to do then', async () => {
+    using other = temporaryDirectory();
+    const [key, address] = [join(other.path, 'key'), `libtpms:${join(other.path, 'gone')}`];
+    expect((await commands.run(['create', '--tpm', address, '--algorithm', 'p-256', '--out', key])).status).toBe(0);
+    const use = ['sign', '--store', key, '--in', data, '--tpm'];
+    rmSync(join(other.path, 'gone'), { recursive: true });
+    for (const tpm of [address, 'libtpms']) {
+      const { stderr } = await commands.run([...use, tpm]);
+      expect(stderr.replaceAll(/\s+/g, ' ')).toMatch(
+        /if that TPM is gone or was cleared, the key is lost: remove it with keyprov unregister, or with keyprov remove/,
+      );
+    }
+    expect((await commands.run(['remove', '--store', key, '--yes'])).status).toBe(0);
+  });
+
   it('does not open an emulator unasked', async () => {
     const { status, json } = await commands.onlyJson([...sign, path('rsa')]);
     expect(status).not.toBe(0);

@@ -49,6 +49,7 @@ async function runChangePin(given: Arguments, context: Context): Promise<Outcome
     const whose = user ?? record.name;
     const policy = pinRulesFor(record, wanted.inForce);
     // A new PIN from a file is judged before the current PIN is tried.
+    const newInput = { file: newFile, prompter, report, option: '--new-pin-file' };
     const isThere = newFile !== undefined && newFile !== '-';
     let newPin = isThere ? await readPin(newFile, report, signal) : undefined;
     let pin: Bytes | undefined;
@@ -56,11 +57,10 @@ async function runChangePin(given: Arguments, context: Context): Promise<Outcome
       if (newPin !== undefined) await judgePin(newPin, policy, { signal });
       pin = await readCurrentPin(`Current PIN of ${whose}`, { file, prompter, report }, signal);
       // Without a terminal the new PIN is in the input, and is there before the current PIN is tried.
-      if (newFile !== undefined || !prompter.isTerminal)
-        newPin ??= await readCurrentPin('New PIN', { file: newFile, prompter, report }, signal);
+      if (newFile !== undefined || !prompter.isTerminal) newPin ??= await readCurrentPin('New PIN', newInput, signal);
       const changed = await key.changePin({
         ...{ pin, policy, force, signal },
-        newPin: newPin ?? newPinPrompt(whose, { file: newFile, prompter, report }),
+        newPin: newPin ?? newPinPrompt(whose, newInput),
         recovery: recovery && { ...recovery, user: whose },
       });
       return {

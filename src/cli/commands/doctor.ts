@@ -16,7 +16,7 @@ import { EXIT } from '../exit-codes.ts';
 import type { Arguments } from '../options/arguments.ts';
 import { describeProblem } from '../options/policy-option.ts';
 import { knownStorePath } from '../options/store-option.ts';
-import { TPM_VARIABLE } from '../options/tpm-option.ts';
+import { readNamedTpm, TPM_VARIABLE, tpmOption } from '../options/tpm-option.ts';
 import type { Outcome } from '../terminal/report.ts';
 
 /** The result of one check. */
@@ -40,23 +40,29 @@ const LIBRARY_VARIABLES = ['KEYPROV_LIBTPMS', 'KEYPROV_TCTILDR'];
 
 /** `keyprov doctor`. Nothing stays open, running or changed. */
 export const doctorCommand: CliCommand = {
-  examples: ['keyprov doctor', 'keyprov doctor --json'],
+  examples: ['keyprov doctor', 'keyprov doctor --tpm device:/dev/tpm0 --json'],
   define: (command: Command) =>
-    command.description('show the TPMs and libraries here, what is missing, and how to get it'),
+    command.description('show the TPMs and libraries here, what is missing, and how to get it').addOption(tpmOption()),
   run: runDoctor,
 };
 
-async function runDoctor(given: Arguments, { environment, signal }: Context): Promise<Outcome> {
+async function runDoctor(given: Arguments, context: Context): Promise<Outcome> {
+  const option = given.text('tpm');
+  if (option !== undefined) readNamedTpm(given, context);
   given.check();
+  const { signal } = context;
+  const environment = { ...context.environment, ...(option !== undefined && { [TPM_VARIABLE]: option }) };
   const store = checkStore(knownStorePath(given, environment));
   // Everything that it started ends with this process.
   const checks = [...(await unlessAborted(() => checkAll(environment), signal)), store];
   const tpms = checks.flatMap(({ tpm }) => tpm ?? []);
   const found = tpms.length > 0;
-  const [isUsed, where, next] = nextCommand(checks, environment[TPM_VARIABLE] ?? '');
+  const [isUsed, where, command] = nextCommand(checks, environment[TPM_VARIABLE] ?? '');
+  const next = option === undefined || command.includes('--tpm') ? command : `${command} --tpm ${option}`;
   const only = isUsed ? '' : ' with --tpm';
   const message = found ? `TPMs that can be opened${only}: ${tpms.join(', ')}` : 'no TPM can be opened';
-  const lines = checks.map(({ name, status, detail, remedy }) => {
+  const lines = checks.map(({ name: known, status, detail, remedy }) => {
+    const name = option !== undefined && known === TPM_VARIABLE ? '--tpm' : known;
     // The column has the subject of a sentence that begins with it.
     const said = detail.startsWith(`${name} `) ? detail.slice(name.length + 1) : detail;
     const line = `${status.padEnd(8)} ${name.padEnd(15)} ${said}`;

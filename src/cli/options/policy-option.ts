@@ -82,7 +82,7 @@ export async function findPolicy(
     }
     const layers = registry?.layers;
     const inForce = await policyInForce({ ...options, layers, environment, userSid, tenantId, signal });
-    for (const warning of inForce.warnings) report.warn(describeWarning(warning));
+    for (const warning of inForce.warnings) report.warn(inOwners(describeWarning(warning)));
     return inForce;
   } catch (error) {
     if (!(error instanceof PolicyError)) throw error;

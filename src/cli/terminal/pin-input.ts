@@ -12,29 +12,31 @@ export interface PinInputOptions {
   readonly file: string | undefined;
   readonly prompter: Prompter;
   readonly report: Report;
+  /** The option of the file. Default `--pin-file`. */
+  readonly option?: string | undefined;
 }
 
 /** The current PIN of a key. The caller wipes it. @throws KeyprovError `pin-required` if there is none. */
 export async function readCurrentPin(
   question: string,
-  { file, prompter, report }: PinInputOptions,
+  { file, prompter, report, option }: PinInputOptions,
   signal: AbortSignal,
 ): Promise<Bytes> {
   if (file !== undefined && file !== '-') return await readPin(file, report, signal);
   return await withSecret(await prompter.askSecret(question, signal), async (pin) => {
-    if (pin === undefined || pin.length === 0) throw noPin(prompter);
+    if (pin === undefined || pin.length === 0) throw noPin(prompter, option);
     return pinFromFile(pin, { name: 'the answer' });
   });
 }
 
 /** Asks for a new PIN: in a terminal until it is accepted, otherwise once. */
-export function newPinPrompt(whose: string, { file, prompter, report }: PinInputOptions): NewPinPrompt {
+export function newPinPrompt(whose: string, { file, prompter, report, option }: PinInputOptions): NewPinPrompt {
   if (file === undefined && prompter.isTerminal) {
     return async (request, { signal = new AbortController().signal }) => {
       if (request.step === 'enter') introduce(whose, request, prompter);
       const question = request.step === 'enter' ? 'New PIN' : 'Repeat the PIN';
       const pin = await prompter.askSecret(question, signal);
-      if (pin === undefined) throw noPin(prompter);
+      if (pin === undefined) throw noPin(prompter, option);
       return pin;
     };
   }
@@ -44,7 +46,7 @@ export function newPinPrompt(whose: string, { file, prompter, report }: PinInput
       wipe(given);
       throw new PinRefusedError(problems, { remedy: `choose another one: ${rules.join('; ')}` });
     }
-    if (step === 'enter') given = await readCurrentPin('New PIN', { file, prompter, report }, signal);
+    if (step === 'enter') given = await readCurrentPin('New PIN', { file, prompter, report, option }, signal);
     try {
       return concatSecrets(given ?? new Uint8Array(0));
     } finally {
@@ -63,9 +65,9 @@ function introduce(whose: string, { rules, problems, attempt }: NewPinRequest, p
   if (problems.length > 0) prompter.say('Choose another PIN.');
 }
 
-function noPin(prompter: Prompter): KeyprovError {
+function noPin(prompter: Prompter, option = '--pin-file'): KeyprovError {
   const where = prompter.isTerminal ? 'none was typed' : 'there is no terminal, and standard input is empty';
-  return new KeyprovError('pin-required', `no PIN: ${where}`, { remedy: 'pass --pin-file, or type the PIN' });
+  return new KeyprovError('pin-required', `no PIN: ${where}`, { remedy: `pass ${option}, or type the PIN` });
 }
 
 /** The PIN of a key; undefined if the key has none. The caller wipes it. */

@@ -40,6 +40,7 @@ export class Report {
   readonly #out = new Printer(process.stdout);
   readonly #err = new Printer(process.stderr);
   #json = false;
+  #isAnnounced = false;
   #verbose = false;
   readonly #warnings: string[] = [];
 
@@ -68,14 +69,21 @@ export class Report {
     this.progress.note(`warning: ${text}`);
   }
 
+  /** Writes the object of `--json` now, for a command that runs until its user ends it; nothing follows it. */
+  announce(json: object): void {
+    if (!this.#json) return;
+    this.#write({ ok: true, ...json });
+    this.#isAnnounced = true;
+  }
+
   finish({ exitCode, lines, verbatim, json }: Outcome): void {
     if (!this.#json) verbatim ? this.#out.verbatim(...lines) : this.#out.lines(...lines);
-    else this.#write({ ok: exitCode === EXIT.done, ...json });
+    else if (!this.#isAnnounced) this.#write({ ok: exitCode === EXIT.done, ...json });
   }
 
   fail(error: unknown): void {
     this.progress.fail();
-    if (this.#json) this.#write({ ok: false, error: errorToJson(error) });
+    if (this.#json && !this.#isAnnounced) this.#write({ ok: false, error: errorToJson(error) });
     else this.#err.lines(...this.#errorLines(error));
   }
 

@@ -4,10 +4,14 @@ import { TpmError } from '../../errors/tpm-error.ts';
 import { type ErrorCode, KeyprovError } from '../../errors.ts';
 import { PASSWORDS } from '../options/password-names.ts';
 
+const TPM_GONE =
+  'if that TPM is gone or was cleared, the key is lost: remove it with keyprov unregister, or with keyprov remove if it is ' +
+  'not registered, and make a new one';
+
 /** Advice for the command line, for errors whose remedy is written for programs. */
 const WAYS_ON: Partial<Record<ErrorCode, string>> = {
-  'no-tpm': "pass the key's TPM with --tpm; keyprov doctor lists the TPMs that can be opened",
-  'tpm-identity-changed': "pass the key's TPM with --tpm",
+  'no-tpm': `pass the key's TPM with --tpm; keyprov doctor lists the TPMs that can be opened; ${TPM_GONE}`,
+  'tpm-identity-changed': `pass the key's TPM with --tpm; ${TPM_GONE}`,
   'tpm-lockout': 'keyprov tpm --reset-lockout ends it; it needs the password for the lockout hierarchy, if one is set',
   'key-ambiguous':
     'select one with --key, or --user and --device-id; keyprov status shows the keys; keyprov remove --key ID removes one ' +

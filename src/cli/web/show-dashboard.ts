@@ -28,7 +28,7 @@ interface DashboardState {
 
 /** Runs `keyprov dashboard`. */
 export async function showDashboard(given: Arguments, context: Context): Promise<Outcome> {
-  const { environment, signal, prompter } = context;
+  const { environment, signal, prompter, report } = context;
   const { address } = readNamedTpm(given, context);
   const inForce = await readPolicy(given, context);
   const [user, deviceId] = [given.text('user'), readDeviceId(given)];
@@ -69,6 +69,7 @@ export async function showDashboard(given: Arguments, context: Context): Promise
     },
   };
   await withPage({ page: 'dashboard', state, actions }, { prompter, open: given.has('open') }, async (page) => {
+    report.announce({ address: page.address });
     while (!page.windowClosed.aborted) {
       const { aborted: isAsked } = again.signal;
       if (isAsked) {

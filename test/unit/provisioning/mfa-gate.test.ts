@@ -125,6 +125,7 @@ describe('passMfa', () => {
     const error = await failure(passMfa(tool(passed(wrong)).prompt, options()));
     expect(error).toBeInstanceOf(MfaError);
     expect(error.code).toBe('token-invalid');
+    expect(error.remedy).toBe('get a new token for this service, user and device, after MFA on this device');
     expect(error instanceof MfaError && error.problems.map(({ code }) => code)).toEqual([
       'expired',
       'audience',

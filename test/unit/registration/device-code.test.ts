@@ -134,6 +134,14 @@ describe('authenticateWithDeviceCode', () => {
     expect(found.error?.message).toContain(message);
   });
 
+  it.each([
+    [90002, "check the tenant's ID or domain"],
+    [50034, 'check the user name, and whether the user belongs to this tenant'],
+  ])('says what to do about AADSTS%i', async (number, remedy) => {
+    const { error } = await signIn(started, oauthRefusal('invalid_request', { error_codes: [number] }));
+    expect(error).toMatchObject({ code: 'service-refused', remedy });
+  });
+
   it('ends when nobody signs in, by its own clock', async () => {
     const { outcome, delays, error } = await signIn({ ...started, expires_in: 16 }, pending);
     expect([outcome, delays]).toEqual(['mfa-timeout', [5000, 5000, 5000]]);
