@@ -8,8 +8,8 @@ import { lockoutIn, readProperties } from '../tpm/capabilities.ts';
 import { TPM_PT } from '../tpm/constants.ts';
 import { fallbackClassOf, retryAfterOf } from './fallback.ts';
 import { checkSources, type KeySources, leaseTpm, softwareOf } from './key-sources.ts';
-import { provePasswords } from './prove-passwords.ts';
 import type { Backend, KeyProvider } from './provider.ts';
+import { provePasswords } from './storage-parent.ts';
 import { openTpmKeyProvider, type TpmKeyProvider, type TpmKeyProviderOptions } from './tpm-provider.ts';
 
 /** Requirements of the key. */
@@ -115,7 +115,7 @@ async function selectTpm(
         });
       }
       const permanent = properties.get(TPM_PT.PERMANENT) ?? 0;
-      if (isEarly) await provePasswords(tpm, permanent, policy, { ...tpmOptions, signal });
+      if (isEarly) await provePasswords(tpm, { ...policy, permanent }, { ...tpmOptions, signal });
     }
     return provider;
   };

@@ -1,6 +1,7 @@
 import { EMPTY, equal, toHex } from '../bytes.ts';
 import { isTpmError } from '../errors/tpm-error.ts';
 import { KeyprovError } from '../errors.ts';
+import type { Policy } from '../policy/index.ts';
 import type { SignalOptions } from '../signal.ts';
 import { decode, encode } from '../tpm/codec/index.ts';
 import { CreatePrimary } from '../tpm/commands/hierarchy.ts';
@@ -57,18 +58,14 @@ type NewKeyParentOptions = ParentOptions & { readonly recordedSrkName?: Uint8Arr
  * `recordedSrkName` (if given). Otherwise makes the primary of the P-256 storage template (or of the first template
  * that the TPM supports) with an empty `unique`, which gives the same key each time. Makes nothing persistent.
  */
-export async function parentForNewKey(tpm: Tpm, options: NewKeyParentOptions = {}): Promise<StorageParent> {
-  return (await srkForNewKey(tpm, options)) ?? (await makePrimary(tpm, options));
-}
-
-/** The storage root key, if a new key can go under it; else its parent must be made, for which the owner is needed. */
-export async function srkForNewKey(
+export async function parentForNewKey(
   tpm: Tpm,
-  { recordedSrkName, ...options }: NewKeyParentOptions,
-): Promise<StorageParent | undefined> {
+  { recordedSrkName, ...options }: NewKeyParentOptions = {},
+): Promise<StorageParent> {
   const srk = await readSrk(tpm, options);
   const isWanted = srk !== undefined && (recordedSrkName === undefined || equal(srk.record.name, recordedSrkName));
-  return isWanted && isStorageKey(srk.publicArea) ? srk : undefined;
+  if (isWanted && isStorageKey(srk.publicArea)) return srk;
+  return await makePrimary(tpm, options);
 }
 
 /**
@@ -99,6 +96,25 @@ const gone = (message: string, orElse: string): KeyprovError =>
   new KeyprovError('tpm-identity-changed', message, {
     remedy: `use the TPM that made the key; if ${orElse}that TPM was cleared, provision a new key`,
   });
+
+/** The bits in which a TPM says that these hierarchies have a password. TPMA_PERMANENT, Part 2, 8.6. */
+const [OWNER_SET, ENDORSEMENT_SET] = [1, 2];
+
+/**
+ * Proves the passwords that a new key will need: makes a primary key in each hierarchy, and flushes it. A wrong one does
+ * not count, because dictionary attack protection does not cover these hierarchies. `permanent` is TPM_PT_PERMANENT.
+ * @throws TpmError `tpm-auth-failed` if a password is missing or wrong.
+ */
+export async function provePasswords(
+  tpm: Tpm,
+  { permanent, attestation }: { readonly permanent: number; readonly attestation: Policy['attestation'] },
+  { endorsementAuth, ...options }: NewKeyParentOptions & { readonly endorsementAuth?: Authorization | undefined },
+): Promise<void> {
+  if (permanent & OWNER_SET) await (await parentForNewKey(tpm, options)).release();
+  if (permanent & ENDORSEMENT_SET && attestation === 'required') {
+    await (await makePrimary(tpm, { ...options, ownerAuth: endorsementAuth }, TPM_RH.ENDORSEMENT)).release();
+  }
+}
 
 /** Makes a storage root key again that is no longer at its handle; undefined if no template gives that Name. */
 async function makeAgain(tpm: Tpm, record: ParentRecord, options: ParentOptions): Promise<StorageParent | undefined> {
@@ -144,20 +160,25 @@ async function readSrk(
 }
 
 /** The primary of the first storage template that the TPM supports, with an empty `unique`. */
-async function makePrimary(tpm: Tpm, options: ParentOptions): Promise<StorageParent> {
+async function makePrimary(tpm: Tpm, options: ParentOptions, hierarchy?: number): Promise<StorageParent> {
   return await firstSupported('storage key', STORAGE_ALGORITHMS, (algorithm) =>
-    createPrimary(tpm, srkTemplate(algorithm, 'empty'), options),
+    createPrimary(tpm, srkTemplate(algorithm, 'empty'), options, hierarchy),
   );
 }
 
-async function createPrimary(tpm: Tpm, inPublic: TpmtPublic, options: ParentOptions): Promise<StorageParent> {
+async function createPrimary(
+  tpm: Tpm,
+  inPublic: TpmtPublic,
+  options: ParentOptions,
+  handle: number = TPM_RH.OWNER,
+): Promise<StorageParent> {
   const { ownerAuth, signal } = options;
   const making = { inSensitive: { userAuth: EMPTY, data: EMPTY }, inPublic, outsideInfo: EMPTY, creationPCR: [] };
-  const owner = { handle: TPM_RH.OWNER, ...(ownerAuth && { auth: ownerAuth }) };
-  const { objectHandle, outPublic } = await withHiddenAuth(tpm, owner, options, (primaryHandle) =>
+  const hierarchy = { handle, ...(ownerAuth && { auth: ownerAuth }) };
+  const { objectHandle, outPublic } = await withHiddenAuth(tpm, hierarchy, options, (primaryHandle) =>
     tpm.run(CreatePrimary, { primaryHandle, ...making }, { signal }),
   );
-  const record = { handle: TPM_RH.OWNER, name: objectName(outPublic) };
+  const record = { handle, name: objectName(outPublic) };
   const release = () => objectHandle.flush();
   return { handle: objectHandle, publicArea: outPublic, record, authValue: undefined, release };
 }
