@@ -2,7 +2,12 @@ import { type AttestationKey, createAttestationKey } from '../attestation/attest
 import { isKeyprovError, KeyprovError, undoOnFailure, withCleanup } from '../errors.ts';
 import { type KeySources, leaseTpm } from '../keys/key-sources.ts';
 import type { PreparedTpmKey } from '../keys/prepared-key.ts';
-import { SELECTION_MEMBERS, type SelectionOptions, selectKeyProvider, selectProvider } from '../keys/select-provider.ts';
+import {
+  SELECTION_MEMBERS,
+  type SelectionOptions,
+  selectKeyProvider,
+  selectProvider,
+} from '../keys/select-provider.ts';
 import { TpmKeyProvider, type TpmKeyProviderOptions } from '../keys/tpm-provider.ts';
 import { checkMembers } from '../known-members.ts';
 import type { Policy } from '../policy/index.ts';
