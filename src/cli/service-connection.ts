@@ -5,6 +5,7 @@ import { createMfaPrompt, tokenByCode } from '../provisioning/mfa-prompt.ts';
 import { attestationCaEnrolment } from '../registration/attestation-ca.ts';
 import type { DeviceCodePrompt } from '../registration/device-code.ts';
 import { ekCertificateService } from '../registration/ek-certificate-service.ts';
+import type { GraphOptions } from '../registration/graph.ts';
 import type { KeyRegistrar } from '../registration/key-registrar.ts';
 import { openKeyRegistrar } from '../registration/open-key-registrar.ts';
 import { createServiceFetch, type ServiceFetch } from '../registration/service-fetch.ts';
@@ -20,6 +21,8 @@ export interface ServiceConnection {
   readonly mfa: MfaPrompt;
   /** Has the attestation CA certify attestation keys; undefined without `--attestation-ca`. */
   readonly enrolAk: EnrolAk | undefined;
+  /** Access to Microsoft Graph. */
+  readonly graph: GraphOptions;
   readonly fetch: ServiceFetch;
 }
 
@@ -67,14 +70,12 @@ export async function withService<T>(
         ? await tokenByCode({ user, resource: graphUrl ? bare(graphUrl) : GRAPH }, { ...signIn, signal })
         : await commandText(graphTokenCommand, { option: '--graph-token-command', signal }),
     );
-    const registrar = await openKeyRegistrar({
-      ...{ ...server, signal },
-      graph: { token: graphToken, graphUrl },
-    });
+    const graph = { token: graphToken, graphUrl };
+    const registrar = await openKeyRegistrar({ ...server, signal, graph });
     const { tokenCommand } = service;
     const mfa: MfaPrompt =
       tokenCommand === undefined ? sayingProblems(createMfaPrompt(signIn), prompter) : tokenCommandPrompt(tokenCommand);
-    return await work({ registrar, mfa, enrolAk, fetch });
+    return await work({ registrar, mfa, enrolAk, graph: { ...graph, fetch, signal }, fetch });
   });
 }
 

@@ -12,6 +12,7 @@ const missing = await libtpmsMissing();
 const PIN = '730519-Xq';
 const NEXT = '905173-Yr';
 const GRAPH = 'https://graph.microsoft.com';
+const GUID = '6f5902ac-237f-424a-a1cd-8d2b6d2bbd01';
 const LOCAL = { SSH_CONNECTION: '' };
 
 describe.skipIf(missing)('a key that keyprov has registered', () => {
@@ -227,6 +228,44 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
     });
     expect(stderr).toContain('warning: the service has no key ');
     expect(other.service.keys()).toHaveLength(1);
+  });
+
+  it('is listed and removed at the service if its store is lost', async () => {
+    await using other = await startServiceWorld();
+    const software = ['--hardware', 'discouraged', '--tpm', 'none', '--pin-file', other.file('pin', PIN)];
+    expect((await commands.run(['provision', ...other.runArgs, ...software], { env: LOCAL })).status).toBe(0);
+    const token = other.file('graph-token', await passwordToken(other.service, ADA, { resource: GRAPH }));
+    const toGraph = ['--graph-token-command', `cat '${token}'`, '--graph-url', `${other.service.url}/graph`];
+    const unregister = ['unregister', ...other.serviceArgs, ...toGraph, '--user', ADA.upn];
+    const kid = String(other.service.keys()[0]?.kid);
+    const kept = await commands.json([...unregister, '--store', other.store, '--registration', kid, '--yes']);
+    expect(kept).toMatchObject({ status: 7, json: { error: { code: 'key-exists' } } });
+    const lost = [...unregister, '--store', join(other.path, 'lost')];
+    expect(await commands.json([...lost, '--yes'])).toMatchObject({
+      status: 7,
+      json: {
+        error: {
+          code: 'key-not-found',
+          remedy: expect.stringContaining("list the user's keys at the service with --list"),
+        },
+      },
+    });
+    expect(await commands.json([...lost, '--list'])).toMatchObject({
+      status: 0,
+      json: { user: ADA.upn, keys: [{ id: kid }] },
+    });
+    expect((await commands.run([...lost, '--list'])).stdout).toMatch(new RegExp(`^${kid} \\d{4}-\\S+Z `));
+    const unsure = await commands.json([...lost, '--registration', kid]);
+    expect(unsure).toMatchObject({ status: 2, json: { error: { code: 'usage' } } });
+    const nobody = await commands.json([...lost, '--registration', GUID, '--yes']);
+    expect(nobody).toMatchObject({ status: 7, json: { error: { code: 'key-not-found' } } });
+    expect(other.service.keys()).toHaveLength(1);
+    expect(await commands.json([...lost, '--registration', kid, '--yes'])).toMatchObject({
+      status: 0,
+      json: { id: kid, outcome: 'deleted' },
+    });
+    expect(other.service.keys()).toEqual([]);
+    expect((await commands.run([...lost, '--list'])).stdout).toBe(`the service has no key of ${ADA.upn}\n`);
   });
 
   it('is taken back by unregister', async () => {

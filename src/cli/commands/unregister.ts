@@ -1,14 +1,23 @@
-import type { Command } from 'commander';
-import type { KeyStore } from '../../keys/key-store.ts';
-import type { RegisteredKey } from '../../provisioning/registration-record.ts';
+import { type Command, Option } from 'commander';
+import { isKeyprovError, KeyprovError } from '../../errors.ts';
+import { type KeyStore, openKeyStore } from '../../keys/key-store.ts';
+import { listRegistrations, type RegisteredKey } from '../../provisioning/registration-record.ts';
 import { type UnregisterOptions, unregisterKey } from '../../provisioning/unregister.ts';
+import { deleteHelloMethod, type HelloMethod, listHelloMethods } from '../../registration/graph.ts';
 import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
+import { exists } from '../file-io.ts';
 import { keyJson } from '../key-report.ts';
 import type { Arguments } from '../options/arguments.ts';
 import { keyChoiceOptions, readKeyChoice } from '../options/key-option.ts';
-import { graphOptions, readServiceArguments, serviceOptions } from '../options/service-option.ts';
-import { openExistingStore } from '../options/store-option.ts';
+import {
+  graphOptions,
+  readServiceArguments,
+  type ServiceArguments,
+  serviceOptions,
+} from '../options/service-option.ts';
+import { openExistingStore, storePath } from '../options/store-option.ts';
+import { valueOption } from '../options/value-option.ts';
 import { readYes, yesOption } from '../options/yes-option.ts';
 import { withService } from '../service-connection.ts';
 import { findRegisteredKey } from '../stored-key.ts';
@@ -19,6 +28,7 @@ export const unregisterCommand: CliCommand = {
   examples: [
     'keyprov unregister --service https://enterpriseregistration.windows.net --tenant contoso.com',
     'keyprov unregister --service https://adfs.contoso.com --user ada@contoso.com --yes',
+    'keyprov unregister --service https://enterpriseregistration.windows.net --user ada@contoso.com --list',
   ],
   define,
   run: runUnregister,
@@ -29,17 +39,30 @@ function define(command: Command): void {
   for (const option of [...keyChoiceOptions(), ...serviceOptions(), ...graphOptions(), yesOption()]) {
     command.addOption(option);
   }
+  command
+    .addOption(new Option('--list', "list the user's keys at the service, if the store is lost"))
+    .addOption(valueOption('--registration <id>', 'remove this key of --list from the service'));
 }
 
 async function runUnregister(given: Arguments, context: Context): Promise<Outcome> {
   const { report, prompter, signal } = context;
-  const isSure = readYes(given, context);
+  const isList = given.has('list');
+  const isSure = isList || readYes(given, context);
   const choice = readKeyChoice(given);
   const service = await readServiceArguments(given);
+  if (isList) given.refuse(['registration'], 'cannot be used with --list');
+  if (isList || given.isThere('registration')) return await unregisterLost(service, isSure, given, context);
   given.checkGiven();
   report.speakPlainly();
-  const store = await openExistingStore(given, context);
-  const found = await findRegisteredKey(store, { ...choice, deviceId: service.deviceId }, context);
+  const find = async () => {
+    const store = await openExistingStore(given, context);
+    return { store, found: await findRegisteredKey(store, { ...choice, deviceId: service.deviceId }, context) };
+  };
+  const { store, found } = await find().catch((error: unknown) => {
+    throw isKeyprovError(error, 'key-not-found')
+      ? new KeyprovError(error.code, error.message, { cause: error, ...LOST })
+      : error;
+  });
   given.check();
   const { registration } = found;
   const question = `This removes the key of ${registration.user} on ${registration.deviceId} permanently.`;
@@ -54,6 +77,53 @@ async function runUnregister(given: Arguments, context: Context): Promise<Outcom
     json: { ...keyJson(found), outcome },
   };
 }
+
+const LOST = {
+  remedy: "pass the key's store with --store; if the store is lost, list the user's keys at the service with --list",
+};
+
+/** Lists the user's keys at the service, or removes one that is in no store. */
+async function unregisterLost(
+  service: ServiceArguments,
+  isSure: boolean,
+  given: Arguments,
+  context: Context,
+): Promise<Outcome> {
+  const { report, prompter, signal, environment } = context;
+  const [user, id] = [given.required('user'), given.text('registration')];
+  given.refuse(['key', 'device-id'], 'cannot be used with --list or --registration');
+  given.check();
+  report.speakPlainly();
+  const path = storePath(given, environment);
+  const kept = (await exists(path)) ? await listRegistrations(await openKeyStore(path), { user }) : [];
+  if (kept.some(({ registration }) => registration.kid === id)) {
+    throw new KeyprovError('key-exists', `the key ${id} is in ${path}`, {
+      remedy: 'unregister it without --registration',
+    });
+  }
+  return await withService(service, { user, prompter, signal }, async ({ graph }) => {
+    const keys = await listHelloMethods(user, graph);
+    if (id === undefined) {
+      return {
+        exitCode: EXIT.done,
+        lines: keys.length === 0 ? [`the service has no key of ${user}`] : keys.map(lineOf),
+        json: { user, keys },
+      };
+    }
+    const key = keys.find((one) => one.id === id);
+    if (key === undefined) throw new KeyprovError('key-not-found', `the service has no key ${id} of ${user}`, LOST);
+    const question = `This removes the key ${lineOf(key)} of ${user} from the service permanently.`;
+    if (!isSure && !(await prompter.confirm(question, signal))) return NOT_DONE;
+    const outcome = await deleteHelloMethod(user, id, graph);
+    return {
+      exitCode: EXIT.done,
+      lines: [`removed the key ${id} of ${user} from the service`],
+      json: { user, ...key, outcome },
+    };
+  });
+}
+
+const lineOf = ({ id, createdDateTime, displayName }: HelloMethod): string => `${id} ${createdDateTime} ${displayName}`;
 
 /** Unregisters a key and removes it from the store. Warns if the service does not know it. */
 export async function takeBack(
