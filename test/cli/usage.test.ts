@@ -142,7 +142,9 @@ describe('a stray word', () => {
   it.each([['doctor']])('is named by %s, which accepts no secret', async (command) => {
     const { status, stderr } = await commands.run([command, 'extra']);
     expect(status).toBe(2);
-    expect(stderr).toContain("keyprov: unexpected argument 'extra': give it with its option, such as --tpm <address>\n");
+    expect(stderr).toContain(
+      "keyprov: unexpected argument 'extra': give it with its option, such as --tpm <address>\n",
+    );
   });
 
   it.each([
