@@ -73,7 +73,9 @@ describe('listRegistrations', () => {
       await store.save(withRegistration(keyRecord('ngc-2'), { ...registration, keyId: new Uint8Array(32) }));
       expect(await asyncRefusal(() => found({}))).toMatch('store-invalid: the registration of the key ngc-2');
       // It may be the key of its own user, and of no other.
-      expect(await asyncRefusal(() => found({ user: keyRecord('ngc-2').user }))).toMatch('store-invalid: the registration of the key ngc-2');
+      expect(await asyncRefusal(() => found({ user: keyRecord('ngc-2').user }))).toMatch(
+        'store-invalid: the registration of the key ngc-2',
+      );
       expect(await found({ user: 'bob@contoso.test' })).toEqual([]);
     } finally {
       await rm(store.directory, { recursive: true });
