@@ -122,7 +122,10 @@ export function checkMembers<Options extends object, Known extends string>(
   options: Options,
   ...known: readonly Known[]
 ): Options {
-  if (!isObject(options)) throw new TypeError(`${name} needs an options object, not ${sayKind(options)}`);
+  const isList = Array.isArray(options);
+  if (isList || !isObject(options)) {
+    throw new TypeError(`${name} needs an options object, not ${isList ? 'an array' : sayKind(options)}`);
+  }
   const kinds = membersOf(known.join(' '));
   for (const member of Object.keys(options)) {
     if (kinds.has(member)) continue;
