@@ -95,7 +95,8 @@ async function unregisterLost(
   given.check();
   report.speakPlainly();
   const path = storePath(given, environment);
-  const kept = (await exists(path)) ? await listRegistrations(await openKeyStore(path), { user }) : [];
+  const kept =
+    id !== undefined && (await exists(path)) ? await listRegistrations(await openKeyStore(path), { user }) : [];
   if (kept.some(({ registration }) => registration.kid === id)) {
     throw new KeyprovError('key-exists', `the key ${id} is in ${path}`, {
       remedy: 'unregister it without --registration',
