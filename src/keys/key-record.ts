@@ -89,7 +89,8 @@ const KEY_RECORD: RecordFormat<KeyRecord> = {
   version: 2,
   what: 'key record',
   code: 'store-invalid',
-  remedy: 'restore a copy of it, or remove it (keyprov remove --key, with the id in its name) and make a new key',
+  remedy:
+    'restore a copy of the file, or remove the key (keyprov remove --key ID; the id is in the name of the file) and make a new one',
   toJson: keyRecordToJson,
   fromJson: keyRecordFromJson,
   older: olderKeyRecordFromJson,

@@ -167,7 +167,7 @@ describe.skipIf(missing)('a TPM that contains its endorsement key certificate', 
     [['--flush-all', '--ek-service'], ['--flush-all cannot be used with the options for certificates']],
     [
       ['--proxy', 'http://x', '--out', 'x'],
-      ['--proxy works only with --ek-certificates', '--out works only with --ek-certificates'],
+      ['--proxy works only with --ek-service', '--out works only with --ek-certificates'],
     ],
     [['--ek-roots'], ['--ek-roots needs a value']],
   ])('is not asked with %j', async (args, problems) => {

@@ -57,7 +57,11 @@ async function runTpm(given: Arguments, context: Context): Promise<Outcome> {
   const resets = given.has('reset-lockout');
   if (address === 'none') given.problems.push('--tpm none: this command needs a TPM');
   const isAsked = ['ek-certificates', 'ek-roots', 'ek-service'].some((name) => given.isThere(name));
-  if (!isAsked) given.refuse(['allow-maker', 'service-ca', 'proxy', 'out'], 'works only with --ek-certificates');
+  if (!isAsked) {
+    given.refuse(['allow-maker'], 'works only with --ek-roots');
+    given.refuse(['service-ca', 'proxy'], 'works only with --ek-service');
+    given.refuse(['out'], 'works only with --ek-certificates');
+  }
   // For this alone a service may be asked, whose code other commands do without.
   const shown = isAsked ? await import('./endorsement-certificates.ts') : undefined;
   const certificates = await shown?.readCertificateArguments(given);

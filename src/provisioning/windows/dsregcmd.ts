@@ -168,7 +168,7 @@ export function formatDsregStatus(status: DsregStatus, options: { readonly lineE
     .join(lineEnd);
   if (JSON.stringify(parseDsregStatus(text)) !== JSON.stringify(status)) {
     throw new TypeError(
-      'a title, name or value has line breaks, leading or trailing blanks, or a form that a reader would misunderstand',
+      'a title, name or value has a line break, starts or ends with a space, or looks like another part of the output',
     );
   }
   return text;
