@@ -269,8 +269,9 @@ function readAuth(
 function checkFirst({ name }: AnyCommand, direction: 'command' | 'answer', parameters: AnyCommand['answer']): void {
   const shape = parameters[0]?.[1].shape;
   if (shape?.kind === 'sized' || (shape?.kind === 'bytes' && shape.lengthSize === 2)) return;
-  throw new KeyprovError('tpm-session', `TPM2_${name}: the first parameter of the ${direction} cannot be encrypted`, {
-    remedy: `use the session without ${direction === 'command' ? 'decrypt' : 'encrypt'} in this command`,
+  const [what, use] = direction === 'command' ? ['command', 'decrypt'] : ['response', 'encrypt'];
+  throw new KeyprovError('tpm-session', `TPM2_${name}: the first parameter of the ${what} cannot be encrypted`, {
+    remedy: `for this command, use the session without its attribute ${use}, with which the TPM ${use}s that parameter`,
   });
 }
 

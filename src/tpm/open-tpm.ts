@@ -62,7 +62,7 @@ async function openTransport(
       return await (await import('./transports/tcti.ts')).openTcti(address);
     default: // of a caller without types
       throw new TypeError(
-        "openTpm: the address must be a text such as 'auto' or 'libtpms:./tpm', or an object with a known kind",
+        "openTpm: the address must be a string such as 'auto' or 'libtpms:./tpm', or an object whose kind is known",
       );
   }
 }

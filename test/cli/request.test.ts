@@ -313,7 +313,7 @@ describe.skipIf(missing)('a key in a TPM', () => {
       'request',
       'ec',
       ['--format', 'pkinit', '--sid', 'x', '--tenant-id', 'y'],
-      /does not contain a user, a device and a tenant/,
+      /is not of the form SID\/DEVICE-GUID\/login\.windows\.net\/TENANT-GUID\/UPN/,
     ],
     ['request', 'ec', ['--format', 'webauthn'], /--rp-id is missing.*--origin is missing.*--challenge is missing/s],
     [

@@ -273,7 +273,7 @@ describe('what a caller without types gets wrong', () => {
     [
       'an address in an object',
       () => openTpm(Object({ address: 'libtpms:./tpm' })),
-      "openTpm: the address must be a text such as 'auto' or 'libtpms:./tpm', or an object with a known kind",
+      "openTpm: the address must be a string such as 'auto' or 'libtpms:./tpm', or an object whose kind is known",
     ],
     ['no data to sign', () => Reflect.apply(key.sign, key, []), 'sign needs an options object'],
     ['no PIN', () => Reflect.apply(key.changePin, key, []), 'changePin needs an options object'],

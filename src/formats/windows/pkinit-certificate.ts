@@ -76,7 +76,7 @@ export async function buildPkinitCertificate(
   const { sid, deviceId, tenantId, upn } = checkObject(identity, 'an identity', 'sid', 'deviceId', 'tenantId', 'upn');
   const text = [sid, deviceId, HOST, tenantId, upn].join('/');
   if (!IDENTITY.test(text))
-    throw new TypeError(`${JSON.stringify(text)} does not contain a user, a device and a tenant`);
+    throw new TypeError(`${JSON.stringify(text)} is not of the form SID/DEVICE-GUID/${HOST}/TENANT-GUID/UPN`);
   const name = encodeName(buildCommonName(text), strings);
   const notAfter = new Date(now);
   notAfter.setUTCFullYear(now.getUTCFullYear() + YEARS);

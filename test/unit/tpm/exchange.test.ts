@@ -124,21 +124,25 @@ describe('parameter encryption', () => {
   });
   const inSensitive = { userAuth: EMPTY, data: EMPTY };
   const primary = { primaryHandle: 1, inSensitive, inPublic: akTemplate('p-256'), outsideInfo: EMPTY, creationPCR: [] };
-  const of = (direction: string, name = 'StirRandom') =>
-    `tpm-session: TPM2_${name}: the first parameter of the ${direction} cannot be encrypted; ` +
-    `use the session without ${direction === 'command' ? 'decrypt' : 'encrypt'} in this command`;
+  const of = (what: 'command' | 'response', name = 'StirRandom') => {
+    const use = what === 'command' ? 'decrypt' : 'encrypt';
+    return (
+      `tpm-session: TPM2_${name}: the first parameter of the ${what} cannot be encrypted; ` +
+      `for this command, use the session without its attribute ${use}, with which the TPM ${use}s that parameter`
+    );
+  };
 
   it.each<[string, AnyCommand, object, Partial<SessionUse>, string]>([
     ['a command without parameters', Clear, {}, { decrypt: true }, of('command', 'Clear')],
     ['a number', GetRandom, { bytesRequested: 8 }, { decrypt: true }, of('command', 'GetRandom')],
     ['bytes without a size', unsized, { inData: new Uint8Array(4) }, { decrypt: true }, of('command')],
-    ['bytes without a size, in the answer', unsized, { inData: new Uint8Array(4) }, { encrypt: true }, of('answer')],
+    ['bytes without a size, in the answer', unsized, { inData: new Uint8Array(4) }, { encrypt: true }, of('response')],
     [
       'an answer without parameters',
       HierarchyChangeAuth,
       { newAuth: AUTH },
       { encrypt: true },
-      of('answer', 'HierarchyChangeAuth'),
+      of('response', 'HierarchyChangeAuth'),
     ],
     ['bytes with a size', StirRandom, { inData: new Uint8Array(4) }, { decrypt: true }, 'nothing thrown'],
     ['a structure with a size', CreatePrimary, primary, { decrypt: true, encrypt: true }, 'nothing thrown'],
