@@ -322,7 +322,7 @@ function checkCertificates({ certEnrollment }: PrerequisiteFacts, { settings }: 
   if (isCertificateTrust === undefined) return unknown('whether sign-in needs a certificate');
   return isCertificateTrust
     ? fail(
-        'policy requires certificate trust, but keyprov supports only key trust',
+        'policy requires certificate trust, which keyprov does not support',
         'unset UseCertificateForOnPremAuth',
       )
     : pass('key trust: no certificate is enrolled');
