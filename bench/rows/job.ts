@@ -43,7 +43,7 @@ const G3: Row = {
       ],
     };
   },
-  why: 'the job itself takes 13 (cold) and 10 (warm). Five more commands follow from safety: one checks at open that the TPM answers, two look for leftovers of dead processes, TPM2_Shutdown follows the use of a PIN, and its effect, TPM_RC_RETRY, makes keyprov resend a command',
+  why: 'the job itself takes 13 (cold) and 10 (warm). Safety costs five more commands: one checks at open that the TPM answers, two look for leftovers of dead processes, TPM2_Shutdown follows the use of a PIN, and its effect, TPM_RC_RETRY, makes keyprov resend a command',
 };
 
 /** Runs the job ten times in a new process, and measures CPU time of the first and the tenth. */

@@ -46,7 +46,7 @@ const G19: Row = {
       ],
     };
   },
-  why: 'the rest is CPU time of the run, its journal and its checks. The TPM time includes a new RSA attestation key for each user key',
+  why: 'the rest is CPU time of the run, its journal and its checks. In the TPM time, the RSA attestation key is made again for each user key',
 };
 
 const G20: Row = {

@@ -321,10 +321,7 @@ function checkCertificates({ certEnrollment }: PrerequisiteFacts, { settings }: 
     settings?.UseCertificateForOnPremAuth ?? (certEnrollment === undefined ? undefined : certEnrollment !== 'none');
   if (isCertificateTrust === undefined) return unknown('whether sign-in needs a certificate');
   return isCertificateTrust
-    ? fail(
-        'policy requires certificate trust, which keyprov does not support',
-        'unset UseCertificateForOnPremAuth',
-      )
+    ? fail('policy requires certificate trust, which keyprov does not support', 'unset UseCertificateForOnPremAuth')
     : pass('key trust: no certificate is enrolled');
 }
 
