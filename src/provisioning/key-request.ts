@@ -130,7 +130,7 @@ export async function attestForRequest(
     signal?.throwIfAborted();
     if (!isKeyprovError(error)) throw error;
     if (policy.attestation === 'required') {
-      const reason = `the TPM did not attest the key: ${error.message}`;
+      const reason = `the key was not attested: ${error.message}`;
       const attempt = { backend: 'tpm', outcome: 'failed', code: error.code, reason } as const;
       throw new SelectionError('attestation-unavailable', reason, [attempt], causedBy(error));
     }

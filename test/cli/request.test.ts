@@ -1,6 +1,8 @@
 import { spawnSync } from 'node:child_process';
 import { createPublicKey } from 'node:crypto';
+import { once } from 'node:events';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { verifyRegistrationResponse } from '@simplewebauthn/server';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -281,6 +283,16 @@ describe.skipIf(missing)('a key in a TPM', () => {
     expect(await problemsOf('--format', 'kast', ...connection)).toMatchObject({
       problems: ['ek-service', 'service-ca', 'proxy'].map((name) => `--${name} works only with --attestation-ca`),
     });
+  });
+
+  it('fails as a service if the attestation CA does', async () => {
+    const server = createServer((_, response) => response.writeHead(500).end()).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const url = `http://127.0.0.1:${Object(server.address()).port}`;
+    const args = ['attest', '--format', 'kast', '--challenge', 'aa', '--store', path('ec'), '--tpm', tpm];
+    const { status, json } = await commands.json([...args, '--attestation-ca', url]);
+    server.close();
+    expect({ status, json }).toMatchObject({ status: 13, json: { error: { code: 'service-unreachable' } } });
   });
 
   it('refuses a certificate of another attestation key', async () => {

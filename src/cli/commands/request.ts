@@ -13,7 +13,7 @@ import { decode } from '../../tpm/codec/index.ts';
 import { publicKeyOf } from '../../tpm/public-key.ts';
 import { TPMT_PUBLIC } from '../../tpm/structures/object.ts';
 import type { CliCommand, Context } from '../command.ts';
-import { EXIT } from '../exit-codes.ts';
+import { EXIT, exitCodeOf } from '../exit-codes.ts';
 import { checkOutput, writeResult } from '../file-io.ts';
 import { type Arguments, UsageError } from '../options/arguments.ts';
 import {
@@ -150,7 +150,7 @@ async function buildFor(
     }
     const challenge = format.extraData?.(input) ?? options.challenge ?? view(randomBytes(32));
     const attest = async (enrolAk?: EnrolAk) =>
-      withCertificates(await key.attest({ challenge, enrolAk, signal }), options.akCertificates);
+      withCertificates(await key.attest({ challenge, enrolAk, signal }).catch(ofCa), options.akCertificates);
     const statement = record.backend === 'tpm' ? await withEnrolment(enrolment, attest) : undefined;
     const akCertificates = statement?.ak.certificates?.map(view) ?? options.akCertificates;
     return {
@@ -170,6 +170,12 @@ async function withEnrolment<T>(
   if (enrolment.attestationCa === undefined) return await work();
   const { withAttestationCa } = await import('../service-connection.ts'); // loads much
   return await withAttestationCa(enrolment, work);
+}
+
+/** Throws the error of an attestation CA as it is, because it says nothing about TPM or policy. */
+function ofCa(error: unknown): never {
+  const cause = isKeyprovError(error, 'attestation-unavailable') ? error.cause : undefined;
+  throw exitCodeOf(cause) === EXIT.service ? cause : error;
 }
 
 function describe(
