@@ -10,6 +10,7 @@ import { type SignalOptions, unlessAborted } from '../signal.ts';
 import { statusError } from './answer-error.ts';
 import { exchange } from './exchange.ts';
 import { getJson } from './json-service.ts';
+import { isRegistrationId } from './peer-text.ts';
 import type { ServiceOptions } from './service-message.ts';
 import { baseUrl, pathSegment } from './service-url.ts';
 import type { DirectoryReader } from './sync-status.ts';
@@ -149,8 +150,10 @@ function readDeviceKey(item: unknown): KeyCredential {
 function readMethod(item: unknown): HelloMethod {
   const method = new JsonMembers('windowsHelloForBusinessAuthenticationMethod', item, requestInvalid);
   const text = (name: string) => (method.has(name) ? method.text(name) : '');
+  const id = method.text('id');
+  if (!isRegistrationId(id)) throw method.wrong('id', 'not an id');
   return {
-    id: method.text('id'),
+    id,
     displayName: text('displayName'),
     createdDateTime: text('createdDateTime'),
     keyStrength: text('keyStrength'),

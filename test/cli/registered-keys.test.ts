@@ -2,9 +2,10 @@ import { generateKeyPairSync } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Intercept, RequestFault } from '../../src/testing/index.ts';
 import { passwordToken } from '../integration/support/service-client.ts';
 import { commandLines } from './support/command-lines.ts';
-import { libtpmsMissing, temporaryDirectory } from './support/keyprov.ts';
+import { libtpmsMissing, override, temporaryDirectory } from './support/keyprov.ts';
 import { ADA, type ServiceWorld, startServiceWorld, storeFiles } from './support/service-world.ts';
 
 const commands = commandLines({ cheapScrypt: true });
@@ -231,7 +232,10 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
   });
 
   it('is listed and removed at the service if its store is lost', async () => {
-    await using other = await startServiceWorld();
+    let answer: RequestFault = 'continue';
+    const intercept: Intercept = ({ method, path }) =>
+      /^DELETE .graph/.test(`${method} ${path}`) ? answer : 'continue';
+    await using other = await startServiceWorld({ intercept });
     const software = ['--hardware', 'discouraged', '--tpm', 'none', '--pin-file', other.file('pin', PIN)];
     expect((await commands.run(['provision', ...other.runArgs, ...software], { env: LOCAL })).status).toBe(0);
     const token = other.file('graph-token', await passwordToken(other.service, ADA, { resource: GRAPH }));
@@ -260,6 +264,15 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
     const nobody = await commands.json([...lost, '--registration', GUID, '--yes']);
     expect(nobody).toMatchObject({ status: 7, json: { error: { code: 'key-not-found' } } });
     expect(other.service.keys()).toHaveLength(1);
+    const dots = await commands.json(override([...lost, '--list'], '--user', '..'));
+    expect(dots).toMatchObject({ status: 2, json: { error: { problems: ['--user is not the name of a user'] } } });
+    answer = { status: 404 };
+    const gone = await commands.run([...lost, '--registration', kid, '--yes']);
+    expect(gone).toMatchObject({
+      status: 0,
+      stdout: `the service has no key ${kid} of ${ADA.upn}; nothing was done\n`,
+    });
+    answer = 'continue';
     expect(await commands.json([...lost, '--registration', kid, '--yes'])).toMatchObject({
       status: 0,
       json: { id: kid, outcome: 'deleted' },

@@ -4,6 +4,7 @@ import { type KeyStore, openKeyStore } from '../../keys/key-store.ts';
 import { listRegistrations, type RegisteredKey } from '../../provisioning/registration-record.ts';
 import { type UnregisterOptions, unregisterKey } from '../../provisioning/unregister.ts';
 import { deleteHelloMethod, type HelloMethod, listHelloMethods } from '../../registration/graph.ts';
+import { isDots } from '../../registration/service-url.ts';
 import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import { exists } from '../file-io.ts';
@@ -91,6 +92,7 @@ async function unregisterLost(
 ): Promise<Outcome> {
   const { report, prompter, signal, environment } = context;
   const [user, id] = [given.required('user'), given.text('registration')];
+  if (given.isThere('user') && isDots(user)) given.problems.push('--user is not the name of a user');
   given.refuse(['key', 'device-id'], 'cannot be used with --list or --registration');
   given.check();
   report.speakPlainly();
@@ -112,13 +114,16 @@ async function unregisterLost(
       };
     }
     const key = keys.find((one) => one.id === id);
-    if (key === undefined) throw new KeyprovError('key-not-found', `the service has no key ${id} of ${user}`, LOST);
+    const isGone = `the service has no key ${id} of ${user}`;
+    if (key === undefined) throw new KeyprovError('key-not-found', isGone, { remedy: 'list the keys with --list' });
     const question = `This removes the key ${lineOf(key)} of ${user} from the service permanently.`;
     if (!isSure && !(await prompter.confirm(question, signal))) return NOT_DONE;
     const outcome = await deleteHelloMethod(user, id, graph);
     return {
       exitCode: EXIT.done,
-      lines: [`removed the key ${id} of ${user} from the service`],
+      lines: [
+        outcome === 'deleted' ? `removed the key ${id} of ${user} from the service` : `${isGone}; nothing was done`,
+      ],
       json: { user, ...key, outcome },
     };
   });

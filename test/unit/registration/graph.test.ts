@@ -240,8 +240,8 @@ describe('listHelloMethods', () => {
     },
   );
 
-  it('refuses an item without id', async () => {
-    const { options } = graph(() => Response.json({ value: [{ displayName: 'PC7' }] }));
+  it.each([undefined, '', '..'])('refuses an item with the id %j', async (id) => {
+    const { options } = graph(() => Response.json({ value: [{ id, displayName: 'PC7' }] }));
     expect(await asyncRefusal(() => listHelloMethods('ada', options))).toContain('service-answer: Microsoft Graph: ');
   });
 });
