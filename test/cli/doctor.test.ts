@@ -204,7 +204,10 @@ describe('keyprov doctor', () => {
     const words = String(Object(json).next).split(' ').slice(1);
     expect(keyprovJson(words, { cwd, env })).toMatchObject({ status: 0, json: { assurance: 'virtual' } });
     expect(readdirSync(cwd).sort()).toEqual(['key', 'new']);
-    const shown = keyprov(['doctor', '--tpm', 'device:/none'], { cwd, env }).stdout;
+    const { status: unusable, stdout: shown } = keyprov(['doctor', '--tpm', 'device:/none'], { cwd, env });
+    expect(unusable).toBe(1);
+    expect(shown).toContain('\nthe TPM of --tpm cannot be opened; TPMs that can be opened with --tpm: libtpms');
+    expect(keyprovJson(['doctor', '--tpm', 'none'], { cwd, env }).status).toBe(0);
     expect(shown).toMatch(/^problem {2}--tpm {11}\S/m);
     expect(shown).not.toContain('/nowhere');
     expect(keyprov(['doctor', '--tpm', 'libtmps'])).toMatchObject({

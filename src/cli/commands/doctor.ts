@@ -57,10 +57,14 @@ async function runDoctor(given: Arguments, context: Context): Promise<Outcome> {
   const checks = [...(await unlessAborted(() => checkAll(environment), signal)), store];
   const tpms = checks.flatMap(({ tpm }) => tpm ?? []);
   const found = tpms.length > 0;
+  const isNamedUsable =
+    option === undefined || checks.some(({ name, status }) => name === TPM_VARIABLE && status === 'ok');
+  const isUsable = found && isNamedUsable;
   const [isUsed, where, command] = nextCommand(checks, environment[TPM_VARIABLE] ?? '');
   const next = option === undefined || command.includes('--tpm') ? command : `${command} --tpm ${option}`;
   const only = isUsed ? '' : ' with --tpm';
-  const message = found ? `TPMs that can be opened${only}: ${tpms.join(', ')}` : 'no TPM can be opened';
+  const others = found ? `TPMs that can be opened${only}: ${tpms.join(', ')}` : 'no TPM can be opened';
+  const message = isNamedUsable ? others : `the TPM of --tpm cannot be opened; ${others}`;
   const lines = checks.map(({ name: known, status, detail, remedy }) => {
     const name = option !== undefined && known === TPM_VARIABLE ? '--tpm' : known;
     // The column has the subject of a sentence that begins with it.
@@ -69,9 +73,9 @@ async function runDoctor(given: Arguments, context: Context): Promise<Outcome> {
     return remedy === undefined ? line : `${line}; ${remedy}`;
   });
   return {
-    exitCode: found ? EXIT.done : EXIT.unexpected,
+    exitCode: isUsable ? EXIT.done : EXIT.unexpected,
     lines: [...lines, '', message, `to make a key ${where}: ${next}`],
-    json: { ...(!found && { error: { code: 'no-tpm', message } }), tpms, checks, next },
+    json: { ...(!isUsable && { error: { code: 'no-tpm', message } }), tpms, checks, next },
   };
 }
 
