@@ -5,14 +5,18 @@
 set -euo pipefail
 unset CDPATH
 [[ ${1-} == --publish ]] && shift && publishes=yes
+if (($# > 1)) || [[ ${1-} == -* ]]; then
+  echo 'usage: scripts/release.sh [--publish] [DIRECTORY]' >&2
+  exit 2
+fi
 directory=$(realpath -m -- "${1:-release}")
 cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.."
 
 [[ -d node_modules ]] || npm ci
 version=$(node -p 'require("./package.json").version')
 to_do=()
-[[ $(git tag --points-at HEAD) == *"v$version"* ]] || to_do+=("tag this commit as v$version")
-[[ -z $(git status --porcelain) ]] || to_do+=('commit or remove the changes in this checkout')
+git tag --points-at HEAD | grep -qxF "v$version" || to_do+=("tag this commit as v$version")
+changes=$(git status --porcelain) && [[ -z $changes ]] || to_do+=('commit or remove the changes in this checkout')
 grep -qE "^## \[${version//./\\.}\] - [0-9]{4}-[0-9]{2}-[0-9]{2}$" CHANGELOG.md ||
   to_do+=("rename CHANGELOG.md's section [Unreleased] to [$version] - $(date -u +%F)")
 node -p 'require("./package.json").repository?.url' | grep -q '^git+https:' ||
