@@ -90,8 +90,10 @@ export async function readRunArguments(given: Arguments, context: Context): Prom
   const service = await readServiceArguments(given);
   const pinFile = given.text('pin-file');
   const hasPin = !given.has('no-pin');
-  if (service.deviceId === undefined && !given.isThere('device-id') && !given.isThere('device-cert')) {
-    given.missing.push('--device-id is missing: give it, or --device-cert');
+  const isRefused = given.problems.some((problem) => problem.startsWith('--device-'));
+  if (service.deviceId === undefined && !given.isThere('device-id') && !isRefused) {
+    const why = given.isThere('device-cert') ? '--device-cert has none' : 'pass it, or --device-cert and --device-key';
+    given.missing.push(`--device-id is missing: ${why}`);
   }
   if (!hasPin) given.refuse(['pin-file', 'recovery-key'], 'cannot be used with --no-pin');
   const recovery = await readRecovery(given, user);

@@ -61,7 +61,7 @@ export function mergePolicy(layers: readonly PolicyLayer[], options: MergeOption
   options = checkMembers('mergePolicy', options, MERGE_MEMBERS);
   const { documents = 'current', pinConflict = documents === '2016' ? 'passport' : 'strictest' } = options;
   const ranked = byRank(layers);
-  const reason = `nothing sets it: default of the ${documents} documents`;
+  const reason = `nothing sets it: the ${documents} default`;
   const strict = settle(ranked, 'numericOnlyStrict', { value: documents === '2016', reason });
   const isStrict = strict.value === true;
   const hardware = settle(ranked, 'hardware', { value: 'preferred', reason });
@@ -110,7 +110,7 @@ const isPinRule = (setting: string): boolean => setting.startsWith('PINComplexit
 /** The documents of 2016: on a machine without a CSP, not configured means a PIN that only wraps the password. */
 function defaultTo2016(settled: Map<WindowsSettingName, SettledValue>): void {
   if (settled.get('UsePassportForWork')?.winner !== undefined) return;
-  const reason = 'nothing sets it: under the 2016 documents, a PIN is not backed by a key unless the device is managed';
+  const reason = 'nothing sets it: by the 2016 default, only a managed device backs a PIN with a key';
   settled.set('UsePassportForWork', { value: false, overridden: [], reason });
 }
 
@@ -120,9 +120,7 @@ function fallBackToDefaultLengths(settled: Map<WindowsSettingName, SettledValue>
   const [min, max] = names.map((name) => Number(settled.get(name)?.value));
   if (min === undefined || max === undefined || (min >= 4 && min < max && max <= 127)) return;
   const outside = min < 4 || min > 127 ? `minimum ${min}` : max < 4 || max > 127 ? `maximum ${max}` : undefined;
-  const problem = outside
-    ? `${outside} is outside 4 to 127`
-    : `minimum ${min} and maximum ${max} contradict each other`;
+  const problem = outside ? `${outside} is outside 4 to 127` : `minimum ${min} is not below maximum ${max}`;
   const reason = `${problem}, so both defaults apply`;
   for (const name of names) replace(settled, name, Number(WINDOWS_SETTINGS[name].defaults[documents]), reason);
 }

@@ -120,7 +120,7 @@ export async function policyInForce(options: PolicyInForceOptions = {}): Promise
     collect(() => readLayer(commandLine, { ...from, scope: 'machine' }), from);
   }
   if (settings !== undefined) {
-    collect(() => layerOf(settings), { source: 'object', origin: 'settings of the caller' });
+    collect(() => layerOf(settings), { source: 'object', origin: "the caller's settings" });
   }
   if (problems.length > 0) throw new PolicyError(problems);
   try {

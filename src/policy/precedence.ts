@@ -116,10 +116,10 @@ function whyOverridden(winner: Candidate, loser: Candidate, pinConflict: 'strict
   if (by.source === 'gpo' && over.source === 'csp') {
     return 'Group Policy takes precedence over the CSP, whose value applies once the policy is cleared';
   }
-  if (by.source === 'eas') return isPassport(loser) ? 'the rule of EAS is stricter' : 'EAS takes precedence';
+  if (by.source === 'eas') return isPassport(loser) ? 'the EAS rule is stricter' : 'EAS takes precedence';
   if (over.source === 'eas') {
     return pinConflict === 'strictest'
-      ? 'the rule of EAS is not stricter'
+      ? 'the EAS rule is not stricter'
       : 'PassportForWork takes precedence over EAS since Windows 10 1607';
   }
   return `${nameLayer(by)} takes precedence`;

@@ -167,6 +167,7 @@ function typeOf(name: WindowsSettingName): string {
 /** Adds a problem if there are several users or tenants, since their settings must not be mixed. */
 function askForOne(option: 'userSid' | 'tenantId', seen: ReadonlySet<string>, problems: PolicyProblem[]): void {
   if (seen.size < 2) return;
-  const some = [...seen].sort().slice(0, 5).join(', ');
-  problems.push({ setting: option, problem: `there are settings for ${seen.size}: ${some}`, expected: 'one of them' });
+  const whose = `${seen.size} ${option === 'userSid' ? 'users' : 'tenants'}`;
+  const problem = `there are settings for ${whose}: ${[...seen].sort().slice(0, 5).join(', ')}`;
+  problems.push({ setting: option, problem, expected: 'one of them' });
 }

@@ -25,7 +25,7 @@ export interface LayerOptions {
   readonly source?: PolicySource | undefined;
   /** Default `machine`. */
   readonly scope?: PolicyScope | undefined;
-  /** Where the settings are, for people. Default `settings of the caller`. */
+  /** Where the settings are, for people. Default `the caller's settings`. */
   readonly origin?: string | undefined;
 }
 
@@ -34,7 +34,7 @@ const LAYER_MEMBERS = 'source:=gpo|csp|eas|environment|command-line|file|object?
 /** Makes a layer from an object. @throws PolicyError that lists every wrong setting. */
 export function layerOf(settings: LayerSettings, options: LayerOptions = {}): PolicyLayer {
   options = checkMembers('layerOf', options, LAYER_MEMBERS);
-  const { source = 'object', scope = 'machine', origin = 'settings of the caller' } = options;
+  const { source = 'object', scope = 'machine', origin = "the caller's settings" } = options;
   return readLayer(settings, { source, scope, origin });
 }
 

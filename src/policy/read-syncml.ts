@@ -81,7 +81,7 @@ export function readSyncMl(xml: string, options: ReadSyncMlOptions = {}): Policy
   const all = [...found.values(), ...fromDeviceLock([...deviceLock.values()], problems)];
   if (tenants.size > 1) {
     const some = [...tenants].sort().slice(0, 5).join(', ');
-    const problem = `there are settings for ${tenants.size}: ${some}`;
+    const problem = `there are settings for ${tenants.size} tenants: ${some}`;
     problems.push({ setting: 'tenantId', problem, expected: 'one of them' });
   }
   if (problems.length > 0) throw new PolicyError(problems);

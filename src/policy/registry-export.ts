@@ -43,7 +43,7 @@ export function parseRegistryExport(
   let badLines = 0;
   const refuse = (at: number, problem: string): void => {
     if (++badLines > MAX_PROBLEMS) return;
-    const expected = 'a key in brackets, or a name, = and a value below one';
+    const expected = 'a key in brackets, or name=value below a key';
     problems.push({ setting: `line ${text.slice(0, at).split('\n').length}`, problem, expected });
   };
   for (let at = lineEnd(text, 0) + 1; at < text.length; ) {

@@ -158,7 +158,7 @@ export const WINDOWS_SETTINGS: Readonly<Record<WindowsSettingName, WindowsSettin
     csp: node(),
     gpo: gpo('UseHelloCertificatesAsSmartCardCertificates'),
     defaults: same(false),
-    meaning: "the certificate appears as a smart card's",
+    meaning: 'certificates appear as smart card certificates',
   },
   EnableWindowsHelloProvisioningForSecurityKeys: {
     kind: 'boolean',
@@ -246,14 +246,14 @@ export const WINDOWS_SETTINGS: Readonly<Record<WindowsSettingName, WindowsSettin
     csp: outside('chr'),
     gpo: gpo('DeviceUnlock\\GroupA'),
     defaults: same(''),
-    meaning: 'credential providers for the first factor to unlock, GUIDs separated by commas',
+    meaning: 'credential providers for the first unlock factor: GUIDs separated by commas',
   },
   'DeviceUnlock/GroupB': {
     kind: 'text',
     csp: outside('chr'),
     gpo: gpo('DeviceUnlock\\GroupB'),
     defaults: same(''),
-    meaning: 'credential providers for the second factor to unlock, GUIDs separated by commas',
+    meaning: 'credential providers for the second unlock factor: GUIDs separated by commas',
   },
   'DeviceUnlock/Plugins': {
     kind: 'text',

@@ -18,14 +18,14 @@ export function policyProblem(
     return new SelectionError(code, reason, [{ backend, outcome: 'passed-over', code: attemptCode, reason }]);
   };
   if (backend !== 'tpm') {
-    if (policy.hardware === 'required') return refused('hardware-required', 'policy requires a TPM now');
-    if (policy.attestation === 'required') return refused('attestation-unavailable', 'policy requires attestation now');
+    if (policy.hardware === 'required') return refused('hardware-required', 'a TPM is now required');
+    if (policy.attestation === 'required') return refused('attestation-unavailable', 'attestation is now required');
   }
   if (assurance === 'virtual' && policy.virtualTpm === 'refuse') {
-    return refused('hardware-required', 'policy refuses virtual TPMs now', 'virtual-tpm-refused');
+    return refused('hardware-required', 'virtual TPMs are now refused', 'virtual-tpm-refused');
   }
   if (!policy.allowedAlgorithms.includes(algorithm)) {
-    return refused('algorithm-unsupported', `policy no longer allows ${algorithm} keys`);
+    return refused('algorithm-unsupported', `${algorithm} keys are no longer allowed`);
   }
   return wantsPin && !hasPin ? new KeyprovError('pin-required', problem('it has no PIN')) : undefined;
 }

@@ -67,7 +67,7 @@ export function checkRequestOptions({ challenge, policy, profile }: KeyRequestOp
   checkChallenge(challenge);
   if (profile === 'strict' && policy.algorithm !== 'rsa-2048') {
     throw new KeyprovError('request-invalid', `the strict profile does not accept ${policy.algorithm} keys`, {
-      remedy: 'use RSA-2048, or the attested profile if the service knows it',
+      remedy: 'use RSA-2048, or the attested profile if the service accepts it',
     });
   }
 }

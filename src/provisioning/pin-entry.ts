@@ -74,5 +74,5 @@ export async function enterNewPin(prompt: NewPinPrompt, options: EnterPinOptions
       wipe(pin, again);
     }
   }
-  throw new PinRefusedError(problems, { remedy: `all ${maxAttempts} tries are used up; start again` });
+  throw new PinRefusedError(problems, { remedy: `start again: all ${maxAttempts} tries are used up` });
 }

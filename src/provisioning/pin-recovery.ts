@@ -69,7 +69,7 @@ export function sealForRecovery(pin: Uint8Array, publicKey: PublicKey, setup: Pi
   const { servicePublicKey, user } = setup;
   const bits = bitLength(servicePublicKey.n);
   if (bits < 2048) throw new RangeError(`the recovery service's key has ${bits} bits; it needs at least 2048`);
-  if (user === '') throw new RangeError('a PIN recovery needs a user');
+  if (user === '') throw new RangeError('PIN recovery needs a user');
   if (pin.length >= PADDED_SIZE)
     throw new RangeError(`the PIN has ${pin.length} bytes; the limit is ${PADDED_SIZE - 1}`);
   const id = keyIdOf(publicKey);

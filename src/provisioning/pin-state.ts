@@ -177,7 +177,7 @@ function parseRecovery(json: unknown): PinRecovery {
   ]);
   const base64 = (name: string, fits: (bytes: Bytes) => boolean): string => {
     const text = recovery.text(name);
-    if (!fits(fromBase64(text))) throw recovery.wrong(name, 'of a wrong length');
+    if (!fits(fromBase64(text))) throw recovery.wrong(name, 'the wrong length');
     return text;
   };
   return {

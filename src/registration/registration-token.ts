@@ -153,7 +153,7 @@ export function tokenProblems(jwt: string, expected: TokenExpectations): TokenPr
     add('user-other', `the token is for ${JSON.stringify(claims.upn)}, not for ${user}`, REFUSED);
   }
   if (!claims.methods.some((method) => methods.includes(method))) {
-    add('no-mfa', `the token shows no MFA (${listed(methods)}), only ${listed(claims.methods)}`, NO_TOKEN);
+    add('no-mfa', `the token shows ${listed(claims.methods)}, not MFA (${listed(methods)})`, NO_TOKEN);
   }
   return problems;
 }

@@ -47,7 +47,7 @@ export async function takeBackKey(
   if (only === undefined || another !== undefined || !equal(only.keyId, keyId)) {
     const problem = found.some((key) => equal(key.keyId, keyId))
       ? 'may be another key of the same device'
-      : 'is another key';
+      : 'is not the expected key';
     throw new ServiceError(
       'service-untrusted',
       `Microsoft Graph: the key ${given} of ${user} ${problem}, so it was not removed`,

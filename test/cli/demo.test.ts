@@ -232,13 +232,20 @@ describe.skipIf(missing)('keyprov sync-status', () => {
           problems: [
             '--ldap and --graph-token-command cannot be used together',
             '--ldap is not an ldap or ldaps URL',
+            '--sync-minutes is not a whole number from 1 to 999999999',
             '--ldap-base is missing',
             '--ldap-bind-dn is missing',
             '--ldap-password-file is missing',
-            '--sync-minutes is not a whole number of 1 or more',
           ],
         },
       },
+    });
+  });
+
+  it('does not lead from one directory to the other', async () => {
+    const { json } = await keyprovJsonBeside(['sync-status', '--graph-token-command', 'x', '--ldap-base', 'dc=x']);
+    expect(json).toMatchObject({
+      error: { problems: ['--ldap-base cannot be used with --graph-token-command'] },
     });
   });
 });

@@ -164,7 +164,10 @@ describe.skipIf(missing)('a TPM that contains its endorsement key certificate', 
   });
 
   it.each([
-    [['--flush-all', '--ek-service'], ['--flush-all cannot be used with the options for certificates']],
+    [
+      ['--flush-all', '--ek-service'],
+      ['--flush-all cannot be used with --ek-certificates, --ek-roots or --ek-service'],
+    ],
     [
       ['--proxy', 'http://x', '--out', 'x'],
       ['--proxy works only with --ek-service', '--out works only with --ek-certificates'],

@@ -148,7 +148,7 @@ describe.skipIf(missingPrograms('swtpm', 'tpm2_changeauth') !== undefined)('pass
     const reset = ['tpm', ...tpm, '--reset-lockout', '--tpm-auth', `lockout=${path('lockout')}`];
     writeFileSync(path('lockout'), 'another');
     const wrong =
-      'keyprov: the password for the lockout hierarchy is wrong; the TPM accepts no other password for 77 seconds; ';
+      'keyprov: the password for the lockout hierarchy is wrong; the TPM accepts no password for 77 seconds; ';
     const wait = 'wait 77 seconds, then pass the right one\n';
     expect(await commands.run(reset)).toMatchObject({ status: 6, stderr: `${wrong}${wait}` });
     writeFileSync(path('lockout'), PASSWORDS.lockout);

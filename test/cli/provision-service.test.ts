@@ -27,6 +27,13 @@ describe.skipIf(missing)('keyprov provision --service', () => {
     return async () => await world[Symbol.asyncDispose]();
   });
 
+  it("demands the device's id if the certificate has none", async () => {
+    expect(await run([...SOFTWARE, '--device-cert', join(world.path, 'ca.pem')])).toMatchObject({
+      status: 2,
+      json: { error: { problems: ['--device-id is missing: --device-cert has none'] } },
+    });
+  });
+
   it('gives a user a registered key in the TPM, and keeps neither PIN nor token', async () => {
     const { status, stdout, stderr } = await commands.run(
       ['provision', ...world.runArgs, ...world.tpmArgs, '--pin-file', pinFile],
@@ -118,7 +125,7 @@ describe.skipIf(missing)('keyprov provision --service', () => {
   });
 
   it.each([
-    ['exit 3', 'mfa-failed', 'the command given with --token-command failed: it ended with 3'],
+    ['exit 3', 'mfa-failed', 'the command given with --token-command failed: it ended with exit code 3'],
     [
       'echo not a token',
       'token-invalid',
@@ -388,15 +395,22 @@ describe('keyprov provision', () => {
         '--out',
         '--force',
         undefined,
-        '--user',
         '--service',
         '--device-cert',
         '--device-cert',
         '--device-id',
         '--pin-file',
+        '--user',
       ],
     ]);
     expect(readdirSync(directory.path)).toEqual([]);
+  });
+
+  it('says how to pass the device', async () => {
+    expect(await wrong(['--service', 'https://x', '--user', 'ada'])).toMatchObject({
+      status: 2,
+      json: { error: { problems: ['--device-id is missing: pass it, or --device-cert and --device-key'] } },
+    });
   });
 
   it("accepts the demo's options only with --demo, and no others then", async () => {

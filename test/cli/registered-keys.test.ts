@@ -262,7 +262,10 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
     const unsure = await commands.json([...lost, '--registration', kid]);
     expect(unsure).toMatchObject({ status: 2, json: { error: { code: 'usage' } } });
     const nobody = await commands.json([...lost, '--registration', GUID, '--yes']);
-    expect(nobody).toMatchObject({ status: 7, json: { error: { code: 'key-not-found' } } });
+    expect(nobody).toMatchObject({
+      status: 7,
+      json: { error: { code: 'key-not-found', remedy: 'list the keys with --list' } },
+    });
     expect(other.service.keys()).toHaveLength(1);
     const dots = await commands.json(override([...lost, '--list'], '--user', '..'));
     expect(dots).toMatchObject({ status: 2, json: { error: { problems: ['--user is not the name of a user'] } } });
@@ -270,7 +273,7 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
     const gone = await commands.run([...lost, '--registration', kid, '--yes']);
     expect(gone).toMatchObject({
       status: 0,
-      stdout: `the service has no key ${kid} of ${ADA.upn}; nothing was done\n`,
+      stdout: `the service has no key ${kid} for ${ADA.upn}; nothing was done\n`,
     });
     answer = 'continue';
     expect(await commands.json([...lost, '--registration', kid, '--yes'])).toMatchObject({
@@ -278,7 +281,7 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
       json: { id: kid, outcome: 'deleted' },
     });
     expect(other.service.keys()).toEqual([]);
-    expect((await commands.run([...lost, '--list'])).stdout).toBe(`the service has no key of ${ADA.upn}\n`);
+    expect((await commands.run([...lost, '--list'])).stdout).toBe(`the service has no key for ${ADA.upn}\n`);
   });
 
   it('is taken back by unregister', async () => {
@@ -308,12 +311,12 @@ it('change-pin names the option of the new PIN if only that one is missing', asy
   const store = ['--store', join(directory.path, 'store')];
   const create = ['create', ...store, '--tpm', 'none', '--algorithm', 'p-256', '--pin-file', pin];
   expect((await commands.run(create)).status).toBe(0);
-  const remedy = 'pass --new-pin-file, or type the PIN';
+  const remedy = 'pass --new-pin-file, or pipe the PIN in';
   expect(await commands.json(['change-pin', ...store, '--pin-file', pin])).toMatchObject({
     json: { error: { code: 'pin-required', remedy } },
   });
   expect(await commands.json(['change-pin', ...store])).toMatchObject({
-    json: { error: { code: 'pin-required', remedy: 'pass --pin-file, or type the PIN' } },
+    json: { error: { code: 'pin-required', remedy: 'pass --pin-file, or pipe the PIN in' } },
   });
 });
 

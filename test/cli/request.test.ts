@@ -283,6 +283,9 @@ describe.skipIf(missing)('a key in a TPM', () => {
     expect(await problemsOf('--format', 'kast', ...connection)).toMatchObject({
       problems: ['ek-service', 'service-ca', 'proxy'].map((name) => `--${name} works only with --attestation-ca`),
     });
+    expect(await problemsOf('--format', 'ssh', ...connection)).toMatchObject({
+      problems: ['ek-service', 'service-ca', 'proxy'].map((name) => `--${name} cannot be used with --format ssh`),
+    });
   });
 
   it('fails as a service if the attestation CA does', async () => {

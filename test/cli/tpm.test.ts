@@ -35,9 +35,9 @@ describe.skipIf(missingPrograms('swtpm', 'tpm2_createprimary', 'tpm2_getcap') !=
     const listed = await commands.run(['tpm', '--tpm', address]);
     expect(listed).toMatchObject({ status: 0, stderr: '' });
     expect(listed.stdout.split('\n')).toEqual([
-      '0x80000000  object          P-256 storage key, of another program',
-      '0x80000001  object          RSA-2048 storage key, of another program',
-      expect.stringMatching(/^0x0[23]00000[0-9a-f] {2}saved session {3}HMAC or policy, of another program$/),
+      '0x80000000  object          P-256 storage key, from another program',
+      '0x80000001  object          RSA-2048 storage key, from another program',
+      expect.stringMatching(/^0x0[23]00000[0-9a-f] {2}saved session {3}HMAC or policy, from another program$/),
       expect.stringMatching(
         /^PIN tries: 0 of \d+ wrong tries, \d+ left; the count decreases by one every \d+ seconds$/,
       ),

@@ -189,8 +189,8 @@ describe('a complete run', () => {
     const registrar = await world.registrar();
     const other = { ...outcome.registration, deviceId: randomUUID() };
     for (const [key, said] of [
-      [other, 'is another key, so it was not removed'],
-      [{ ...outcome.registration, keyId: ceo.registration.keyId }, 'is another key, so it was not removed'],
+      [other, 'is not the expected key, so it was not removed'],
+      [{ ...outcome.registration, keyId: ceo.registration.keyId }, 'is not the expected key, so it was not removed'],
       [{ ...outcome.registration, kid: '..' }, '".." is not a registration number'],
     ] as const) {
       expect(await asyncRefusal(() => registrar.unregister?.(key) ?? Promise.resolve())).toMatch(said);

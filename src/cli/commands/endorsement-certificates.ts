@@ -38,7 +38,10 @@ export async function readCertificateArguments(given: Arguments): Promise<Certif
   if (roots === undefined) given.refuse(['allow-maker'], 'works only with --ek-roots');
   const ca = await certificatesOf(given, 'service-ca');
   const service = given.has('ek-service');
-  given.refuse(['flush', 'flush-all', 'reset-lockout'], 'cannot be used with the options for certificates');
+  given.refuse(
+    ['flush', 'flush-all', 'reset-lockout'],
+    'cannot be used with --ek-certificates, --ek-roots or --ek-service',
+  );
   if (!service) given.refuse(['service-ca', 'proxy'], 'works only with --ek-service');
   return { roots, makers, service, ca, proxy, out };
 }

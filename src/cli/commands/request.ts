@@ -91,9 +91,12 @@ export async function runFormat(given: Arguments, context: Context, { formats, n
   const format = formats[name];
   const [output, pinFile, statementFile] = [given.text('out'), given.text('pin-file'), given.text('statement')];
   const wanted = await readKeyArguments(given, context);
-  const enrolment = await readAttestationCaArguments(given);
-  if (enrolment.attestationCa === undefined) given.refuse(['service-ca', 'proxy'], 'works only with --attestation-ca');
-  const readOptions = format && readFormatOptions(given, { format: name, needed: needs(format), used: usedBy(format) });
+  const used = format && usedBy(format);
+  const why = used?.has('ak-certificate') === false ? `cannot be used with --format ${name}` : undefined;
+  const enrolment = await readAttestationCaArguments(given, why);
+  if (enrolment.attestationCa === undefined)
+    given.refuse(['service-ca', 'proxy'], why ?? 'works only with --attestation-ca');
+  const readOptions = format && used && readFormatOptions(given, { format: name, needed: needs(format), used });
   given.check();
   if (format === undefined || readOptions === undefined) throw new UsageError(['no format']);
   const options = await readOptions();

@@ -98,7 +98,8 @@ function readPlace(given: Arguments): Place {
     given.problems.push('--ldap and --graph-token-command cannot be used together');
   }
   if (ldap === undefined) {
-    given.refuse(['ldap-base', 'ldap-bind-dn', 'ldap-password-file', 'ldap-ca'], 'works only with --ldap');
+    const why = command === undefined ? 'works only with --ldap' : 'cannot be used with --graph-token-command';
+    given.refuse(['ldap-base', 'ldap-bind-dn', 'ldap-password-file', 'ldap-ca'], why);
     return command === undefined ? { kind: 'nowhere' } : { kind: 'graph', command, url: urlOf(given, 'graph-url') };
   }
   const isUrl = URL.canParse(ldap) && /^ldaps?:$/.test(new URL(ldap).protocol);

@@ -44,7 +44,7 @@ function define(command: Command): void {
     .addOption(makerOption())
     .addOption(ekServiceOption())
     .addOption(valueOption('--service-ca <file>', 'additional root certificates for that service, PEM'))
-    .addOption(valueOption('--proxy <url>', 'proxy URL, or environment to use HTTPS_PROXY'))
+    .addOption(valueOption('--proxy <url>', "proxy URL, or 'environment' to use HTTPS_PROXY"))
     .addOption(valueOption('--out <file>', 'write the certificates to this file, PEM'));
   for (const option of tpmOptions('endorsement or lockout')) command.addOption(option);
 }
@@ -116,7 +116,7 @@ async function resetLockout(tpm: Tpm, signal: AbortSignal): Promise<void> {
     const what = isBlocked
       ? 'an earlier password for the lockout hierarchy was'
       : 'the password for the lockout hierarchy is';
-    throw new TpmError(error.code, `${what} wrong; the TPM accepts no other password ${until}`, {
+    throw new TpmError(error.code, `${what} wrong; the TPM accepts no password ${until}`, {
       ...{ cause: error, command: error.command, responseCode: error.responseCode, hierarchy: 'lockout' },
       ...{ retryAfterSeconds: seconds, remedy: `${wait}, then pass the right one` },
     });
@@ -126,7 +126,7 @@ async function resetLockout(tpm: Tpm, signal: AbortSignal): Promise<void> {
 const hex = (handle: number): string => `0x${handle.toString(16).padStart(8, '0')}`;
 
 function describe({ handle, kind, what, ours }: VolatileEntry, isFlushed: boolean): string {
-  const owner = ours ? 'left by keyprov' : 'of another program';
+  const owner = ours ? 'left by keyprov' : 'from another program';
   return `${hex(handle)}  ${kind.padEnd(14)}  ${what}, ${owner}${isFlushed ? ': flushed' : ''}`;
 }
 

@@ -42,7 +42,7 @@ function define(command: Command): void {
   }
   command
     .addOption(new Option('--list', "list the user's keys at the service, if the store is lost"))
-    .addOption(valueOption('--registration <id>', 'remove this key of --list from the service'));
+    .addOption(valueOption('--registration <id>', 'remove the key with this id (see --list) from the service'));
 }
 
 async function runUnregister(given: Arguments, context: Context): Promise<Outcome> {
@@ -109,12 +109,12 @@ async function unregisterLost(
     if (id === undefined) {
       return {
         exitCode: EXIT.done,
-        lines: keys.length === 0 ? [`the service has no key of ${user}`] : keys.map(lineOf),
+        lines: keys.length === 0 ? [`the service has no key for ${user}`] : keys.map(lineOf),
         json: { user, keys },
       };
     }
     const key = keys.find((one) => one.id === id);
-    const isGone = `the service has no key ${id} of ${user}`;
+    const isGone = `the service has no key ${id} for ${user}`;
     if (key === undefined) throw new KeyprovError('key-not-found', isGone, { remedy: 'list the keys with --list' });
     const question = `This removes the key ${lineOf(key)} of ${user} from the service permanently.`;
     if (!isSure && !(await prompter.confirm(question, signal))) return NOT_DONE;

@@ -42,7 +42,7 @@ function define(command: Command): void {
     .addOption(valueOption('--in <file>', 'statement (default: attestation.json in the store)'))
     .addOption(valueOption('--ak-roots <path>', 'attestation CA certificates: PEM, DER or a directory'))
     .addOption(makerOption())
-    .option('--accept-ek-purpose', 'accept AK certificates with EK purpose or no purpose')
+    .option('--accept-ek-purpose', 'accept AK certificates whose purpose is EK or missing')
     .option('--all', 'also show the checks that passed');
   for (const option of keyChoiceOptions()) command.addOption(option);
 }

@@ -97,7 +97,7 @@ export class Arguments {
     const value = this.text(name);
     if (value === undefined) return undefined;
     if (/^[1-9]\d{0,8}$/.test(value)) return Number(value);
-    this.problems.push(`--${name} is not a whole number of 1 or more`);
+    this.problems.push(`--${name} is not a whole number from 1 to 999999999`);
     return undefined;
   }
 

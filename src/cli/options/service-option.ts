@@ -56,7 +56,7 @@ export function serviceOptions(): Option[] {
 export function connectionOptions(): Option[] {
   return [
     valueOption('--service-ca <file>', 'additional root certificates, PEM'),
-    valueOption('--proxy <url>', 'proxy URL, or environment to use HTTPS_PROXY'),
+    valueOption('--proxy <url>', "proxy URL, or 'environment' to use HTTPS_PROXY"),
   ];
 }
 
@@ -103,8 +103,11 @@ export async function readServiceArguments(given: Arguments): Promise<ServiceArg
 }
 
 /** Reads {@link connectionOptions} and {@link attestationCaOptions}. */
-export async function readAttestationCaArguments(given: Arguments): Promise<AttestationCaArguments> {
-  if (!given.isThere('attestation-ca')) given.refuse(['ek-service'], 'works only with --attestation-ca');
+export async function readAttestationCaArguments(
+  given: Arguments,
+  why = 'works only with --attestation-ca',
+): Promise<AttestationCaArguments> {
+  if (!given.isThere('attestation-ca')) given.refuse(['ek-service'], why);
   return {
     ca: await certificatesOf(given, 'service-ca'),
     proxy: given.text('proxy'),

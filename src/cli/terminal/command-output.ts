@@ -61,7 +61,7 @@ async function run(command: string, { option, environment, input, signal }: Comm
     const code = await unlessAborted(() => ended, signal);
     await endsWithin(GRACE_MS, closed);
     if (output.length > MAX_SIZE) throw tooLong(option);
-    if (code !== 0) throw failed(option, code === null ? 'a signal ended it' : `it ended with ${code}`);
+    if (code !== 0) throw failed(option, code === null ? 'a signal ended it' : `it ended with exit code ${code}`);
     if (output.length === 0) throw failed(option, 'it printed nothing');
     return output;
   } catch (error) {

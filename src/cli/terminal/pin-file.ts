@@ -21,7 +21,7 @@ const MAX_SIZE = MAX_PIN_BYTES + 3;
 export async function readPin(path: string, report: Report, signal: AbortSignal): Promise<Bytes> {
   const name = path === '-' ? 'standard input' : path;
   if (path === '-' && process.stdin.isTTY) {
-    throw new UsageError(['--pin-file -: standard input is a terminal, which would show the PIN']);
+    throw new UsageError(['standard input is a terminal, which would show the PIN: pipe it in']);
   }
   return await withSecret(await readSecretFile(path, 'PIN', report, signal), (file) => pinFromFile(file, { name }));
 }

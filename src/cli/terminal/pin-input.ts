@@ -66,8 +66,10 @@ function introduce(whose: string, { rules, problems, attempt }: NewPinRequest, p
 }
 
 function noPin(prompter: Prompter, option = '--pin-file'): KeyprovError {
-  const where = prompter.isTerminal ? 'none was typed' : 'there is no terminal, and standard input is empty';
-  return new KeyprovError('pin-required', `no PIN: ${where}`, { remedy: `pass ${option}, or type the PIN` });
+  const [where, how] = prompter.isTerminal
+    ? ['none was typed', 'type the PIN']
+    : ['there is no terminal, and standard input is empty', 'pipe the PIN in'];
+  return new KeyprovError('pin-required', `no PIN: ${where}`, { remedy: `pass ${option}, or ${how}` });
 }
 
 /** The PIN of a key; undefined if the key has none. The caller wipes it. */

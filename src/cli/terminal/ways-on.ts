@@ -56,6 +56,8 @@ const OPTIONS: readonly (readonly [words: string, instead: string])[] = [
   ['(allowDowngrade)', '(--allow-downgrade)'],
   ['the SID as userSid', 'the SID with --policy-for'],
   ['if you trust that host, add it to trustedHosts', 'the command line has no option to trust that host'],
+  ['add it to trustedResources', 'accept it with --resource'],
+  ['provide your own token or prompt', 'pass --token-command'],
   [', or with a longer timeoutMs', ''],
   ...PASSWORDS.map(([option, member]) => [`hierarchyAuth.${member}`, `--tpm-auth ${option}=FILE`] as const),
 ];

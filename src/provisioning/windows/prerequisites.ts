@@ -109,7 +109,7 @@ const fail = (detail: string, remedy: string, code?: number): Outcome => ({
 const unknown = (what: string): Outcome => ({
   status: 'unknown',
   detail: `keyprov could not find out ${what}`,
-  remedy: 'use a probe that can find out, or pass the fact',
+  remedy: 'pass it, or the complete output of dsregcmd /status',
 });
 
 type Check = (facts: PrerequisiteFacts, options: PrerequisiteOptions) => Outcome;
@@ -178,7 +178,7 @@ function checkOptions(given: PrerequisiteOptions): PrerequisiteOptions {
   };
   demand(
     joinStates.every((state) => Object.hasOwn(JOINED, state)),
-    `joinStates must be of ${Object.keys(JOINED).join(', ')}`,
+    `joinStates must contain only ${Object.keys(JOINED).join(', ')}`,
   );
   if (policy !== undefined) {
     const { hardware, virtualTpm, attestation } = policy;
@@ -230,7 +230,11 @@ function checkJoin(
   if (joinState !== undefined && !joinStates.includes(joinState)) {
     const lacksDomain = joinState === 'none' || joinState === 'entra';
     const wanted = joinStates.map((state) => JOINED[state]).join(', or ');
-    return fail(`the device is ${JOINED[joinState]}`, `it must be ${wanted}`, lacksDomain ? 0x801c0015 : 0x801c001b);
+    return fail(
+      `the device is ${JOINED[joinState]}`,
+      `use a device that is ${wanted}`,
+      lacksDomain ? 0x801c0015 : 0x801c001b,
+    );
   }
   if (deviceJoined === false && joinState !== 'on-premises-drs') {
     return fail('the system reports that the device is not joined', 'join the device', 0x801c001b);
@@ -280,7 +284,7 @@ function checkHardware({ deviceEligible }: PrerequisiteFacts, { policy, tpm }: P
   }
   // Only a TPM attests a key.
   if (policy.hardware !== 'required' && policy.attestation !== 'required') {
-    return pass(`hardware is ${policy.hardware}, so a software key is enough`);
+    return pass(`hardware is ${policy.hardware}, not required: a software key is enough`);
   }
   if (tpm === undefined) return unknown('whether there is a TPM, which policy requires');
   if (tpm === 'none') return fail('policy requires a TPM, but there is none', CHANGE_HARDWARE, 0x80090035);

@@ -129,7 +129,7 @@ export const CODES_WITHOUT_REMEDY: readonly WindowsErrorRow[] = [
 
 /** Codes of key storage, in addition to those of the TPM, TBS and the Platform Crypto Provider. MS-ERREF. */
 export const KEY_STORAGE_CODES: readonly WindowsErrorRow[] = [
-  [0x80090016, 'NTE_BAD_KEYSET', 'the key set does not exist, as after TPM2_Clear or from a disk image'],
+  [0x80090016, 'NTE_BAD_KEYSET', 'the key set does not exist, as after TPM2_Clear or on a cloned disk'],
   [0x80090030, 'NTE_DEVICE_NOT_READY', 'the device is not ready'],
   [0x80090032, 'NTE_VALIDATION_FAILED', 'the validation failed'],
   [0x80090033, 'NTE_INCORRECT_PASSWORD', 'the password is wrong'],

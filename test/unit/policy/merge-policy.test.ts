@@ -186,7 +186,7 @@ describe('mergePolicy', () => {
         expect([merged.policy.pin.minLength, merged.policy.pin.maxLength]).toEqual([least, 127]);
         const setting = minLength === undefined ? 'PINComplexity/MaximumPINLength' : 'PINComplexity/MinimumPINLength';
         const why = explain(merged, setting);
-        const contradiction = `minimum ${minLength ?? least} and maximum ${maxLength ?? 127} contradict each other`;
+        const contradiction = `minimum ${minLength ?? least} is not below maximum ${maxLength ?? 127}`;
         expect(why?.reason).toBe(`${outside ?? contradiction}, so both defaults apply`);
         expect(why?.winner).toBeUndefined();
         expect(why?.overridden).toHaveLength(1);
@@ -307,9 +307,9 @@ describe('explainPolicy', () => {
       '  not preferred from object (the tool): computer GPO (test) takes precedence',
       'PINComplexity/MinimumPINLength = 8: set by object (the tool)',
       'PINComplexity/Digits = 1 (required): set by computer GPO (test)',
-      '  not 0 (allowed) from EAS (test): the rule of EAS is not stricter',
+      '  not 0 (allowed) from EAS (test): the EAS rule is not stricter',
       'PINComplexity/Expiration = 30: set by EAS (test)',
-      '  not 90 from device CSP (test): the rule of EAS is stricter',
+      '  not 90 from device CSP (test): the EAS rule is stricter',
       'hardware = required: set by computer GPO (test)',
       '  not preferred from object (the tool): computer GPO (test) takes precedence',
     ]);
@@ -320,8 +320,8 @@ describe('explainPolicy', () => {
       .split('\n')
       .filter((line) => !line.startsWith(' '));
     expect(lines).toHaveLength(WINDOWS_SETTING_NAMES.length + 6);
-    expect(lines).toContain('PINComplexity/History = 0: nothing sets it: default of the current documents');
-    expect(lines).toContain("DeviceUnlock/GroupA = '': nothing sets it: default of the current documents");
+    expect(lines).toContain('PINComplexity/History = 0: nothing sets it: the current default');
+    expect(lines).toContain("DeviceUnlock/GroupA = '': nothing sets it: the current default");
     expect(lines.at(-3)).toMatch(/^allowedAlgorithms = rsa-2048, rsa-3072, p-256, p-384: nothing sets it/);
   });
 });

@@ -88,7 +88,7 @@ describe('policyInForce', () => {
     const origin = 'policy.json';
     const both = await find({ files: [file({ pin: { minLength: 8, maxLength: 5 } })] });
     expect(both.policy.pin).toMatchObject({ minLength: 6, maxLength: 127 });
-    const reason = 'minimum 8 and maximum 5 contradict each other, so both defaults apply';
+    const reason = 'minimum 8 is not below maximum 5, so both defaults apply';
     expect(both.warnings).toEqual([
       { kind: 'contradictory', setting: 'PINComplexity/MinimumPINLength', value: 8, origin, reason },
       { kind: 'contradictory', setting: 'PINComplexity/MaximumPINLength', value: 5, origin, reason },
@@ -126,7 +126,7 @@ describe('policyInForce', () => {
       'KEYPROV_POLICY_HARDWEAR',
       'KEYPROV_POLICY_PIN_HISTORY',
       'hardware < command line',
-      'pin.minLength < settings of the caller',
+      "pin.minLength < the caller's settings",
     ]);
   });
 

@@ -192,7 +192,7 @@ describe('readRegistryExport', () => {
     );
     const problems = problemsOf(() => readRegistryExport(text));
     expect(problems.map(({ setting, problem, expected }) => [setting.replace(GPO, ''), problem, expected])).toEqual([
-      ['line 3', 'is a value before the first key', 'a key in brackets, or a name, = and a value below one'],
+      ['line 3', 'is a value before the first key', 'a key in brackets, or name=value below a key'],
       ['line 8', 'does not belong in a registry export', expect.any(String)],
       ['line 9', 'does not belong in a registry export', expect.any(String)],
       ['line 10', 'deletes a key, which an export never does', expect.any(String)],
@@ -230,12 +230,12 @@ describe('readRegistryExport', () => {
     expect(problemsOf(() => readRegistryExport(text))).toEqual([
       {
         setting: 'userSid',
-        problem: `there are settings for 2: ${other.toLowerCase()}, ${SID.toLowerCase()}`,
+        problem: `there are settings for 2 users: ${other.toLowerCase()}, ${SID.toLowerCase()}`,
         expected: 'one of them',
       },
       {
         setting: 'tenantId',
-        problem: `there are settings for 2: 11111111-2222-3333-4444-555555555555, ${TENANT}`,
+        problem: `there are settings for 2 tenants: 11111111-2222-3333-4444-555555555555, ${TENANT}`,
         expected: 'one of them',
       },
     ]);

@@ -28,7 +28,7 @@ const VALUES = {
 
 describe('layerOf and parseLayer', () => {
   it('contain only what was set, the PIN under its Windows names', () => {
-    const object = { source: 'object', scope: 'machine', origin: 'settings of the caller', values: VALUES };
+    const object = { source: 'object', scope: 'machine', origin: "the caller's settings", values: VALUES };
     expect(layerOf(SETTINGS)).toEqual(object);
     expect(layerOf({})).toEqual({ ...object, values: {} });
     expect(parseLayer(`\uFEFF${JSON.stringify(SETTINGS)}`)).toEqual({

@@ -152,7 +152,11 @@ describe('readSyncMl', () => {
       replace(policies('UsePassportForWork'), 'true') +
       replace(device(`{${other}}/Policies/UsePassportForWork`), 'false');
     expect(problemsOf(() => readSyncMl(xml))).toEqual([
-      { setting: 'tenantId', problem: `there are settings for 2: ${other}, ${TENANT}`, expected: 'one of them' },
+      {
+        setting: 'tenantId',
+        problem: `there are settings for 2 tenants: ${other}, ${TENANT}`,
+        expected: 'one of them',
+      },
     ]);
     expect(readSyncMl(xml, { tenantId: other.toUpperCase() }).layers).toMatchObject([
       { values: { UsePassportForWork: false } },

@@ -64,7 +64,7 @@ describe('enterNewPin', () => {
     };
     await expect(enterNewPin(prompt, { policy, maxAttempts: 2 })).rejects.toMatchObject({
       code: 'pin-refused',
-      remedy: 'all 2 tries are used up; start again',
+      remedy: 'start again: all 2 tries are used up',
     });
     expect(calls).toBe(4);
   });

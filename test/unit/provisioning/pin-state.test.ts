@@ -86,12 +86,12 @@ describe('the state of a PIN', () => {
     ['unknown member "pin"', { pin: { ...state, history: { entries: [{ ...entry, pin: '1' }] } } }],
     ['recovery: not a JSON object', { pin: { ...state, recovery: null } }],
     ['user: missing', { pin: { ...state, recovery: { ...recovery, user: undefined } } }],
-    ['serviceKey: of a wrong length', { pin: { ...state, recovery: { ...recovery, serviceKey: base64(20) } } }],
+    ['serviceKey: the wrong length', { pin: { ...state, recovery: { ...recovery, serviceKey: base64(20) } } }],
     [
-      'encryptedSecret: of a wrong length',
+      'encryptedSecret: the wrong length',
       { pin: { ...state, recovery: { ...recovery, encryptedSecret: base64(255) } } },
     ],
-    ['sealedPin: of a wrong length', { pin: { ...state, recovery: { ...recovery, sealedPin: base64(155) } } }],
+    ['sealedPin: the wrong length', { pin: { ...state, recovery: { ...recovery, sealedPin: base64(155) } } }],
     ['not canonical', { pin: { ...state, recovery: { ...recovery, sealedPin: 'ab' } } }],
   ];
   it.each(damaged)('that is damaged is not guessed at: %s', (problem, annotations) => {
