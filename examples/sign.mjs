@@ -15,7 +15,7 @@ try {
     await key.close();
   }
 } catch (error) {
-  if (isKeyprovError(error, 'pin-wrong')) console.log(`The PIN is wrong, ${error.triesLeft} tries are left.`);
+  if (isKeyprovError(error, 'pin-wrong')) console.log(`The PIN is wrong. Tries left: ${error.triesLeft}`);
   else if (isKeyprovError(error, 'pin-last-try')) console.log(`${error.triesLeft} try is left before the TPM locks.`);
   else if (isKeyprovError(error, 'key-not-found')) console.log(`No key: ${error.remedy}.`);
   else if (isKeyprovError(error, 'key-ambiguous'))

@@ -114,8 +114,8 @@ describe('the examples', () => {
     const sign = (...args: string[]) => example('sign.mjs', directory, ...args);
     const wrong = [await sign('999999'), await sign('999999'), await sign('999999')];
     expect(wrong).toEqual([
-      { code: 1, stdout: 'The PIN is wrong, 2 tries are left.\n' },
-      { code: 1, stdout: 'The PIN is wrong, 1 tries are left.\n' },
+      { code: 1, stdout: 'The PIN is wrong. Tries left: 2\n' },
+      { code: 1, stdout: 'The PIN is wrong. Tries left: 1\n' },
       { code: 1, stdout: '1 try is left before the TPM locks.\n' },
     ]);
     expect(await sign('271828', 'bob@contoso.test')).toEqual({
