@@ -109,7 +109,7 @@ const fail = (detail: string, remedy: string, code?: number): Outcome => ({
 const unknown = (what: string): Outcome => ({
   status: 'unknown',
   detail: `keyprov could not find out ${what}`,
-  remedy: 'pass it, or the complete output of dsregcmd /status',
+  remedy: 'pass the fact, or the full output of dsregcmd /status',
 });
 
 type Check = (facts: PrerequisiteFacts, options: PrerequisiteOptions) => Outcome;
@@ -284,7 +284,7 @@ function checkHardware({ deviceEligible }: PrerequisiteFacts, { policy, tpm }: P
   }
   // Only a TPM attests a key.
   if (policy.hardware !== 'required' && policy.attestation !== 'required') {
-    return pass(`hardware is ${policy.hardware}, not required: a software key is enough`);
+    return pass(`hardware is ${policy.hardware}, not required: a software key will do`);
   }
   if (tpm === undefined) return unknown('whether there is a TPM, which policy requires');
   if (tpm === 'none') return fail('policy requires a TPM, but there is none', CHANGE_HARDWARE, 0x80090035);

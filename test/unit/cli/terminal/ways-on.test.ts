@@ -29,6 +29,8 @@ describe('a remedy', () => {
 
   it.each([
     ['for another try, or try it anyway with `force: true`', 'for another try, or try it anyway with --force'],
+    ['if you trust that resource, add it to trustedResources', 'if you trust that resource, accept it with --resource'],
+    ['provide your own token or prompt', 'pass --token-command'],
     ["or allow a software key (fallBack: 'any')", 'or allow a software key (--fall-back any)'],
   ])('%s is told in options', (text, told) => expect(inOptions(text)).toBe(told));
 });

@@ -110,7 +110,7 @@ describe('checkPrerequisites', () => {
     expect([result, errorStates]).toEqual(['WillNotProvision', 0]);
     const open = findings.filter(({ status }) => status === 'unknown');
     expect(open.map((finding) => finding.id)).toEqual([id]);
-    expect(open[0]?.remedy).toBe('pass it, or the complete output of dsregcmd /status');
+    expect(open[0]?.remedy).toBe('pass the fact, or the full output of dsregcmd /status');
   });
 
   it('leaves out an optional check that it has no fact for, with the reason, and never one that fails', () => {
