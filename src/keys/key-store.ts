@@ -162,9 +162,9 @@ export class KeyStore {
   }
 
   /**
-   * Removes a key and its count of PIN tries, or a damaged record. Keeps a note of whether the user's last key was in a TPM or in software, so the
-   * next key is not weaker by accident; `note: false`, for a key that was replaced, keeps no note. A registered key
-   * stays registered at its service: see `unregisterKey`.
+   * Removes a key and its count of PIN tries, or a damaged record. Keeps a note of whether the user's last key was in a
+   * TPM or in software, so the next key is not weaker by accident; `note: false`, for a key that was replaced, keeps no
+   * note. A registered key stays registered at its service: see `unregisterKey`.
    * @throws KeyprovError `key-not-found`, `store-busy`, `store-io`
    */
   async delete(id: string, given: StoreLockOptions & { readonly note?: boolean | undefined } = {}): Promise<void> {
@@ -178,15 +178,15 @@ export class KeyStore {
       await this.#removeOld(id, OLD_FILES); // before its exports, without which it cannot be read
       // The record goes last, so that deleting again ends what was interrupted.
       if (record?.exports !== undefined) for (const name of EXPORTS) await removeFile(this.directory, name);
-      await removeFile(this.directory, fileName(id));
       if (record !== undefined) await this.#removeCount(record, options);
+      await removeFile(this.directory, fileName(id));
     });
   }
 
   /** Removes the count of PIN tries, unless it may protect another record of the same key. */
-  async #removeCount({ publicKey }: KeyRecord, options: StoreLockOptions): Promise<void> {
+  async #removeCount({ id, publicKey }: KeyRecord, options: StoreLockOptions): Promise<void> {
     const { records, damaged } = await this.list();
-    const isKept = records.some((other) => countFolder(other.publicKey) === countFolder(publicKey));
+    const isKept = records.some((other) => other.id !== id && countFolder(other.publicKey) === countFolder(publicKey));
     if (damaged.length === 0 && !isKept) await removeCount(this.directory, publicKey, options);
   }
 

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { toHex } from '../../../src/bytes.ts';
 import { type KeyStore, openKeyStore } from '../../../src/keys/key-store.ts';
+import { openPinTryLog } from '../../../src/keys/pin-try-log.ts';
 import { readWrappingSecret } from '../../../src/keys/wrapping-secret.ts';
 import { temporaryName } from '../../../src/storage/atomic-file.ts';
 import { keyRecord } from '../../key-record.ts';
@@ -50,6 +51,15 @@ describe('openKeyStore', () => {
   });
 });
 
+/** A promise that is fulfilled by `open`. */
+function gate(): { readonly opened: Promise<void>; readonly open: () => void } {
+  let open = () => {};
+  const opened = new Promise<void>((fulfil) => {
+    open = fulfil;
+  });
+  return { opened, open };
+}
+
 describe('the key store', () => {
   it('saves a record for its owner only, loads and lists it, and deletes it', async () => {
     await store.save(keyRecord('b'));
@@ -72,6 +82,25 @@ describe('the key store', () => {
     await rm(join(directory, 'request.json'), { recursive: true });
     await store.delete('a');
     expect((await readdir(directory)).filter((name) => !/^\.|^last-/.test(name))).toEqual([]);
+  });
+
+  it('keeps a key with a PIN try in progress, and deletes it afterwards', async () => {
+    const record = keyRecord('a');
+    await store.save(record);
+    const log = await openPinTryLog(directory);
+    const [started, ended] = [gate(), gate()];
+    const trying = log.attempt(record.publicKey, async () => {
+      started.open();
+      await ended.opened;
+      return true;
+    });
+    await started.opened;
+    expect(await asyncRefusal(() => store.delete('a', { timeout: 0 }))).toMatch(/^store-busy: /);
+    expect((await store.load('a')).id).toBe('a');
+    ended.open();
+    await trying;
+    await store.delete('a');
+    expect(await readdir(directory)).not.toContain('pin-attempts');
   });
 
   it('keeps the first of two records with the same id', async () => {
