@@ -1,6 +1,6 @@
 import { type Attempt, PassedOver, SelectionError } from '../errors/selection-error.ts';
 import { TpmError } from '../errors/tpm-error.ts';
-import { isKeyprovError, KeyprovError, sayError, undoOnFailure } from '../errors.ts';
+import { causedBy, isKeyprovError, KeyprovError, sayError, undoOnFailure } from '../errors.ts';
 import { checkMembers } from '../known-members.ts';
 import type { KeyAlgorithm, Policy } from '../policy/index.ts';
 import type { SignalOptions } from '../signal.ts';
@@ -111,7 +111,7 @@ async function selectTpm(
       if (hasPin && inLockout) {
         throw new TpmError('tpm-lockout', 'the TPM is in dictionary attack lockout and refuses PINs', {
           retryAfterSeconds: recoveryTimeSeconds,
-          remedy: `wait up to ${recoveryTimeSeconds} s for the next try, or reset the lockout as the TPM's owner`,
+          remedy: `wait up to ${recoveryTimeSeconds} s, or reset the lockout with the lockout authorization`,
         });
       }
       const permanent = properties.get(TPM_PT.PERMANENT) ?? 0;
@@ -160,38 +160,36 @@ function refusalOf(
   { previous, allowDowngrade = false, fallBack = 'absent' }: SelectionOptions,
   cause: unknown,
 ): Refusal | undefined {
-  const why = cause === undefined ? '' : `: ${sayError(cause)}`;
-  const repair = 'repair the TPM or change the policy';
+  const why = cause === undefined ? '' : `: ${cause instanceof Error ? cause.message : sayError(cause)}`;
+  const own = causedBy(cause).remedy;
+  const repair = own ?? 'repair the TPM';
+  const remedy = `${repair}, or change the policy`;
   if (isKeyprovError(cause, 'attestation-unavailable')) {
-    return {
-      code: cause.code,
-      reason: `policy requires attestation, but the key could not be attested${why}`,
-      remedy: repair,
-    };
+    const reason = `policy requires attestation, but the key could not be attested${why}`;
+    return { code: cause.code, reason, remedy };
   }
   const mustBeTpm = hardware === 'required' || attestation === 'required';
   const kind = cause === undefined ? 'absent' : fallbackClassOf(cause);
   const isFinal = mustBeTpm || kind === 'password';
   if (kind !== 'absent' && (isFinal || fallBack === 'absent')) {
-    const seconds = retryAfterOf(cause);
-    const when = seconds === undefined ? 'repair that, then try again' : `try again in ${seconds} s`;
     const orElse = isFinal ? '' : ", or allow a software key (fallBack: 'any')";
-    return { code: 'tpm-unavailable', reason: `the TPM cannot be used at present${why}`, remedy: when + orElse };
+    const reason = `the TPM cannot be used at present${why}`;
+    return { code: 'tpm-unavailable', reason, remedy: (own ?? 'repair that, then try again') + orElse };
   }
   if (hardware === 'required') {
-    return { code: 'hardware-required', reason: `policy requires a TPM, but none is usable${why}`, remedy: repair };
+    return { code: 'hardware-required', reason: `policy requires a TPM, but none is usable${why}`, remedy };
   }
   if (attestation === 'required') {
     const reason = `policy requires attestation, which needs a TPM${why}`;
-    return { code: 'attestation-unavailable', reason, remedy: repair };
+    return { code: 'attestation-unavailable', reason, remedy };
   }
   if (previous === 'tpm' && !allowDowngrade) {
     const reason = `the user's key was made in a TPM, but none is usable now${why}`;
-    return { code: 'downgrade-refused', reason, remedy: 'repair the TPM, or allow the downgrade (allowDowngrade)' };
+    return { code: 'downgrade-refused', reason, remedy: `${repair}, or allow the downgrade (allowDowngrade)` };
   }
   if (software === undefined) {
     const reason = `no TPM is usable, and the sources have no software provider${why}`;
-    return { code: 'no-key-provider', reason, remedy: 'repair the TPM, or add the software provider to the sources' };
+    return { code: 'no-key-provider', reason, remedy: `${repair}, or add the software provider to the sources` };
   }
   return undefined;
 }

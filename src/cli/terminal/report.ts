@@ -151,9 +151,9 @@ function serviceJson({ status, details, retry, retryAfterMs, outcomeUnknown }: S
 function linesOf(error: unknown): readonly string[] {
   if (error instanceof UsageError) return [...error.problems, 'see --help'];
   if (error instanceof SelectionError) {
+    const said = sayError(error);
     // Reasons in the message are not repeated.
-    const more = error.attempts.filter(({ reason }) => !error.message.includes(reason));
-    return [sayError(error), ...attemptLines(more)];
+    return [said, ...attemptLines(error.attempts.filter(({ reason }) => !said.includes(reason)))];
   }
   if (error instanceof KeyprovError || error instanceof Interrupted) return [sayError(error)];
   const details = error instanceof Error ? (error.stack ?? error.message) : `${error}`;

@@ -57,7 +57,7 @@ const without = (error: unknown): KeySources => ({ tpm: () => Promise.reject(err
 
 const ABSENT = new KeyprovError('no-tpm', 'no TPM here', { remedy: 'buy one' });
 const BUSY = new KeyprovError('transport-busy', 'somebody has it', { remedy: 'wait' });
-const LOCKED = new TpmError('tpm-lockout', 'it is locked', { retryAfterSeconds: 60 });
+const LOCKED = new TpmError('tpm-lockout', 'it is locked', { retryAfterSeconds: 60, remedy: 'wait 60 s' });
 
 describe('the choice of a TPM', () => {
   it('belongs to an open TPM, which stays open', async () => {
@@ -145,9 +145,10 @@ describe('the choice of a TPM', () => {
       code: 'tpm-unavailable',
       retryAfterSeconds: 600,
       cause: { code: 'tpm-lockout', retryAfterSeconds: 600 },
-      message:
-        'the TPM cannot be used at present: the TPM is in dictionary attack lockout and refuses PINs; wait up to 600 s for ' +
-        "the next try, or reset the lockout as the TPM's owner",
+      message: 'the TPM cannot be used at present: the TPM is in dictionary attack lockout and refuses PINs',
+      remedy:
+        'wait up to 600 s, or reset the lockout with the lockout authorization, ' +
+        "or allow a software key (fallBack: 'any')",
     });
     expect(wire.closed).toBe(true);
     expect((await select({}, { tpm: () => Tpm.open(fakeTpm()) }, { hasPin: true })).provider.backend).toBe('tpm');
@@ -216,11 +217,10 @@ describe('the choice of software', () => {
   });
 
   /** Rules that refuse or allow it. The first matching rule applies: docs/policy.md. */
-  const BUSY_SAID =
-    'tpm-unavailable: the TPM cannot be used at present: somebody has it; wait; repair that, then try again';
+  const BUSY_SAID = 'tpm-unavailable: the TPM cannot be used at present: somebody has it; wait';
   const BY_NAME = ", or allow a software key (fallBack: 'any')";
   const NO_TPM = 'no TPM here; buy one';
-  const DOWNGRADE = `downgrade-refused: the user's key was made in a TPM, but none is usable now: ${NO_TPM}; repair the TPM, or allow the downgrade (allowDowngrade)`;
+  const DOWNGRADE = `downgrade-refused: the user's key was made in a TPM, but none is usable now: ${NO_TPM}, or allow the downgrade (allowDowngrade)`;
   const unattested = new SelectionError('attestation-unavailable', 'the key has none', []);
   it.each<[string, PolicySettings, unknown, Partial<SelectionOptions>, string]>([
     ['no TPM', {}, ABSENT, {}, 'software'],
@@ -231,7 +231,7 @@ describe('the choice of software', () => {
       {},
       LOCKED,
       {},
-      `tpm-unavailable: the TPM cannot be used at present: it is locked; try again in 60 s${BY_NAME}`,
+      `tpm-unavailable: the TPM cannot be used at present: it is locked; wait 60 s${BY_NAME}`,
     ],
     [
       'what nobody knows',
@@ -250,21 +250,21 @@ describe('the choice of software', () => {
       { hardware: 'required' },
       ABSENT,
       { fallBack: 'any' },
-      `hardware-required: policy requires a TPM, but none is usable: ${NO_TPM}; repair the TPM or change the policy`,
+      `hardware-required: policy requires a TPM, but none is usable: ${NO_TPM}, or change the policy`,
     ],
     [
       'no TPM, and attestation is required',
       { attestation: 'required' },
       ABSENT,
       {},
-      `attestation-unavailable: policy requires attestation, which needs a TPM: ${NO_TPM}; repair the TPM or change the policy`,
+      `attestation-unavailable: policy requires attestation, which needs a TPM: ${NO_TPM}, or change the policy`,
     ],
     [
       'a TPM that does not attest',
       { attestation: 'required' },
       unattested,
       { fallBack: 'any' },
-      'attestation-unavailable: policy requires attestation, but the key could not be attested: the key has none; repair the TPM or change the policy',
+      'attestation-unavailable: policy requires attestation, but the key could not be attested: the key has none; repair the TPM, or change the policy',
     ],
     ['no TPM, and the last key was in one', {}, ABSENT, { previous: 'tpm' }, DOWNGRADE],
     ['the same, where any failure will do', {}, ABSENT, { previous: 'tpm', fallBack: 'any' }, DOWNGRADE],
@@ -301,7 +301,7 @@ describe('the choice of software', () => {
 
   it("is refused if there is neither, with the TPM's reason", async () => {
     expect(await asyncRefusal(() => select({}, { tpm: () => Promise.reject(ABSENT) }))).toBe(
-      `no-key-provider: no TPM is usable, and the sources have no software provider: ${NO_TPM}; repair the TPM, or add the software provider to the sources`,
+      `no-key-provider: no TPM is usable, and the sources have no software provider: ${NO_TPM}, or add the software provider to the sources`,
     );
   });
 
@@ -310,7 +310,7 @@ describe('the choice of software', () => {
     expect(error).toBeInstanceOf(SelectionError);
     expect(error).toMatchObject({ code: 'tpm-unavailable', retryAfterSeconds: 60, cause: LOCKED });
     expect(error).toHaveProperty('attempts', [
-      { backend: 'tpm', outcome: 'failed', code: 'tpm-lockout', reason: 'it is locked' },
+      { backend: 'tpm', outcome: 'failed', code: 'tpm-lockout', reason: 'it is locked; wait 60 s' },
       {
         backend: 'software',
         outcome: 'passed-over',
