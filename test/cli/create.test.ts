@@ -107,8 +107,15 @@ describe.skipIf(missing)('keyprov create with a TPM', () => {
       status: 0,
       json: { keys: [{}, {}] },
     });
-    const ambiguous = await commands.onlyJson(['sign', '--store', store, '--in', 'package.json']);
-    expect(ambiguous).toMatchObject({ status: 7, json: { error: { code: 'key-ambiguous' } } });
+    const advice =
+      'select one with --key, or --user and --device-id; keyprov status shows the keys; keyprov remove --key ID removes one ' +
+      'that is not registered';
+    const sign = ['sign', '--store', store, '--in', 'package.json'];
+    expect(await commands.onlyJson(sign)).toMatchObject({
+      status: 7,
+      json: { error: { code: 'key-ambiguous', remedy: advice } },
+    });
+    expect((await commands.run(sign)).stderr.replaceAll(/\s+/g, ' ')).toMatch(new RegExp(`^[^;]*; ${advice} $`));
   });
 
   it('keeps the policy of the environment, and hears of a variable that is misspelled', async () => {

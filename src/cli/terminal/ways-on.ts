@@ -1,21 +1,16 @@
 import { SelectionError } from '../../errors/selection-error.ts';
 import { ServiceError } from '../../errors/service-error.ts';
-import { TpmError } from '../../errors/tpm-error.ts';
 import { type ErrorCode, KeyprovError } from '../../errors.ts';
 import { PASSWORDS } from '../options/password-names.ts';
 
-const TPM_GONE =
-  'if that TPM is gone or was cleared, the key is lost: remove it with keyprov unregister, or with keyprov remove if it is ' +
-  'not registered, and make a new one';
+const KEY_LOST =
+  "if the key's TPM is gone or was cleared, the key is lost: remove it with keyprov unregister, or with keyprov remove if it " +
+  'is not registered, and make a new one';
 
-/** Advice for the command line, for errors whose remedy is written for programs. */
+/** Advice for the command line, in addition to the error's remedy. */
 const WAYS_ON: Partial<Record<ErrorCode, string>> = {
-  'no-tpm': `pass the key's TPM with --tpm; keyprov doctor lists the TPMs that can be opened; ${TPM_GONE}`,
-  'tpm-identity-changed': `pass the key's TPM with --tpm; ${TPM_GONE}`,
-  'tpm-lockout': 'keyprov tpm --reset-lockout ends it; it needs the password for the lockout hierarchy, if one is set',
-  'key-ambiguous':
-    'select one with --key, or --user and --device-id; keyprov status shows the keys; keyprov remove --key ID removes one ' +
-    'that is not registered',
+  'no-tpm': `keyprov doctor lists the TPMs that --tpm can open; ${KEY_LOST}`,
+  'tpm-identity-changed': KEY_LOST,
   'pin-wrong':
     'if you forgot the PIN of a registered key, use keyprov reset; remove any other key with keyprov remove, and make a ' +
     'new one',
@@ -36,8 +31,6 @@ export function wayOn(error: unknown): string | undefined {
   if (error instanceof ServiceError && error.code === 'service-unreachable' && error.retry === 'none') {
     return 'if the service has a certificate from your own CA, pass its root with --service-ca';
   }
-  // Its own remedy says how long to wait: the command would be refused until then.
-  if (error instanceof TpmError && error.hierarchy === 'lockout') return undefined;
   const isWithoutTpm = error instanceof SelectionError && codesOf(error).some((code) => code === 'no-tpm');
   return isWithoutTpm ? WITHOUT_TPM : WAYS_ON[error.code];
 }
@@ -59,6 +52,16 @@ const OPTIONS: readonly (readonly [words: string, instead: string])[] = [
   ['add it to trustedResources', 'accept it with --resource'],
   ['provide your own token or prompt', 'pass --token-command'],
   [', or with a longer timeoutMs', ''],
+  [
+    'by user and device, or by its id',
+    'with --key, or --user and --device-id; keyprov status shows the keys; keyprov remove --key ID removes one ' +
+      'that is not registered',
+  ],
+  ['use the TPM at ', 'pass --tpm '],
+  [
+    'with the lockout authorization',
+    'with keyprov tpm --reset-lockout and the password for the lockout hierarchy, if one is set',
+  ],
   ...PASSWORDS.map(([option, member]) => [`hierarchyAuth.${member}`, `--tpm-auth ${option}=FILE`] as const),
 ];
 
