@@ -9,6 +9,8 @@ import { errorCode } from './file-error.ts';
 export interface RunProgramOptions extends SignalOptions {
   /** Default: a minute. */
   readonly timeoutMs?: number | undefined;
+  /** Default: that of this process. */
+  readonly env?: NodeJS.ProcessEnv | undefined;
   /** What to do instead if it fails. */
   readonly remedy?: string | undefined;
 }
@@ -24,11 +26,11 @@ const TIMEOUT_MS = 60_000;
 export async function runProgram(
   path: string,
   args: readonly string[],
-  { signal, timeoutMs = TIMEOUT_MS, remedy }: RunProgramOptions = {},
+  { signal, timeoutMs = TIMEOUT_MS, env, remedy }: RunProgramOptions = {},
 ): Promise<string> {
   signal?.throwIfAborted();
   const limits = { timeout: timeoutMs, maxBuffer: LIMIT.document, killSignal: 'SIGKILL', windowsHide: true } as const;
-  const running = promisify(execFile)(path, args, limits);
+  const running = promisify(execFile)(path, args, { ...limits, ...(env && { env }) });
   try {
     return (await unlessAborted(() => running, signal)).stdout;
   } catch (cause) {

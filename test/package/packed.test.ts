@@ -158,15 +158,37 @@ describe('the package', () => {
     expect(stdout).toContain('provision');
   });
 
-  it('names all packages at once that its demo lacks', async () => {
+  it('names everything at once that its demo lacks', async () => {
     const main = join(installed, manifest.bin.keyprov ?? '');
-    const demo = run(process.execPath, [main, 'provision', '--demo', '--out', join(folder, 'demo')]);
-    await expect(demo).rejects.toMatchObject({
+    const [library, programs] = [join(folder, 'libtpms.so.0'), join(folder, 'programs')];
+    await mkdir(programs);
+    await writeFile(join(programs, 'slapd'), '#!/bin/sh\nexit 1\n', { mode: 0o755 });
+    const env = { ...process.env, KEYPROV_LIBTPMS: library, PATH: programs };
+    const call = [main, 'provision', '--demo', '--out', join(folder, 'demo')];
+    const npm = 'run npm install node-sqlite3-wasm jose ldapts@8';
+    const libtpms = 'install it (Debian: apt-get install libtpms0), or set KEYPROV_LIBTPMS to the path of the library';
+    const slapd = 'install it (Debian: systemctl mask slapd, to keep its service from starting; apt-get install slapd)';
+    const problems = [
+      `these npm packages are missing: node-sqlite3-wasm jose ldapts@8; ${npm}`,
+      `libtpms: libtpms was not found (tried ${library}); ${libtpms}`,
+      `slapd ended with exit code 1; ${slapd}`,
+    ];
+    const message = 'the demo needs parts that are not installed';
+    await expect(run(process.execPath, call, { env })).rejects.toMatchObject({
       code: 4,
-      stderr:
-        'keyprov: the demo needs packages that are not installed: node-sqlite3-wasm jose ldapts; ' +
-        'run npm install node-sqlite3-wasm jose ldapts\n',
+      stdout: '',
+      stderr: [message, ...problems].map((line) => `keyprov: ${line}\n`).join(''),
     });
+    const { code, stdout } = await run(process.execPath, [...call, '--json'], { env }).catch((error) => error);
+    expect({ code, json: JSON.parse(stdout) }).toEqual({
+      code: 4,
+      json: {
+        ok: false,
+        error: { code: 'library-missing', message, remedy: [npm, libtpms, slapd].join('; '), problems },
+        warnings: [],
+      },
+    });
+    expect(await readdir(folder)).not.toContain('demo');
   });
 
   // The last test: those before it need the project without these packages.

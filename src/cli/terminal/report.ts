@@ -9,6 +9,7 @@ import type { RecordedAttempt } from '../../keys/key-record.ts';
 import { formatWindowsCode, windowsErrorOf } from '../../provisioning/windows/windows-errors.ts';
 import { EXIT } from '../exit-codes.ts';
 import { UsageError } from '../options/arguments.ts';
+import { MissingPartsError } from './missing-parts-error.ts';
 import { Printer } from './printer.ts';
 import { isLive, LiveProgress, PlainProgress, type Progress, SILENT } from './progress.ts';
 import { Interrupted } from './signals.ts';
@@ -139,7 +140,9 @@ export function errorToJson(error: unknown): object {
     }),
     ...(error instanceof PinError && { triesLeft: error.triesLeft, retryAfterSeconds: error.retryAfterSeconds }),
     ...(error instanceof TpmError && { retryAfterSeconds: error.retryAfterSeconds }),
-    ...((error instanceof MfaError || error instanceof PinRefusedError) && { problems: error.problems }),
+    ...((error instanceof MfaError || error instanceof PinRefusedError || error instanceof MissingPartsError) && {
+      problems: error.problems,
+    }),
     ...(error instanceof ServiceError && { service: serviceJson(error) }),
   };
 }
@@ -155,6 +158,7 @@ function linesOf(error: unknown): readonly string[] {
     // Reasons in the message are not repeated.
     return [said, ...attemptLines(error.attempts.filter(({ reason }) => !said.includes(reason)))];
   }
+  if (error instanceof MissingPartsError) return [error.message, ...error.problems];
   if (error instanceof KeyprovError || error instanceof Interrupted) return [sayError(error)];
   const details = error instanceof Error ? (error.stack ?? error.message) : `${error}`;
   return ['unexpected error', ...details.split('\n')];

@@ -9,6 +9,7 @@ import { loadLdapts } from '../../registration/ldap-client.ts';
 import { findLdapUser, ldapError, ldapResultCode } from '../../registration/ldap-user.ts';
 import type { SignalOptions } from '../../signal.ts';
 import { openPrivateDirectory } from '../../storage/private-files.ts';
+import { runProgram } from '../../storage/run-program.ts';
 import { temporaryDirectory } from '../../storage/temporary-directory.ts';
 import { refuseOnWindows } from '../../storage/windows.ts';
 import { WatchedChild } from '../../tpm/transports/watched-child.ts';
@@ -56,6 +57,8 @@ const ENTRY_EXISTS = 68;
 const MAX_PORT_TRIES = 20;
 const START_TIMEOUT_MS = 60_000;
 const POLL_MS = 5;
+const WITHOUT_SLAPD = 'run slapd in WSL or on another machine';
+const INSTALL = 'install it (Debian: systemctl mask slapd, to keep its service from starting; apt-get install slapd)';
 const CONFINED = 'if AppArmor confines slapd, copy the program elsewhere and give that path as `executable`';
 
 /**
@@ -69,7 +72,7 @@ export async function startDirectory(options: DirectoryOptions = {}): Promise<Te
   options = checkMembers('startDirectory', options, 'directory:text? executable:text? signal');
   const { directory: kept, executable = 'slapd', signal } = options;
   signal?.throwIfAborted();
-  refuseOnWindows('slapd', 'run slapd in WSL or on another machine');
+  refuseOnWindows('slapd', WITHOUT_SLAPD);
   await loadLdapts();
   const temporary = await temporaryDirectory('keyprov-directory-');
   const remove = () => rm(temporary, { recursive: true, force: true });
@@ -97,7 +100,7 @@ export async function startDirectory(options: DirectoryOptions = {}): Promise<Te
         // "-d none" keeps slapd in the foreground, and has it report why it ends.
         command: [executable, '-f', config, '-h', url, '-d', 'none'],
         directory: temporary,
-        env: { ...process.env, PATH: `${process.env.PATH}:/usr/local/sbin:/usr/sbin:/sbin` },
+        env: environment(),
       });
       try {
         const bound = await bindWhenReady(child, url, accounts.root, signal);
@@ -111,6 +114,18 @@ export async function startDirectory(options: DirectoryOptions = {}): Promise<Te
   };
   return await undoOnFailure(start, remove);
 }
+
+/** Checks that {@link startDirectory} finds slapd. @throws KeyprovError `library-missing` or `library-unsuitable`. */
+export async function checkSlapd({ signal }: SignalOptions): Promise<void> {
+  refuseOnWindows('slapd', WITHOUT_SLAPD);
+  await runProgram('slapd', ['-VV'], { env: environment(), remedy: INSTALL, signal });
+}
+
+/** Ordinary users may lack the directories of system programs. */
+const environment = (): NodeJS.ProcessEnv => ({
+  ...process.env,
+  PATH: `${process.env.PATH}:/usr/local/sbin:/usr/sbin:/sbin`,
+});
 
 const newAccount = (name: string): DirectoryAccount => ({
   dn: `CN=${name},${BASE}`,
@@ -146,9 +161,7 @@ async function bindWhenReady(
 function failure({ said, notRun, ending }: WatchedChild): KeyprovError {
   const text = said.trim().slice(-1024).replaceAll('\n', ' / ');
   if (notRun !== undefined) {
-    return new KeyprovError('library-missing', notRun, {
-      remedy: 'install it (Debian: systemctl mask slapd, to keep its service from starting; apt-get install slapd)',
-    });
+    return new KeyprovError('library-missing', notRun, { remedy: INSTALL });
   }
   // Ubuntu's AppArmor profile lets /usr/sbin/slapd open only the files of the system's own directory.
   const remedy = said.includes('Permission denied') ? CONFINED : undefined;

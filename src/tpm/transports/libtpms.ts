@@ -90,7 +90,7 @@ export async function openLibtpms(options: LibtpmsOptions = {}): Promise<Libtpms
  * @throws KeyprovError with `library-missing` or `library-unsuitable`.
  */
 export async function locateLibtpms(): Promise<{ readonly path: string; readonly version: string }> {
-  const address = 'libtpms:';
+  const address = 'libtpms';
   const native = await loadLibtpms(address);
   const path = findPath(native, address, undefined);
   try {

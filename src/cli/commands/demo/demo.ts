@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { utf8, wipe } from '../../../bytes.ts';
 import { KeyprovError, withCleanup } from '../../../errors.ts';
 import { judgePin } from '../../../policy/index.ts';
-import { errorCode, ignoring } from '../../../storage/file-error.ts';
+import { ignoring } from '../../../storage/file-error.ts';
 import { makeDirectory } from '../../../storage/make-directory.ts';
 import { absolutePath } from '../../../storage/user-paths.ts';
 import type { Context } from '../../command.ts';
@@ -12,10 +12,9 @@ import { fileIo } from '../../file-io.ts';
 import type { Arguments } from '../../options/arguments.ts';
 import { readPolicy } from '../../options/policy-option.ts';
 import type { Outcome } from '../../terminal/report.ts';
+import { checkDemoParts } from './demo-parts.ts';
 import { tellStory } from './demo-story.ts';
 
-/** The packages that the demo needs in addition to those of keyprov. */
-const PACKAGES = ['node-sqlite3-wasm', 'jose', 'ldapts'];
 const DEFAULT_DIRECTORY = 'keyprov-demo';
 /** Marks a directory that belongs to a demo and may be emptied. */
 const MARKER = 'README.txt';
@@ -57,7 +56,7 @@ export async function runDemo(given: Arguments, context: Context): Promise<Outco
   const directory = absolutePath(given.text('out') ?? DEFAULT_DIRECTORY);
   const merged = await readPolicy(given, context);
   given.check();
-  checkPackages();
+  await checkDemoParts({ signal });
   report.speakPlainly();
   const [web, open] = [given.has('web'), given.has('open')];
   const isAsked = web || (prompter.isTerminal && !given.has('json'));
@@ -74,26 +73,6 @@ export async function runDemo(given: Arguments, context: Context): Promise<Outco
     return await withCleanup(() => Promise.reject(error), remove);
   } finally {
     wipe(pin);
-  }
-}
-
-/** @throws KeyprovError `library-missing` that names all packages that the demo needs and are not installed. */
-function checkPackages(): void {
-  const missing = PACKAGES.filter((name) => !isInstalled(name));
-  if (missing.length === 0) return;
-  const names = missing.join(' ');
-  throw new KeyprovError('library-missing', `the demo needs packages that are not installed: ${names}`, {
-    remedy: `run npm install ${names}`,
-  });
-}
-
-function isInstalled(name: string): boolean {
-  try {
-    import.meta.resolve(name);
-    return true;
-  } catch (error) {
-    if (errorCode(error) !== 'ERR_MODULE_NOT_FOUND') throw error;
-    return false;
   }
 }
 
