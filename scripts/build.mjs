@@ -8,12 +8,9 @@ import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { joinChunks } from './join-chunks.mjs';
+import './need-packages.mjs';
 
-const { rolldown } = await import('rolldown').catch((error) => {
-  if (error.code !== 'ERR_MODULE_NOT_FOUND') throw error;
-  console.error('build: rolldown is not installed: run npm ci first');
-  process.exit(1);
-});
+const { rolldown } = await import('rolldown');
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const dist = join(root, 'dist');

@@ -1,9 +1,10 @@
-// Writes man/keyprov.1, the manual page, from the table of commands. Run it after a build. With --check it writes nothing and
-// fails if the page is out of date.
+// Writes man/keyprov.1, the manual page, from the table of commands. With --check it writes nothing and fails
+// if the page is out of date.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import './build.mjs'; // builds dist/
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const path = join(root, 'man', 'keyprov.1');

@@ -1,9 +1,10 @@
-// Draws docs/run.svg, the output of `keyprov provision --demo` in a terminal. Run it after a build.
+// Draws docs/run.svg, the output of `keyprov provision --demo` in a terminal.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import './build.mjs'; // builds dist/
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const folder = mkdtempSync(join(tmpdir(), 'keyprov-run-'));
