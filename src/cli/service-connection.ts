@@ -85,7 +85,7 @@ export function openFetch({
   proxy,
   device,
 }: Pick<ServiceArguments, 'ca' | 'proxy'> & Partial<Pick<ServiceArguments, 'device'>>): ServiceFetch {
-  return withUsableFiles('--service-ca, --proxy, --device-cert', () =>
+  return withUsableFiles(`--service-ca, --proxy${device === undefined ? '' : ', --device-cert'}`, () =>
     createServiceFetch({ ca, proxy, clientCertificate: device }),
   );
 }

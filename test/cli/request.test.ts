@@ -298,6 +298,13 @@ describe.skipIf(missing)('a key in a TPM', () => {
     expect({ status, json }).toMatchObject({ status: 13, json: { error: { code: 'service-unreachable' } } });
   });
 
+  it('names only its own options if the proxy is not a URL', async () => {
+    const args = ['attest', '--format', 'kast', '--challenge', 'aa', '--store', path('ec'), '--tpm', tpm];
+    const connection = ['--attestation-ca', 'https://ca.example', '--proxy', 'nonsense'];
+    const problems = ['--service-ca, --proxy: the proxy is not an http or https URL'];
+    expect((await commands.json([...args, ...connection])).json).toMatchObject({ error: { code: 'usage', problems } });
+  });
+
   it('refuses a certificate of another attestation key', async () => {
     const args = ['request', '--format', 'csr-lamps', '--store', path('ec'), '--tpm', tpm];
     const { status, json } = await commands.onlyJson([...args, '--ak-certificate', path('exchange.pem')]);
