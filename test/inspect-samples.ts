@@ -59,7 +59,7 @@ import { paperKey, paperStatement, signAs } from './unit/attestation/paper-tpm.t
 
 const NOT_VERIFIED = 'only its description is read; nothing is verified';
 
-const NOT_USED = ['a key of type Ed25519, which keyprov does not use'];
+const NOT_USED = ['keyprov does not support Ed25519 keys'];
 
 /** TCG_PCCLIENT_STORED_CERT around a TCG_FULL_CERT. */
 export function storedCertificate(der: Uint8Array): Bytes {

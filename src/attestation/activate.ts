@@ -117,5 +117,5 @@ async function refusal(tpm: Tpm, error: unknown, { signal }: SignalOptions): Pro
 const unopenable = (cause: unknown): KeyprovError =>
   new KeyprovError('credential-invalid', 'the TPM cannot open the credential', {
     cause,
-    remedy: "have the credential made for this endorsement key and this object's Name",
+    remedy: "request a new credential for this endorsement key and this object's Name",
   });

@@ -95,7 +95,7 @@ export async function trustAttestationKey(
   findings.check('trust', () =>
     akRoots.length + ekRoots.length + ekAllowList.length + trustedAks.length > 0
       ? undefined
-      : 'the caller gave no roots, endorsement keys or attestation keys to trust',
+      : 'no roots, endorsement keys or attestation keys to trust were given',
   );
   findings.check('certificates', () => tooManyProblem(ak) ?? (ek && tooManyProblem(ek)));
 
@@ -126,7 +126,7 @@ export async function trustAttestationKey(
     findings.add(found);
     if (tier !== undefined) tiers.push(tier);
     else if (isListed) excused.push(...found);
-    else problems.push('the endorsement key is not on the list, and has no certificate that passed the checks');
+    else problems.push('the endorsement key is not on the allow list, and has no certificate that passed the checks');
   } else if (ekRoots.length + ekAllowList.length > 0) {
     problems.push(
       'no activation proves that the attestation key is in the same TPM as an endorsement key in the evidence',

@@ -180,7 +180,7 @@ export class DerNode {
       return node;
     } catch (error) {
       if (!latin1(bytes).includes('-----BEGIN ')) throw error;
-      throw refusal(form, `${what}: it is PEM text; pass DER, the bytes that its base64 encodes`);
+      throw refusal(form, `${what}: it is PEM text; pass DER, its decoded base64`);
     }
   }
 

@@ -120,4 +120,4 @@ export function ia5(text: string): Bytes {
 }
 
 const unwritable = (kind: StringKind, text: string): TypeError =>
-  new TypeError(`${JSON.stringify(text)} cannot be written as ${kind} string`);
+  new TypeError(`${JSON.stringify(text)} is not a valid ${kind} string`);

@@ -19,7 +19,7 @@ export function ecdsaDerToRaw(curve: Curve, der: Uint8Array): Bytes {
   const numbers = DerNode.strict(der, 'ECDSA signature').fields(TAG.SEQUENCE);
   const parts = [numbers.next().unsigned(), numbers.next().unsigned()].map((number) => {
     const { size } = CURVES[curve];
-    if (number.length > size) throw wrong(curve, `a number of ${number.length} bytes`);
+    if (number.length > size) throw wrong(curve, `a number has ${number.length} bytes; the limit is ${size}`);
     return concat(new Uint8Array(size - number.length), number);
   });
   numbers.end();

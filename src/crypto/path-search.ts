@@ -45,8 +45,8 @@ export class PathSearch {
       if (this.#roots.has(issuer)) yield longer;
       else yield* this.extend(longer);
     }
-    if (issuers.length === 0) this.#problem = `there is no certificate of the issuer ${describeName(last.issuer)}`;
-    else if (!isSigned) this.#problem ||= `the signature of ${describeName(last.subject)} was not made by its issuer`;
+    if (issuers.length === 0) this.#problem = `there is no certificate for the issuer ${describeName(last.issuer)}`;
+    else if (!isSigned) this.#problem ||= `${describeName(last.subject)} was not signed by its issuer`;
   }
 
   /**

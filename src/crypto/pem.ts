@@ -54,7 +54,7 @@ export function decodePem(text: string, label: string): Bytes {
   const trimmed = text.trim();
   const [block] = pemBlocks(trimmed);
   if (block?.label !== label || !block.isWhole || block.start > 0 || block.end < trimmed.length) {
-    throw new KeyprovError('key-invalid', `not one PEM block with the label ${label}`);
+    throw new KeyprovError('key-invalid', `the text must be one PEM block with the label ${label}`);
   }
   return decodePemBody(block);
 }

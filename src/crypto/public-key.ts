@@ -53,9 +53,9 @@ export function checkPublicKey(key: PublicKey): void {
   }
   const { n, e } = key;
   const wrong = (problem: string) => new KeyprovError('key-invalid', `RSA public key: ${problem}`);
-  if (n[0] === 0 || e[0] === 0) throw wrong('modulus or exponent with leading zeros');
-  if (bitLength(n) < 512 || bitLength(n) > 16384) throw wrong(`modulus of ${bitLength(n)} bits`);
-  if (!isOdd(n)) throw wrong('even modulus');
+  if (n[0] === 0 || e[0] === 0) throw wrong('the modulus or exponent has leading zeros');
+  if (bitLength(n) < 512 || bitLength(n) > 16384) throw wrong(`its modulus has ${bitLength(n)} bits`);
+  if (!isOdd(n)) throw wrong('its modulus is even');
   if (e.length > 8 || !isOdd(e) || (e.length === 1 && e[0] === 1)) throw wrong(`exponent 0x${toHex(e.subarray(0, 9))}`);
 }
 

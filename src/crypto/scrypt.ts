@@ -24,7 +24,7 @@ export function scryptProblem({ cost, blockSize, parallelization }: ScryptWork):
     return `these scrypt parameters are not valid: ${parts}`;
   const { cost: N, blockSize: r, parallelization: p } = MAX_WORK;
   return cost > N || blockSize > r || parallelization > p
-    ? `these scrypt parameters take too much work: ${parts}`
+    ? `these scrypt parameters exceed the limits: ${parts}`
     : undefined;
 }
 

@@ -61,7 +61,7 @@ const MAX_INTERMEDIATES = 100;
  */
 export async function verifyChain(leaf: Uint8Array | Certificate, options: ChainOptions): Promise<ChainResult> {
   const { intermediates = [], time = new Date(), keepAuthorities } = options;
-  if (options.roots.length === 0) return failed('roots', 'the caller gave no roots, so nothing is trusted');
+  if (options.roots.length === 0) return failed('roots', 'no roots were given, so nothing is trusted');
   let certificate: Certificate;
   try {
     certificate = 'isSignedBy' in leaf ? leaf : await parseCertificate(leaf);
@@ -105,7 +105,7 @@ function judge(
       return found && `${describeName(certificate.subject)}: ${found}`;
     });
 
-  check('roots', 'the caller gave roots', []);
+  check('roots', 'roots were given', []);
   check('certificate', 'the certificate can be read', []);
   check('path', `the path ends at the root ${describeName(path.at(-1)?.subject ?? [])}`, []);
   check(

@@ -126,7 +126,11 @@ const outline = (name: string, node: DerNode): Field => {
 
 function describeCms(der: Uint8Array, oid: string): Description {
   if (oid !== ENVELOPED_DATA) {
-    return { title: `CMS of type ${oid}`, problems: ['only enveloped data is read'], fields: [field('type', oid)] };
+    return {
+      title: `CMS of type ${oid}`,
+      problems: ['keyprov reads only enveloped data'],
+      fields: [field('type', oid)],
+    };
   }
   return { title: 'CMS EnvelopedData', fields: envelopeFields(parseEnvelope(der)) };
 }

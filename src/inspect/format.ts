@@ -60,7 +60,7 @@ async function candidateOf<T>(
     if (isOnlyHinted && !isHinted) return undefined;
     isClaimed ||= !unmarked;
     const { title: exact = title, problems, fields } = gathered(await read(input));
-    if (isOnlyHinted && !unmarked) return damaged('the marks of this format are missing');
+    if (isOnlyHinted && !unmarked) return damaged('it does not look like this format');
     return {
       format,
       title: exact,

@@ -87,7 +87,7 @@ export async function inspect(bytes: Uint8Array, options: InspectOptions = {}): 
   const [best, ...others] = byRank(found, hint);
   if (best === undefined) {
     const isLarge = bytes.length > MAX_USUAL_SIZE;
-    return unknown(bytes, isLarge ? ['at this size, only virtual TPM states and recordings are read'] : []);
+    return unknown(bytes, isLarge ? ['at this size, keyprov reads only virtual TPM states and recordings'] : []);
   }
   const isPossible = (other: Found) =>
     other.format !== best.format && (best.confidence === 'damaged' || other.confidence !== 'damaged');

@@ -41,7 +41,7 @@ export const UNUSED_SSH_KEYS: ReadonlyMap<string, string> = new Map([
 /** A whole key of a kind that this library does not use. */
 export const describeUnusedKey = (kind: string): Description => ({
   title: `${kind} key`,
-  problems: [`a key of type ${kind}, which keyprov does not use`],
+  problems: [`keyprov does not support ${kind} keys`],
   fields: [field('kind', kind)],
 });
 

@@ -62,7 +62,7 @@ export function describeObject(bytes: Uint8Array): Description {
   const format = isMap(outer) ? outer.get('fmt') : undefined;
   if (typeof format === 'string' && format !== 'tpm') {
     return {
-      problems: [`its format is ${JSON.stringify(format)}; only tpm is read`],
+      problems: [`its format is ${JSON.stringify(format)}; keyprov reads only tpm`],
       fields: [field('fmt', format)],
     };
   }

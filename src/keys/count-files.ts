@@ -68,8 +68,8 @@ export class CountFiles {
     const ahead = (count?.sequence ?? 0) - (ledger?.sequence ?? 0);
     if (ahead !== 0 && ahead !== 1) {
       const seen = (state: PinTryState | undefined) =>
-        state === undefined ? 'missing' : `from write ${state.sequence}`;
-      throw this.#putBack(`${COUNT_FILE} is ${seen(count)}, ${LEDGER_FILE} is ${seen(ledger)}`);
+        state === undefined ? 'is missing' : `has sequence number ${state.sequence}`;
+      throw this.#putBack(`${COUNT_FILE} ${seen(count)}, ${LEDGER_FILE} ${seen(ledger)}`);
     }
     if (count === undefined) return { sequence: 0, failures: 0, last: 0 };
     // A process died between the two writes: if this stayed, the next such death would look like an old file.
@@ -105,7 +105,7 @@ export class CountFiles {
       if (file === undefined) return undefined;
       const written = this.#decode(file.bytes.toString(), path);
       if (written.identity === file.identity) return written;
-      throw this.#putBack(`${name} was written as file ${written.identity}, but is now file ${file.identity}`);
+      throw this.#putBack(`${name} is a copy: its file id is ${file.identity}, not ${written.identity}`);
     });
   }
 
@@ -135,7 +135,10 @@ export class CountFiles {
       cause = error;
     }
     const problem = `the PIN try counter ${path} is damaged, or belongs to another key or version`;
-    throw new KeyprovError('store-invalid', problem, { cause, remedy: "reset this key's PIN try counter" });
+    throw new KeyprovError('store-invalid', problem, {
+      cause,
+      remedy: "reset this key's PIN try counter (PinTryLog.reset)",
+    });
   }
 
   #putBack(seen: string): PinError {
@@ -143,7 +146,7 @@ export class CountFiles {
       'key-locked',
       `an old copy of the PIN try counter was restored in ${this.#directory}: ${seen}`,
       {
-        remedy: "if you restored it on purpose, reset this key's PIN try counter",
+        remedy: "if you restored it on purpose, reset this key's PIN try counter (PinTryLog.reset)",
       },
     );
   }

@@ -65,7 +65,7 @@ export async function decodeKeyFile(pem: string): Promise<KeyFile> {
   const file = readFile(der);
   // Order, repetition and left-over parts are right exactly if writing gives the same file again.
   const sameBytes = [0xff, 0x01].some((yes) => equal(encode(file, yes), der));
-  if (!sameBytes) throw wrong('not DER, or with parts left over');
+  if (!sameBytes) throw wrong('it is not DER, or has trailing data');
   check(file);
   return { ...file, emptyAuth: file.emptyAuth ?? false };
 }

@@ -90,7 +90,7 @@ const KEY_RECORD: RecordFormat<KeyRecord> = {
   what: 'key record',
   code: 'store-invalid',
   remedy:
-    'restore a copy of the file, or remove the key (keyprov remove --key ID; the id is in the name of the file) and make a new one',
+    'restore a copy of the file, or remove the key (keyprov remove --key ID; the id is in the file name) and make a new one',
   toJson: keyRecordToJson,
   fromJson: keyRecordFromJson,
   older: olderKeyRecordFromJson,

@@ -51,7 +51,7 @@ export async function openKeyStore(directory: string, options: OpenKeyStoreOptio
   const { create = true } = options;
   if (!create && !(await storeIo(directory, async () => isThere(absolutePath(directory))))) {
     throw new KeyprovError('key-not-found', `there is no key store at ${absolutePath(directory)}`, {
-      remedy: `use another directory, or make a key there with keyprov create --store ${directory}`,
+      remedy: `use another directory, or make a key there (keyprov create --store ${directory})`,
     });
   }
   return new KeyStore(await openStoreDirectory(directory));

@@ -15,7 +15,7 @@ interface LastKey {
 const LAST_KEY: RecordFormat<LastKey> = {
   format: 'keyprov-last-key',
   version: 1,
-  what: 'note on the last key',
+  what: 'record of the previous key',
   code: 'store-invalid',
   remedy: 'remove the file if the next key may be a software key',
   toJson: ({ user, backend }) => ({ user, backend }),

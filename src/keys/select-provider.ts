@@ -109,7 +109,7 @@ async function selectTpm(
       const properties = await readProperties(tpm, TPM_PT.PERMANENT, { signal });
       const { inLockout, recoveryTimeSeconds } = lockoutIn(properties);
       if (hasPin && inLockout) {
-        throw new TpmError('tpm-lockout', 'the TPM is in dictionary attack lockout and refuses PINs', {
+        throw new TpmError('tpm-lockout', 'the TPM is locked after too many failures and refuses PINs', {
           retryAfterSeconds: recoveryTimeSeconds,
           remedy: `wait up to ${recoveryTimeSeconds} s, or reset the lockout with the lockout authorization`,
         });
@@ -174,7 +174,7 @@ function refusalOf(
   if (kind !== 'absent' && (isFinal || fallBack === 'absent')) {
     const orElse = isFinal ? '' : ", or allow a software key (fallBack: 'any')";
     const reason = `the TPM cannot be used at present${why}`;
-    return { code: 'tpm-unavailable', reason, remedy: (own ?? 'repair that, then try again') + orElse };
+    return { code: 'tpm-unavailable', reason, remedy: (own ?? 'fix the cause, then try again') + orElse };
   }
   if (hardware === 'required') {
     return { code: 'hardware-required', reason: `policy requires a TPM, but none is usable${why}`, remedy };

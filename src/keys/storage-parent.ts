@@ -83,12 +83,12 @@ export async function parentOf(tpm: Tpm, record: ParentRecord, options: ParentOp
   if (again !== undefined) return again;
   const which = `the key's parent, 0x${handle.toString(16)} with Name ${toHex(record.name)}, is gone`;
   if (isMade) {
-    throw gone(`${which}: the TPM's storage seed gives another one`, '');
+    throw gone(`${which}: the TPM's storage seed now makes another parent`, '');
   }
   const now = parent === undefined ? 'the handle is empty' : `the handle holds ${toHex(parent.record.name)}`;
   throw gone(
     `${which}: ${now}, and none of the usual templates recreates the parent`,
-    'a parent with an unusual template was evicted, make it again; if ',
+    'the parent was removed, recreate it; if ',
   );
 }
 

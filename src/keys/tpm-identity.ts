@@ -76,7 +76,7 @@ export function checkTpmIdentity(recorded: TpmIdentity, now: TpmIdentity): void 
   }
   if (!equal(recorded.storageName, now.storageName)) {
     throw new KeyprovError('tpm-cleared', 'the TPM was cleared: its storage seed is not the recorded one', {
-      remedy: `its keys are lost: ${NEW_KEY}`,
+      remedy: `${NEW_KEY}; the TPM's old keys are lost`,
     });
   }
   if (now.resetCount < recorded.resetCount) {

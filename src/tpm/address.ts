@@ -81,7 +81,7 @@ function hostAndPort(text: string, rest: string | undefined): { host: string; po
 }
 
 function invalid(text: string): KeyprovError {
-  const none = text === 'none' ? "; only keySources and --tpm take 'none', for no TPM" : '';
+  const none = text === 'none' ? "; only keySources and --tpm accept 'none' (no TPM)" : '';
   const remedy = `write one of: ${FORMS}${none}`;
   return new KeyprovError('address-invalid', `'${text}' is not the address of a TPM`, { remedy });
 }

@@ -193,9 +193,9 @@ function readAnswer(
   input.position = HEADER_SIZE;
   const tag = uint16At(answer, 0);
   const code = uint32At(answer, 6);
-  if (code !== TPM_RC.SUCCESS) throw altered(`${where} has the response code 0x${code.toString(16)} and a body`);
+  if (code !== TPM_RC.SUCCESS) throw altered(`${where} has a body despite its error code 0x${code.toString(16)}`);
   if (tag !== (sent.length > 0 ? TPM_ST.SESSIONS : TPM_ST.NO_SESSIONS)) {
-    throw altered(`${where} has the tag 0x${tag.toString(16)}`);
+    throw altered(`${where} has the wrong tag 0x${tag.toString(16)}`);
   }
   const handle = command.answerHandle === undefined ? undefined : input.uint(4, command.answerHandle[0]);
   let end = input.end;
@@ -271,7 +271,7 @@ function checkFirst({ name }: AnyCommand, direction: 'command' | 'answer', param
   if (shape?.kind === 'sized' || (shape?.kind === 'bytes' && shape.lengthSize === 2)) return;
   const [what, use] = direction === 'command' ? ['command', 'decrypt'] : ['response', 'encrypt'];
   throw new KeyprovError('tpm-session', `TPM2_${name}: the first parameter of the ${what} cannot be encrypted`, {
-    remedy: `for this command, use the session without its attribute ${use}, with which the TPM ${use}s that parameter`,
+    remedy: `clear the session's ${use} attribute for this command`,
   });
 }
 

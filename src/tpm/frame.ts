@@ -15,7 +15,7 @@ export const SHUTDOWN_CLEAR: Bytes = fromHex('80010000000c000001450000');
 export function checkCommandFrame(command: Uint8Array): void {
   if (command.length < HEADER_SIZE || command.length > MAX_COMMAND_SIZE || uint32At(command, 2) !== command.length) {
     throw new RangeError(
-      `not a TPM command: ${command.length} bytes, but its header says ${command.length < 6 ? 'nothing' : uint32At(command, 2)}`,
+      `not a TPM command: ${command.length} bytes; it needs 10 to ${MAX_COMMAND_SIZE}, and that number in its header`,
     );
   }
 }
@@ -27,7 +27,7 @@ export function checkCommandFrame(command: Uint8Array): void {
 export function answerLength(header: Uint8Array, address: string): number {
   const length = uint32At(header, 2);
   if (length < HEADER_SIZE || length > MAX_COMMAND_SIZE) {
-    throw new KeyprovError('transport-protocol', `${address}: the response announces ${length} bytes`, {
+    throw new KeyprovError('transport-protocol', `${address}: the response announces an impossible ${length} bytes`, {
       remedy: 'check that a TPM 2.0 listens there and that the protocol (swtpm, mssim) is right',
     });
   }

@@ -184,7 +184,7 @@ export class ObjectSlots {
     const own = new Set([...this.#resident].map(({ handle }) => handle));
     const handles = await listVolatile(this.#call, TPM_HT.TRANSIENT);
     const list = handles.map(
-      (handle) => `0x${handle.toString(16)} (${own.has(handle) ? 'ours' : "another program's"})`,
+      (handle) => `0x${handle.toString(16)} (${own.has(handle) ? "this program's" : "another program's"})`,
     );
     return `; the slots hold ${list.join(', ') || 'nothing'}`;
   }

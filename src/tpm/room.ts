@@ -47,7 +47,7 @@ export class Room {
       const marks =
         this.#marks?.problem === undefined
           ? ''
-          : `; objects of crashed programs cannot be recognized, since ${this.#marks.directory} cannot be used`;
+          : `; keyprov cannot recognize crashed programs' objects because ${this.#marks.directory} cannot be used`;
       return `${await this.#once('', () => this.#objects.occupants())}${marks}; \`keyprov tpm\` lists and flushes them`;
     } catch {
       return ''; // the TPM cannot say what it holds; that it is full matters more

@@ -23,7 +23,7 @@ export function encodeBareSignature(signature: TpmtSignature): Bytes {
     default:
       throw new TpmError(
         'tpm-unsupported',
-        `a signature of algorithm 0x${signature.sigAlg.toString(16)} has no bare form`,
+        `signatures of algorithm 0x${signature.sigAlg.toString(16)} are not supported`,
       );
   }
 }

@@ -82,7 +82,7 @@ export class StateFile {
     const path = stateIo(directory, () => {
       if (!create && !isThere(join(absolutePath(directory), NAME))) {
         throw new KeyprovError('no-tpm', `there is no TPM in ${absolutePath(directory)}`, {
-          remedy: `check the path; keyprov create --tpm libtpms:${directory} makes a TPM there, and a key in it`,
+          remedy: `check the path, or make a TPM there (keyprov create --tpm libtpms:${directory})`,
         });
       }
       return openPrivateDirectory(directory);
@@ -153,7 +153,7 @@ async function lockDirectory(directory: string, tryLock: TryLock, options: Store
   if ('release' in taken) return taken;
   const holder = taken.pid === undefined ? 'this or another process' : `process ${taken.pid}`;
   throw new KeyprovError('state-in-use', `${directory} is already in use by a TPM of ${holder}`, {
-    remedy: taken.pid === process.pid ? 'open the TPM once, and share it' : 'close that one, or use another directory',
+    remedy: taken.pid === process.pid ? 'open the TPM once, and share it' : 'close that TPM, or use another directory',
   });
 }
 

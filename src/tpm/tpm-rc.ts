@@ -191,8 +191,11 @@ export const TPM_RC_TEXT: Readonly<Record<TpmRcName, CodeText>> = {
   SIGNATURE: ['the signature is not valid'],
   KEY: ['the key cannot be used for this'],
   POLICY_FAIL: ['the policy is not satisfied'],
-  INTEGRITY: ['the integrity check failed', 'the blob was changed, or belongs to another parent or another TPM'],
-  TICKET: ['the ticket is not valid', 'a ticket expires when its hierarchy is cleared or the TPM restarts'],
+  INTEGRITY: ['the integrity check failed', 'use the unchanged blob, with the parent and the TPM that made it'],
+  TICKET: [
+    'the ticket is not valid',
+    'get a new ticket: tickets expire when their hierarchy is cleared or the TPM restarts',
+  ],
   RESERVED_BITS: ['reserved bits are not zero', REPORT],
   BAD_AUTH: ['the authorization failed and does not count toward the lockout', 'check the PIN or authorization value'],
   EXPIRED: ['the policy has expired', 'start the policy session again'],

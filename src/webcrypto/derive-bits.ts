@@ -52,11 +52,11 @@ async function deriveFromSecret(
 ): Promise<Bytes> {
   const { name, hash, iterations } = algorithm;
   if (length === null || length % 8 !== 0) {
-    throw domError('OperationError', `${name} derives whole bytes, not ${length} bits`);
+    throw domError('OperationError', `${name}: length must be a multiple of 8 bits, not ${length}`);
   }
   if (iterations === 0) throw domError('OperationError', 'PBKDF2 needs at least one iteration');
   if (name === 'HKDF' && hash !== undefined && length > 255 * 8 * digestSize(hash.name)) {
-    throw domError('OperationError', `HKDF with ${hash.name} does not derive ${length} bits`);
+    throw domError('OperationError', `HKDF with ${hash.name} cannot derive ${length} bits`);
   }
   if (handle.kind !== 'software')
     throw domError('NotSupportedError', `${name} is not available for a key that a provider holds`);

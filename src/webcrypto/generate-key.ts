@@ -72,7 +72,7 @@ function checkParameters({ name, length, modulusLength, publicExponent, namedCur
   }
   if (kind === 'aes') checkAesLength(length);
   if (kind === 'hmac' && length !== undefined && (length === 0 || length % 8 !== 0)) {
-    throw domError('OperationError', `HMAC keys must have whole bytes, not ${length} bits`);
+    throw domError('OperationError', `HMAC keys must have a positive multiple of 8 bits, not ${length}`);
   }
 }
 

@@ -110,11 +110,13 @@ describe('a store or TPM that is not there', () => {
   it.each(readers)('is not made by %s', async (name) => {
     const before = files();
     const { status, stderr } = await commands.run(callWith(name, '--store', nowhere), { input: PIN });
+    const remedy =
+      name === 'unregister'
+        ? "pass the key's store with --store"
+        : 'use another directory, or make a key there (keyprov create --store';
     expect({ status, stderr }).toEqual({
       status: 7,
-      stderr: expect.stringContaining(
-        `there is no key store at ${nowhere}; use another directory, or make a key there with keyprov create --store`,
-      ),
+      stderr: expect.stringContaining(`there is no key store at ${nowhere}; ${remedy}`),
     });
     expect(files()).toEqual(before);
   });

@@ -131,7 +131,7 @@ describe('keyprov remove', () => {
     writeFileSync(file, readFileSync(file, 'utf8').replace('ada', 'eve'));
     const damaged = `the key record ${file} is damaged: its SHA-256 does not match`;
     const remedy =
-      'restore a copy of the file, or remove the key (keyprov remove --key ID; the id is in the name of the file) and make a new one';
+      'restore a copy of the file, or remove the key (keyprov remove --key ID; the id is in the file name) and make a new one';
     expect(await commands.onlyJson(['status', ...store])).toMatchObject({
       status: 7,
       json: {

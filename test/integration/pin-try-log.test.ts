@@ -143,7 +143,7 @@ describe('an old count', () => {
       run('cp', path, saved());
       for (let tries = 0; tries < 1 + (time % 3); tries++) await wrongTry();
       run('cp', saved(), path);
-      await expectLocked(new RegExp(`${name} was written as file \\d+(-\\d+)?, but is now file \\d+(-\\d+)?$`));
+      await expectLocked(new RegExp(`${name} is a copy: its file id is \\d+(-\\d+)?, not \\d+(-\\d+)?$`));
     }
   });
 
@@ -153,7 +153,7 @@ describe('an old count', () => {
       await wrongTry();
       if (time % 2 === 0) run('rm', count, ledger);
       run('cp', '-p', join(directory, 'count.json'), join(directory, 'ledger.json'), folder);
-      await expectLocked(/ledger\.json was written as file/);
+      await expectLocked(/ledger\.json is a copy: its file id/);
     }
   });
 
@@ -162,14 +162,14 @@ describe('an old count', () => {
     await wrongTry();
     run('rm', '-r', log.directory);
     run('cp', '-a', saved(), log.directory);
-    await expectLocked(/ledger\.json was written as file/);
+    await expectLocked(/ledger\.json is a copy: its file id/);
   });
 
   it('is found out when the count itself, saved as a hard link, is moved back', async () => {
     run('ln', count, saved());
     await wrongTry();
     run('mv', saved(), count);
-    await expectLocked(/count\.json is from write 1, ledger\.json is from write 2$/);
+    await expectLocked(/count\.json has sequence number 1, ledger\.json has sequence number 2$/);
   });
 
   it('is found out when the ledger itself, saved as a hard link, is moved back', async () => {
@@ -177,16 +177,16 @@ describe('an old count', () => {
     await wrongTry();
     await wrongTry();
     run('mv', saved(), ledger);
-    await expectLocked(/count\.json is from write 3, ledger\.json is from write 1$/);
+    await expectLocked(/count\.json has sequence number 3, ledger\.json has sequence number 1$/);
   });
 
   it('is found out when one of the files is deleted', async () => {
     await wrongTry();
     run('rm', count);
-    await expectLocked(/count\.json is missing, ledger\.json is from write 2$/);
+    await expectLocked(/count\.json is missing, ledger\.json has sequence number 2$/);
     await wrongTry();
     run('rm', ledger);
-    await expectLocked(/count\.json is from write \d+, ledger\.json is missing$/);
+    await expectLocked(/count\.json has sequence number \d+, ledger\.json is missing$/);
   });
 
   it('is not found out, as documented, when both files themselves are moved back', async () => {

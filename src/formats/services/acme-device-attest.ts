@@ -104,10 +104,7 @@ export function parseAcmeDeviceAttest(payload: string): TpmAttestationObject {
   inRequest(`${WHAT}: sig`, () => decode(TPMT_SIGNATURE, object.signature));
   const { algorithm } = findCoseAlgorithm(object.signature);
   if (algorithm !== object.algorithm) {
-    throw requestInvalid(
-      `${WHAT}: alg`,
-      `it is ${object.algorithm}, but the algorithm of the signature is ${algorithm}`,
-    );
+    throw requestInvalid(`${WHAT}: alg`, `it is ${object.algorithm}, but the signature's algorithm is ${algorithm}`);
   }
   return object;
 }

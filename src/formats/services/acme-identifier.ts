@@ -55,7 +55,7 @@ export function decodeAcmeIdentifier(identifier: { readonly type: string; readon
   const isForm = value !== '' && more.length === 0 && (oid === undefined || OID.test(oid));
   if (isForm && kind === 'permanent-identifier') return { kind, value, ...(oid !== undefined && { assigner: oid }) };
   if (isForm && kind === 'hardware-module' && oid !== undefined) return { kind, type: oid, serialNumber: utf8(value) };
-  throw requestInvalid('ACME identifier', `${showJson(text)} of type ${showJson(kind)}`);
+  throw requestInvalid('ACME identifier', `${showJson(text)} of type ${showJson(kind)} is not a device name`);
 }
 
 const textOf = (bytes: Uint8Array): string => new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);

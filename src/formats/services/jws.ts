@@ -101,7 +101,7 @@ export async function buildJws(given: JwsOptions): Promise<string> {
 export function parseJws(compact: string): Jws {
   checkTextSize(compact, LIMIT.message, (problem) => requestInvalid('JWS', problem));
   const [head = '', payload = '', signature = '', ...more] = compact.split('.', 4);
-  if (head === '' || signature === '' || more.length > 0) throw requestInvalid('JWS', 'not three parts');
+  if (head === '' || signature === '' || more.length > 0) throw requestInvalid('JWS', 'it must have three parts');
   const decode = (part: string, text: string) => inRequest(`JWS: ${part}`, () => fromBase64Url(text));
   const header = JsonMembers.parse('JWS header', decode('header', head), requestInvalid);
   // RFC 7515, 4.1.11: extensions that must be understood. None is supported.

@@ -200,6 +200,6 @@ export function buildSmallstepChain(certificates: readonly Uint8Array[]): Smalls
 export function parseSmallstepChain(json: unknown): Bytes[] {
   const answer = JsonMembers.parse('smallstep response', json, requestInvalid);
   const chain = answer.base64List('chain');
-  if (chain.length === 0) throw answer.wrong('chain', 'an empty array');
+  if (chain.length === 0) throw answer.wrong('chain', 'it is empty');
   return chain;
 }

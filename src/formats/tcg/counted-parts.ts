@@ -21,7 +21,8 @@ export class CountedParts {
 
   /** The first `count` UINT32s. */
   header(count: number): number[] {
-    if (this.#bytes.length < 4 * count) throw this.invalid(`${this.#bytes.length} bytes are too short for its header`);
+    if (this.#bytes.length < 4 * count)
+      throw this.invalid(`its header needs ${4 * count} bytes, but it has ${this.#bytes.length}`);
     const data = new DataView(this.#bytes.buffer, this.#bytes.byteOffset, this.#bytes.byteLength);
     return Array.from({ length: count }, (_, i) => data.getUint32(4 * i, true));
   }
@@ -30,7 +31,7 @@ export class CountedParts {
   parts(headerSize: number, sizes: readonly number[]): Bytes[] {
     const total = sizes.reduce((sum, size) => sum + size, headerSize);
     if (total !== this.#bytes.length) {
-      throw this.invalid(`header and parts need ${total} bytes, but it has ${this.#bytes.length}`);
+      throw this.invalid(`its header and parts need ${total} bytes, but it has ${this.#bytes.length}`);
     }
     let at = headerSize;
     return sizes.map((size) => {

@@ -104,11 +104,11 @@ export function encodeIdevidContent(content: IdevidContentToPad): Bytes {
 export function decodeIdevidContent(bytes: Uint8Array): IdevidContent {
   const reader = idevidReader(bytes);
   const version = reader.uint32();
-  if (version !== STRUCT_VER) throw invalid(`the version of the content is 0x${version.toString(16)}`);
+  if (version !== STRUCT_VER) throw invalid(`the content version 0x${version.toString(16)} is unknown`);
   const hashAlgoId = reader.uint32();
   if (!isContentHash(hashAlgoId)) throw invalid(`hash algorithm 0x${hashAlgoId.toString(16)} is unknown`);
   const { name, size } = HASHES[hashAlgoId];
-  if (reader.uint32() !== size) throw invalid('the size of the digest is not that of its algorithm');
+  if (reader.uint32() !== size) throw invalid('the digest size does not match its algorithm');
   const found = reader.take(size);
   if (!equal(found, digest(name, reader.rest()))) throw invalid('the digest does not match the content');
   const sizes = PARTS.map(() => reader.uint32());

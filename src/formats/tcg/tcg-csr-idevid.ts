@@ -74,7 +74,7 @@ export async function buildTcgCsrIdevid(options: BuildTcgCsrIdevidOptions): Prom
   const { statement, key, prodModel, prodSerial } = options;
   const area = inRequest(`${WHAT}: signingPub`, () => decode(TPMT_PUBLIC, statement.pubArea));
   if (!equal(encodeSpki(publicKeyOf(area)), encodeSpki(key.publicKey)))
-    throw invalid('the statement is about another key');
+    throw invalid('the statement is for another key');
   const { hashAlg, padding } = schemeOf(area);
   const contentBytes = encodeIdevidContent({
     hashAlgoId: options.hashAlgoId ?? hashAlg,

@@ -144,7 +144,7 @@ function members(value: CborValue | undefined, what: string, known: readonly str
 function bytesAt(map: CborMap, name: string): Bytes {
   const value = map.get(name);
   if (!(value instanceof Uint8Array) || value.length === 0)
-    throw requestInvalid(`${WHAT}: ${name}`, 'not a byte string, or an empty one');
+    throw requestInvalid(`${WHAT}: ${name}`, 'it must be a non-empty byte string');
   return view(value);
 }
 

@@ -114,7 +114,11 @@ export async function verifyWebauthnTpm(
   const [certificate = new Uint8Array(0)] = object.certificates;
   checkClientData(findings, clientData, options);
   checkAuthenticatorData(findings, authenticatorData, options);
-  findings.check('webauthn/ak-certificate', () => findAkCertificateProblem(certificate), 'it follows 8.3.1');
+  findings.check(
+    'webauthn/ak-certificate',
+    () => findAkCertificateProblem(certificate),
+    'it meets the rules (WebAuthn Level 3, 8.3.1)',
+  );
   findings.check('webauthn/aaguid', () => findAaguidProblem(certificate, credential.aaguid), 'it has no other AAGUID');
 
   const found = await verifyObject(findings, object, registration, options);
@@ -154,7 +158,7 @@ function checkClientData(
     equal(challenge, options.challenge) ? undefined : 'it is for another challenge',
   );
   findings.check('webauthn/origin', () => {
-    if (!options.origins.includes(origin)) return `it is from ${JSON.stringify(origin)}`;
+    if (!options.origins.includes(origin)) return `${JSON.stringify(origin)} is not an allowed origin`;
     return crossOrigin && !options.acceptCrossOrigin ? 'the page was in a frame from another origin' : undefined;
   });
 }
@@ -164,7 +168,9 @@ function checkAuthenticatorData(
   { rpIdHash, userPresent, userVerified, backupEligible, backedUp }: AuthenticatorData,
   { rpId, requireUserVerification = true }: VerifyWebauthnOptions,
 ): void {
-  findings.check('webauthn/rp-id', () => (equal(rpIdHash, computeRpIdHash(rpId)) ? undefined : 'it is for another id'));
+  findings.check('webauthn/rp-id', () =>
+    equal(rpIdHash, computeRpIdHash(rpId)) ? undefined : 'it is for another RP ID',
+  );
   findings.check('webauthn/user', () => {
     if (!userPresent) return 'the user was not present';
     return userVerified || !requireUserVerification ? undefined : 'the user was not verified';

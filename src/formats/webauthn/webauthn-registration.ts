@@ -15,9 +15,9 @@ export interface WebauthnRegistration {
  * @throws KeyprovError `request-invalid` for anything else.
  */
 export function parseWebauthnRegistration(json: unknown): WebauthnRegistration & { readonly credentialId: Bytes } {
-  const members = JsonMembers.parse('registration of WebAuthn', json, requestInvalid);
+  const members = JsonMembers.parse('WebAuthn registration', json, requestInvalid);
   members.oneOf('type', ['public-key']);
-  if (members.text('id') !== members.text('rawId')) throw members.wrong('rawId', 'it is not the id');
+  if (members.text('id') !== members.text('rawId')) throw members.wrong('rawId', 'it differs from id');
   const response = new JsonMembers('response in a registration', members.value('response'), requestInvalid);
   return {
     credentialId: members.base64Url('rawId'),

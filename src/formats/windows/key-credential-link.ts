@@ -118,7 +118,7 @@ export function buildKeyCredentialLink(credential: BuildKeyCredentialLink): Byte
     uint64(source === KEY_CREDENTIAL_SOURCE.AZURE_AD ? encodeDotNetTime(fileTime) : fileTime);
   const others = [...otherEntries].sort((a, b) => a.id - b.id);
   if (others.some(({ id }, i) => id <= CREATED || id === others[i + 1]?.id)) {
-    throw new TypeError('each of otherEntries must have its own identifier, above 9');
+    throw new TypeError('each of otherEntries needs a unique id above 9');
   }
   const entries: readonly (KeyCredentialEntry | undefined)[] = [
     { id: KEY_MATERIAL, value: keyMaterial },

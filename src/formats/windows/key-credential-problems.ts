@@ -88,5 +88,5 @@ function customProblem({ customKeyInformation }: KeyCredentialLink): string | un
 
 function timeProblem({ lastLogon, created }: KeyCredentialLink, now: bigint | undefined): string | undefined {
   const isLater = (time: bigint | undefined) => now !== undefined && time !== undefined && time > now;
-  return isLater(lastLogon) || isLater(created) ? 'a time is later than now' : undefined;
+  return isLater(lastLogon) || isLater(created) ? 'a time is in the future' : undefined;
 }

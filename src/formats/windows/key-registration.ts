@@ -144,14 +144,17 @@ function check(registration: KeyRegistration): void {
   const { profile, publicKey } = registration;
   inField('kngc', () => checkPublicKey(publicKey));
   if (profile === 'strict' && publicKey.kty !== 'RSA') {
-    throw wrong(`kngc: a ${publicKey.crv} key`, 'the strict profile accepts only RSA-2048 keys');
+    throw wrong(`kngc: it is a ${publicKey.crv} key`, 'use an RSA-2048 key (the strict profile)');
   }
   if (publicKey.kty === 'RSA') {
     const bits = bitLength(publicKey.n);
     const isF4 = toBase64(publicKey.e) === 'AQAB';
     if (!isF4 || bits < 2048 || (profile === 'strict' && bits !== 2048)) {
-      const wanted = profile === 'strict' ? 'exactly 2048 bits' : 'at least 2048 bits';
-      throw wrong(`kngc: RSA with ${bits} bits`, `the ${profile} profile accepts ${wanted} with exponent 65537`);
+      const wanted = profile === 'strict' ? 'exactly 2048' : 'at least 2048';
+      throw wrong(
+        `kngc: wrong RSA size (${bits} bits) or exponent`,
+        `use ${wanted} bits and exponent 65537 (the ${profile} profile)`,
+      );
     }
     if (isRocaWeak(publicKey.n)) {
       throw wrong('kngc: the key can be broken (ROCA, CVE-2017-15361)', 'update the TPM firmware and make a new key');

@@ -223,7 +223,7 @@ export function parseWcceAttributes(attributes: readonly Attribute[]): WcceAttri
   const statements = [node(ENROLL.ATTESTATION_STATEMENT), node(ENROLL.ATTESTATION_STATEMENT_SDK)].filter(
     (one) => one !== undefined,
   );
-  if (statements.length > 1) throw requestInvalid('attestation statement', 'there are two');
+  if (statements.length > 1) throw requestInvalid('attestation statement', 'there are two, but one is expected');
   const kast = statements[0]?.octets();
   const ksp = node(ENROLL.KSP_NAME);
   const ekInfo = node(ENROLL.EK_INFO);

@@ -229,6 +229,6 @@ export function decryptEnvelope(envelope: Envelope, contentKey: Uint8Array): Byt
     const decipher = createDecipheriv(cipher, contentKey, envelope.iv);
     return view(concat(decipher.update(envelope.encryptedContent), decipher.final()));
   } catch (cause) {
-    throw requestInvalid(WHAT, 'that key does not decrypt it', cause);
+    throw requestInvalid(WHAT, 'the key does not decrypt it', cause);
   }
 }

@@ -38,7 +38,7 @@ export function signatureAlgorithmFor(
   hash: SigningHash = key.kty === 'EC' ? CURVE_HASHES[key.crv] : 'sha256',
 ): SignatureAlgorithm & { readonly hash: SigningHash } {
   const { oid, format } = ALGORITHMS.find((one) => one.kty === key.kty && one.hash === hash) ?? {};
-  if (oid === undefined || format === undefined) throw new TypeError(`there is no signature with ${hash}`);
+  if (oid === undefined || format === undefined) throw new TypeError(`${key.kty} keys cannot sign with ${hash}`);
   return { oid, kty: key.kty, hash, format };
 }
 

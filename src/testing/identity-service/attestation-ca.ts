@@ -88,7 +88,7 @@ async function trustEk({ options, now }: ServiceContext, key: EndorsementKey): P
   const { ekRoots = [], ekAllowList = [], allowedManufacturers, acceptSha1 = false } = options;
   const { ek, spki, certificates } = key;
   const [own, ...intermediates] = certificates;
-  let problem = 'the endorsement key has no certificate, and is not on the list';
+  let problem = 'the endorsement key has no certificate, and is not on the allow list';
   if (own !== undefined && ekRoots.length > 0) {
     const result = await verifyEkCertificate(own, {
       ...{ ek, roots: ekRoots, intermediates, time: now(), acceptSha1 },

@@ -150,7 +150,7 @@ async function claim(directory: string): Promise<HeldLock> {
     if (!isKeyprovError(cause, 'store-busy')) throw cause;
     throw new KeyprovError('state-in-use', `another identity service uses ${directory}: ${cause.message}`, {
       cause,
-      remedy: 'close that one first, or use another directory',
+      remedy: 'close that service, or use another directory',
     });
   }
   // node-sqlite3-wasm 0.8.60 locks by creating this directory, which a killed process leaves behind.

@@ -20,7 +20,7 @@ export function startDeviceCode(context: ServiceContext, request: RouteRequest):
   const hint = form.get('login_hint') ?? form.get('username') ?? request.device?.upn;
   const user = hint === undefined ? context.users.only() : context.users.find(hint);
   if (user === undefined) {
-    const description = 'The user account does not exist in the directory, or none was named.';
+    const description = 'The user account does not exist in the directory, or none was given.';
     return oauthError({ error: 'invalid_request', description, aadsts: 50034 }, context.now());
   }
   const code = randomBytes(32).toString('base64url');

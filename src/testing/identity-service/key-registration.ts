@@ -56,11 +56,11 @@ function checkRequest(request: RouteRequest): void {
   const inQuery = request.url.searchParams.getAll('api-version');
   const inHeader = headerOf(request, 'api-version');
   const versions = inHeader === undefined ? inQuery : [...inQuery, inHeader];
-  if (versions.length !== 1) throw wrong('api-version must come once, in the query or as header.');
+  if (versions.length !== 1) throw wrong('api-version must appear once, in the query or as a header.');
   if (versions[0] !== '1.0') throw wrong('api-version must be 1.0.');
   const accept = headerOf(request, 'accept')?.split(';')[0]?.trim().toLowerCase();
   if (accept !== 'application/json') throw wrong('accept must be application/json.');
-  if (kngcOf(bodyText(request)) === undefined) throw wrong('kngc must be present, in base64.');
+  if (kngcOf(bodyText(request)) === undefined) throw wrong('kngc must be present, as base64.');
 }
 
 function kngcOf(body: string): Bytes | undefined {

@@ -20,12 +20,15 @@ export async function checkRegistrationToken(context: ServiceContext, token: str
   if (typeof claims === 'string') return { code: 'InvalidToken', message: `The token is not valid (${claims}).` };
   const { upn, deviceid } = claims;
   const device = typeof deviceid === 'string' ? context.state.devices.find(deviceid) : undefined;
-  if (device === undefined) return { code: 'DeviceNotFound', message: 'The token does not name a joined device.' };
+  if (device === undefined) return { code: 'DeviceNotFound', message: 'The token is not for a joined device.' };
   if (!device.enabled) return { code: 'DeviceDisabled', message: 'The device with this device id is disabled.' };
   if (typeof upn !== 'string' || upn === '') return { code: 'InvalidToken', message: 'The token has no upn.' };
   const { mfaClaims = ['ngcmfa'], mfaMaxAgeMs = MFA_MAX_AGE_MS } = context.options;
   if (!mfaClaims.some((claim) => methodsOf(claims).has(claim))) {
-    return { code: 'MfaRequired', message: `The token shows no MFA (amr must hold ${mfaClaims.join(' or ')}).` };
+    return {
+      code: 'MfaRequired',
+      message: `The token shows no MFA (amr must contain ${mfaClaims.join(' or ')}).`,
+    };
   }
   // The token has whole seconds.
   const ageMs = (Math.floor(context.now().getTime() / 1000) - Number(claims.auth_time)) * 1000;

@@ -27,7 +27,7 @@ export async function signIn(context: ServiceContext, request: string): Promise<
   const refuse = (description: string) => oauthError({ error: 'invalid_grant', description, aadsts: 50012 }, now);
   try {
     const { device, claims } = await verifyDeviceRequest(context, request);
-    if (claims.text('grant_type') !== JWT_BEARER) return refuse('the request is for another grant');
+    if (claims.text('grant_type') !== JWT_BEARER) return refuse('the request is for another grant type');
     const nonce = claims.text('request_nonce');
     if (context.state.nonces.take('sign-in', nonce, now) === undefined) return refuse('the nonce is unknown or used');
     const jwt = claims.text('assertion');
@@ -73,7 +73,7 @@ async function verifyDeviceRequest(
   const device = context.state.devices.withCertificate(der);
   if (device === undefined || !device.enabled) throw header.wrong('x5c', 'not the certificate of a joined device');
   const { publicKey } = await parseCertificate(device.certificate);
-  if (!verifyJws(jws, publicKey(), 'RS256')) throw header.wrong('x5c', 'its device has not signed it');
+  if (!verifyJws(jws, publicKey(), 'RS256')) throw header.wrong('x5c', 'its device did not sign it');
   const claims = JsonMembers.parse('request', jws.payload, requestInvalid);
   const seconds = context.now().getTime() / 1000;
   if (claims.has('exp') && claims.integer('exp') <= seconds) throw claims.wrong('exp', 'it has expired');

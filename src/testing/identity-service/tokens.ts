@@ -88,7 +88,7 @@ export async function createTokenIssuer({ key, issuer, tenantId, now }: TokenIss
           requiredClaims: ['exp', 'nbf', 'token_use'],
           currentDate: now(),
         });
-        return payload.token_use === use ? payload : `the token is of use ${payload.token_use}, not ${use}`;
+        return payload.token_use === use ? payload : `the token's use is ${payload.token_use}, not ${use}`;
       } catch (error) {
         if (error instanceof jose.errors.JOSEError) return `${error.code}: ${error.message}`;
         throw error;

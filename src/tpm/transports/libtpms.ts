@@ -133,10 +133,7 @@ function findPath(
 
 const OPENING_ERRORS: Readonly<Record<LibtpmsFailure, readonly [code: PlainErrorCode, remedy: string]>> = {
   unsuitable: ['library-unsuitable', 'install libtpms 0.9 or newer (Debian: apt-get install libtpms0)'],
-  'in-use': [
-    'transport-busy',
-    'close the other TPM of this process: on this system, a process can have only one at a time',
-  ],
+  'in-use': ['transport-busy', "close this process's other TPM: on this system, a process can open only one at a time"],
   'state-refused': ['state-invalid', 'restore a copy of the state, or use the version of libtpms that wrote it'],
 };
 

@@ -27,7 +27,8 @@ export class TransportLife {
 
   /** Why nothing can be sent now: the transport is closed, dead or busy. */
   get obstacle(): Error | undefined {
-    if (this.#closing !== undefined) return new KeyprovError('transport-closed', `${this.#address}: closed`);
+    if (this.#closing !== undefined)
+      return new KeyprovError('transport-closed', `${this.#address}: the connection was closed`);
     if (this.#death !== undefined) {
       const problem = `${this.#address}: the connection is unusable after an earlier failure`;
       return new KeyprovError('transport-lost', problem, { cause: this.#death, remedy: 'open the TPM again' });

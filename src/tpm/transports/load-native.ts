@@ -5,7 +5,7 @@ import { passingFailure } from '../../storage/load-failure.ts';
 export function cannotLoad(address: string, what: string, cause: Error): KeyprovError {
   return new KeyprovError('transport-unreachable', `${address}: ${what} cannot be loaded: ${cause.message}`, {
     cause,
-    remedy: 'repair that, then try again',
+    remedy: 'fix the cause, then try again',
   });
 }
 

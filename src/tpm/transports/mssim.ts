@@ -61,8 +61,8 @@ export function openMssim(options: MssimOptions = {}): Promise<MssimTransport> {
     timeoutMs,
     signal,
     remedy:
-      'stop the other client (a simulator serves one at a time), or check that a simulator listens there; the reference ' +
-      'simulator exits if a client disconnects before the response: start it again',
+      'stop the other client (a simulator serves one at a time), or check that a simulator listens there; if it ' +
+      'exited, restart it: the reference simulator exits if a client disconnects before the response',
   };
   return withinLimit(limits, async (limit) => {
     const platform = await connectPlatform({ host, port: platformPort }, limit);
@@ -88,7 +88,7 @@ async function shakeHands(connection: SocketConnection, address: string, limit: 
   const version = uint32At(answer, 0);
   if (version !== CLIENT_VERSION || uint32At(answer, 8) !== 0) {
     throw new KeyprovError('transport-protocol', `${address}: the handshake failed (server version ${version})`, {
-      remedy: 'check that a TPM simulator listens there, not a swtpm or something else',
+      remedy: 'check that a TPM simulator listens there, not swtpm',
     });
   }
 }
@@ -169,7 +169,7 @@ function messageLength(head: Uint8Array, address: string): number {
     });
   }
   if (length < HEADER_SIZE || length > MAX_COMMAND_SIZE) {
-    throw new KeyprovError('transport-protocol', `${address}: the simulator announces ${length} bytes`, {
+    throw new KeyprovError('transport-protocol', `${address}: the response announces an impossible ${length} bytes`, {
       remedy: 'check that a TPM simulator listens there',
     });
   }

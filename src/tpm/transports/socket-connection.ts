@@ -158,7 +158,7 @@ export class SocketConnection {
   }
 
   #stalled(received: number): KeyprovError {
-    const what = `a response stopped after ${received} bytes, for ${STALL_MS} ms; the TPM may or may not have executed the command`;
+    const what = `the response stalled for ${STALL_MS} ms after ${received} bytes; the TPM may or may not have executed the command`;
     return new KeyprovError('transport-timeout', `${this.#address}: ${what}`, {
       remedy: "open a new connection and check the TPM's state before you repeat the command",
     });

@@ -64,14 +64,14 @@ export async function openTbs(options: TbsOptions = {}): Promise<TbsTransport> {
 async function load(chosen: string | undefined): Promise<Tbs> {
   if (chosen === undefined && process.platform !== 'win32') {
     throw new KeyprovError('library-missing', `${ADDRESS}: only Windows has TPM Base Services`, {
-      remedy: 'on Linux, use device',
+      remedy: "on Linux, use the address 'device'",
     });
   }
   const { loadTbs, tbsPath } = await loadNative(ADDRESS, () => import('../../../native/tbs.ts'));
   const path = chosen ?? tbsPath();
   if (!existsSync(path)) {
     throw new KeyprovError('library-missing', `${ADDRESS}: there is no ${path}`, {
-      remedy: 'use a Windows that has TPM Base Services (Windows 8 or later)',
+      remedy: 'use Windows 8 or later',
     });
   }
   try {

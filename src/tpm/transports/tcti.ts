@@ -87,8 +87,8 @@ async function loadLoader(
   const { path, tried } = findTctiLoader(chosen);
   if (path === undefined) {
     if (tried.length === 0) {
-      throw new KeyprovError('library-missing', `${address}: Windows has no usual place for a TCTI loader`, {
-        remedy: 'use tbs, or set KEYPROV_TCTILDR to the path of the library',
+      throw new KeyprovError('library-missing', `${address}: Windows has no standard path for a TCTI loader`, {
+        remedy: "use the address 'tbs', or set KEYPROV_TCTILDR to the path of the library",
       });
     }
     throw new KeyprovError('library-missing', `${address}: no TCTI loader found (tried ${tried.join(', ')})`, {

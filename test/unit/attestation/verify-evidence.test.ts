@@ -194,7 +194,7 @@ describe('evidence is refused', () => {
     const result = await verifyEvidence(full, { challenge: CHALLENGE, minTier: 'software' });
     expect(result).toMatchObject({ ok: false, tier: undefined });
     expect(failures(result)).toEqual(['trust', 'ak-trusted', 'tier']);
-    expect(result.findings[0]?.detail).toBe('the caller gave no roots, endorsement keys or attestation keys to trust');
+    expect(result.findings[0]?.detail).toBe('no roots, endorsement keys or attestation keys to trust were given');
   });
 
   it.each<[string, () => [Evidence, VerifyEvidenceOptions], string]>([
@@ -211,7 +211,7 @@ describe('evidence is refused', () => {
     [
       'an activation with an endorsement key that nothing is known of',
       () => [full, { ...without('akRoots', 'ekRoots'), ekAllowList: [{ pubArea: full.ak.pubArea }] }],
-      'is not on the list, and has no certificate that passed the checks',
+      'is not on the allow list, and has no certificate that passed the checks',
     ],
     [
       'an attestation key without certificate',
@@ -453,7 +453,7 @@ describe('evidence is refused', () => {
     if (activation === undefined) return expect.unreachable();
     const nothing = "tier: 'software' is required, but the evidence proves nothing";
     expect(await said(full, { challenge: CHALLENGE, minTier: 'software' })).toEqual([
-      'trust: the caller gave no roots, endorsement keys or attestation keys to trust',
+      'trust: no roots, endorsement keys or attestation keys to trust were given',
       'ak-trusted: nothing is trusted',
       nothing,
     ]);

@@ -143,10 +143,10 @@ describe('onlyCertificate', () => {
 
   it('refuses none and two, and says how many there are', () => {
     expect(refusal(() => onlyCertificate(new Uint8Array(3)))).toBe(
-      'certificate-invalid: certificates: 0 instead of one',
+      'certificate-invalid: certificates: expected one, not 0',
     );
     expect(refusal(() => onlyCertificate(concat(short, long)))).toBe(
-      'certificate-invalid: certificates: 2 instead of one',
+      'certificate-invalid: certificates: expected one, not 2',
     );
   });
 });

@@ -73,7 +73,7 @@ describe('verifyChain', () => {
     const options = { roots: [root], intermediates: [middle], time: NOON, extendedKeyUsage: '1.2.3' };
     const { findings, path } = await verifyChain(leaf, options);
     expect(findings.map(({ id, status, detail }) => `${id} ${status}: ${detail}`)).toEqual([
-      'roots pass: the caller gave roots',
+      'roots pass: roots were given',
       'certificate pass: the certificate can be read',
       'path pass: the path ends at the root CN=root',
       'validity pass: all certificates are valid at the given time',
@@ -307,7 +307,7 @@ describe('PathSearch', () => {
     const looped = certificate({ issuer: 'first' });
     expect(ways(looped, [root], [first, second])).toEqual({
       found: [],
-      problem: 'there is no certificate of the issuer CN=first',
+      problem: 'there is no certificate for the issuer CN=first',
     });
   });
 
@@ -321,13 +321,11 @@ describe('PathSearch', () => {
   });
 
   it('reports the obstacle', () => {
-    expect(ways(certificate({ issuer: 'x' }), [root]).problem).toBe('there is no certificate of the issuer CN=x');
-    expect(ways(certificate({ signers: [] }), [root]).problem).toBe(
-      'the signature of CN=leaf was not made by its issuer',
-    );
+    expect(ways(certificate({ issuer: 'x' }), [root]).problem).toBe('there is no certificate for the issuer CN=x');
+    expect(ways(certificate({ signers: [] }), [root]).problem).toBe('CN=leaf was not signed by its issuer');
     const middle = authority('middle', 'x');
     expect(ways(certificate({ issuer: 'middle' }), [root], [middle]).problem).toBe(
-      'there is no certificate of the issuer CN=x',
+      'there is no certificate for the issuer CN=x',
     );
     expect(ways(certificate({}), [root]).problem).toBe('');
   });

@@ -87,7 +87,7 @@ describe('values', () => {
     ['ia5', 'aé'],
     ['bmp', '😀'],
   ] as const)('of kind %s refuse %s', (kind, text) => {
-    expect(() => derText(kind, text)).toThrow(new TypeError(`"${text}" cannot be written as ${kind} string`));
+    expect(() => derText(kind, text)).toThrow(new TypeError(`"${text}" is not a valid ${kind} string`));
   });
 
   it('have text of any kind of string', () => {

@@ -16,5 +16,5 @@ it.each<[string, string, () => unknown]>([
   ['a root', 'certificate-invalid', () => verifyEvidence(Object({}), ROOT)],
 ])('PEM text for the DER of %s is called PEM text', async (_, code, read) => {
   const said = await asyncRefusal(async () => read());
-  expect(said).toMatch(new RegExp(`^${code}: .*it is PEM text; pass DER, the bytes that its base64 encodes$`));
+  expect(said).toMatch(new RegExp(`^${code}: .*it is PEM text; pass DER, its decoded base64$`));
 });

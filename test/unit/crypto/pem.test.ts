@@ -32,7 +32,7 @@ describe('decodePem', () => {
     ['nothing', ''],
   ])('refuses %s', (_, text) => {
     expect(refusal(() => decodePem(text, 'A'))).toMatch(
-      /^key-invalid: (?:not one PEM block with the label A|the PEM block A is not canonical base64)$/,
+      /^key-invalid: (?:the text must be one PEM block with the label A|the PEM block A is not canonical base64)$/,
     );
   });
 

@@ -14,9 +14,9 @@ describe('deriveScrypt', () => {
   it.each([
     [2 ** 20, 32, 16, undefined],
     [2, 1, 1, undefined],
-    [2 ** 21, 8, 1, /too much work: N = 2097152/],
-    [2 ** 14, 33, 1, /too much work/],
-    [2 ** 14, 8, 17, /too much work/],
+    [2 ** 21, 8, 1, /exceed the limits: N = 2097152/],
+    [2 ** 14, 33, 1, /exceed the limits/],
+    [2 ** 14, 8, 17, /exceed the limits/],
     [1, 8, 1, /parameters are not valid/],
     [0, 8, 1, /parameters are not valid/],
     [1000, 8, 1, /parameters are not valid/],

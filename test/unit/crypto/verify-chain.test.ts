@@ -56,7 +56,7 @@ describe('verifyChain', () => {
     const result = await verify(leaf, { roots: [] });
     expect(result).toEqual({
       ok: false,
-      findings: [{ id: 'roots', status: 'fail', detail: 'the caller gave no roots, so nothing is trusted' }],
+      findings: [{ id: 'roots', status: 'fail', detail: 'no roots were given, so nothing is trusted' }],
       path: [],
     });
   });
@@ -80,7 +80,7 @@ describe('verifyChain', () => {
     const leaf = await issue({ subject: buildCommonName('leaf') }, middle);
     const alone = await verify(leaf, { intermediates: [] });
     expect(alone.findings).toEqual([
-      { id: 'path', status: 'fail', detail: 'there is no certificate of the issuer CN=middle' },
+      { id: 'path', status: 'fail', detail: 'there is no certificate for the issuer CN=middle' },
     ]);
     const impostor = await issueAuthority('root');
     expect(failures(await verify(leaf, { roots: [impostor.der] }))).toEqual(['path']);
@@ -90,7 +90,7 @@ describe('verifyChain', () => {
   it('refuses a signature of another key', async () => {
     const leaf = await issue({ subject: buildCommonName('leaf'), signer: root }, middle);
     expect((await verify(leaf)).findings).toEqual([
-      { id: 'path', status: 'fail', detail: 'the signature of CN=leaf was not made by its issuer' },
+      { id: 'path', status: 'fail', detail: 'CN=leaf was not signed by its issuer' },
     ]);
   });
 

@@ -198,7 +198,7 @@ describe('inspect', () => {
     const { problems } = await inspect(new Uint8Array(MAX_SIZE + 1));
     expect(problems).toEqual(['1048577 bytes; the limit is 1048576']);
     const state = await inspect(new Uint8Array(MAX_SIZE));
-    expect(state.problems).toEqual(['at this size, only virtual TPM states and recordings are read']);
+    expect(state.problems).toEqual(['at this size, keyprov reads only virtual TPM states and recordings']);
   });
 
   it.each(samples)('throws at no cut of $name', async ({ bytes }) => {

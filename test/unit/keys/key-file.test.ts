@@ -144,6 +144,6 @@ describe('decodeKeyFile', () => {
 
   it('refuses another label', async () => {
     const other = (await encodeKeyFile(file)).replaceAll(LABEL, 'PRIVATE KEY');
-    expect(await asyncRefusal(() => decodeKeyFile(other))).toMatch(/^key-invalid: not one PEM block/);
+    expect(await asyncRefusal(() => decodeKeyFile(other))).toMatch(/^key-invalid: the text must be one PEM block/);
   });
 });

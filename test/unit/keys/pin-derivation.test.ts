@@ -25,7 +25,7 @@ describe('deriveAuthValue', () => {
   it('refuses a derivation that would take too much work', async () => {
     const derivation = { kdf: 'scrypt', salt: PIN, cost: 2 ** 21, blockSize: 8, parallelization: 1 } as const;
     expect(await asyncRefusal(() => deriveAuthValue(PIN, derivation))).toBe(
-      "key-invalid: the key's PIN derivation: these scrypt parameters take too much work: N = 2097152, r = 8, p = 1",
+      "key-invalid: the key's PIN derivation: these scrypt parameters exceed the limits: N = 2097152, r = 8, p = 1",
     );
   });
 });

@@ -145,7 +145,7 @@ describe('the choice of a TPM', () => {
       code: 'tpm-unavailable',
       retryAfterSeconds: 600,
       cause: { code: 'tpm-lockout', retryAfterSeconds: 600 },
-      message: 'the TPM cannot be used at present: the TPM is in dictionary attack lockout and refuses PINs',
+      message: 'the TPM cannot be used at present: the TPM is locked after too many failures and refuses PINs',
       remedy:
         'wait up to 600 s, or reset the lockout with the lockout authorization, ' +
         "or allow a software key (fallBack: 'any')",
@@ -238,7 +238,7 @@ describe('the choice of software', () => {
       {},
       new Error('what?'),
       {},
-      `tpm-unavailable: the TPM cannot be used at present: what?; repair that, then try again${BY_NAME}`,
+      `tpm-unavailable: the TPM cannot be used at present: what?; fix the cause, then try again${BY_NAME}`,
     ],
     ['a TPM that is busy, where any failure will do', {}, BUSY, { fallBack: 'any' }, 'software'],
     ['a TPM that is busy, by default', {}, BUSY, { fallBack: 'absent' }, BUSY_SAID + BY_NAME],

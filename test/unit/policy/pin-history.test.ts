@@ -85,9 +85,9 @@ describe('a PIN history', () => {
     [{ cost: 15 }, /these scrypt parameters are not valid/],
     [{ cost: 0 }, /these scrypt parameters are not valid/],
     [{ blockSize: -8 }, /these scrypt parameters are not valid/],
-    [{ cost: 2 ** 21 }, /these scrypt parameters take too much work: N = 2097152, r = 8, p = 1/],
-    [{ blockSize: 33 }, /these scrypt parameters take too much work/],
-    [{ parallelization: 17 }, /these scrypt parameters take too much work/],
+    [{ cost: 2 ** 21 }, /these scrypt parameters exceed the limits: N = 2097152, r = 8, p = 1/],
+    [{ blockSize: 33 }, /these scrypt parameters exceed the limits/],
+    [{ parallelization: 17 }, /these scrypt parameters exceed the limits/],
     [{ salt: 'AAAA' }, /3 bytes instead of 16/],
     [{ hash: '*' }, /not base64/],
   ])('refuses a damaged entry: %j', async (change, message) => {

@@ -86,7 +86,7 @@ describe('on Windows', () => {
     expect(findLibrary('x', join(directory, 'file')).path).toBe(join(directory, 'file'));
     await expect(openTcti({ conf: 'device' })).rejects.toMatchObject({
       code: 'library-missing',
-      remedy: 'use tbs, or set KEYPROV_TCTILDR to the path of the library',
+      remedy: "use the address 'tbs', or set KEYPROV_TCTILDR to the path of the library",
     });
   });
 

@@ -4,7 +4,7 @@ import { refusal } from '../../refusal.ts';
 
 it("'none' is not an address, and the remedy says where it may be used", () => {
   expect(refusal(() => parseTpmAddress('none'))).toMatch(
-    /^address-invalid: 'none' .*; only keySources and --tpm take 'none'/,
+    /^address-invalid: 'none' .*; only keySources and --tpm accept 'none'/,
   );
   expect(refusal(() => parseTpmAddress('non'))).not.toContain('keySources');
 });

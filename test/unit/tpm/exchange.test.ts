@@ -128,7 +128,7 @@ describe('parameter encryption', () => {
     const use = what === 'command' ? 'decrypt' : 'encrypt';
     return (
       `tpm-session: TPM2_${name}: the first parameter of the ${what} cannot be encrypted; ` +
-      `for this command, use the session without its attribute ${use}, with which the TPM ${use}s that parameter`
+      `clear the session's ${use} attribute for this command`
     );
   };
 
@@ -229,7 +229,7 @@ describe('an answer', () => {
       { bytesRequested: 1 },
       [],
       '8002 0000000d 00000000 0001 05',
-      altered('the tag 0x8002'),
+      altered('the wrong tag 0x8002'),
     ],
     [
       'refuses and has a body',
@@ -237,7 +237,7 @@ describe('an answer', () => {
       { bytesRequested: 1 },
       [],
       '8001 0000000d 00000101 0001 05',
-      altered('the response code 0x101 and a body'),
+      altered('a body despite its error code 0x101'),
     ],
     [
       'has no handle',
@@ -278,7 +278,7 @@ describe('an answer', () => {
       { bytesRequested: 1 },
       [beside(keyless())],
       '8001 0000000d 00000000 0001 05',
-      altered('the tag 0x8001'),
+      altered('the wrong tag 0x8001'),
     ],
     [
       'has no size of its parameters',

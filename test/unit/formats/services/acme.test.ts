@@ -111,7 +111,7 @@ describe.each([
     for (const other of [-37, algorithm === -7 ? -257 : -7, -65535]) {
       const changed = encodeAcmeDeviceAttest({ ...object, algorithm: other });
       expect(refusal(() => parseAcmeDeviceAttest(changed))).toBe(
-        `request-invalid: device-attest-01 payload: alg: it is ${other}, but the algorithm of the signature is ${algorithm}`,
+        `request-invalid: device-attest-01 payload: alg: it is ${other}, but the signature's algorithm is ${algorithm}`,
       );
     }
   });
@@ -234,7 +234,7 @@ describe('an ACME identifier', () => {
     ['dns', 'example.org'],
   ])('of type %s is refused when it is %j', (type, text) => {
     expect(refusal(() => decodeAcmeIdentifier({ type, value: text }))).toBe(
-      `request-invalid: ACME identifier: ${JSON.stringify(text)} of type ${JSON.stringify(type)}`,
+      `request-invalid: ACME identifier: ${JSON.stringify(text)} of type ${JSON.stringify(type)} is not a device name`,
     );
   });
 

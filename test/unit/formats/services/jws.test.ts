@@ -105,10 +105,10 @@ describe('buildJws', () => {
 describe('parseJws', () => {
   const header = (json: string) => `${toBase64Url(utf8(json))}.e30.AA`;
   it.each([
-    ['nothing', '', /not three parts$/],
-    ['two parts', 'e30.e30', /not three parts$/],
-    ['four parts', 'e30.e30.AA.AA', /not three parts$/],
-    ['no signature', 'e30.e30.', /not three parts$/],
+    ['nothing', '', /it must have three parts$/],
+    ['two parts', 'e30.e30', /it must have three parts$/],
+    ['four parts', 'e30.e30.AA.AA', /it must have three parts$/],
+    ['no signature', 'e30.e30.', /it must have three parts$/],
     ['padding', 'e30=.e30.AA', /header: not canonical unpadded base64url$/],
     ['white space', 'e30.e30 .AA', /payload: not canonical/],
     ['a header that is no JSON', header('{'), /JWS header: /],

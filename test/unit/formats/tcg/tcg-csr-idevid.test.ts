@@ -120,9 +120,9 @@ describe('a content', () => {
   };
   const areaAt = 112 + 12 + 1 + 4;
   it.each<[string, Uint8Array, RegExp]>([
-    ['another version', over(0, '01'), /the version of the content is 0x1000100/],
+    ['another version', over(0, '01'), /the content version 0x1000100 is unknown/],
     ['an unknown hash algorithm', over(6, '0004'), /hash algorithm 0x4 is unknown/],
-    ['a digest of another size', over(8, '00000020'), /size of the digest is not/],
+    ['a digest of another size', over(8, '00000020'), /the digest size does not/],
     ['a size beyond the end', over(60, 'ffffffff'), /4294967295 bytes expected/],
     ['a size that leaves bytes over', over(108, '00000000'), /3 bytes left over/],
     ['text that is no UTF-8', over(112, 'ff'), /prodModel/],
@@ -191,7 +191,7 @@ describe.each(['rsa-2048', 'p-256'] as const)('a request of a %s key', (kind) =>
     const plain = { ...options, statement: paperStatement(kind, 'p-256') };
     expect(await asyncRefusal(() => buildTcgCsrIdevid(plain))).toMatch(/has no signing scheme/);
     const other = { ...options, key: signingKeyOf(paperKey(akTemplate('p-256'), 'ak').privateKey) };
-    expect(await asyncRefusal(() => buildTcgCsrIdevid(other))).toMatch(/the statement is about another key/);
+    expect(await asyncRefusal(() => buildTcgCsrIdevid(other))).toMatch(/the statement is for another key/);
   });
 });
 

@@ -27,7 +27,7 @@ it.each([
     { ...JSON_OF_BROWSER, response: { clientDataJSON: 'AwQ' } },
     'attestationObject: missing',
   ],
-  ['two ids', { ...JSON_OF_BROWSER, rawId: 'wN8' }, 'rawId: it is not the id'],
+  ['two ids', { ...JSON_OF_BROWSER, rawId: 'wN8' }, 'rawId: it differs from id'],
   ['another type', { ...JSON_OF_BROWSER, type: 'password' }, 'type'],
   ['no response', { ...JSON_OF_BROWSER, response: null }, 'response in a registration: not a JSON object'],
 ])('refuses %s', (_, json, problem) => {

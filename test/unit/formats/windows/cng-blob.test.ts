@@ -78,9 +78,9 @@ describe('decodeCngBlob', () => {
     'wrong-magic': /^key-invalid: CNG key blob: unknown magic "RSA9"/,
     'private-parts-present': /^key-invalid: CNG key blob: a public blob has prime sizes/,
     // Its modulus is the first half of another one. A real key of that size is read; the profiles refuse it.
-    '1024-bit': /^key-invalid: RSA public key: even modulus/,
+    '1024-bit': /^key-invalid: RSA public key: its modulus is even/,
     'bitlength-mismatch': /^key-invalid: CNG key blob: BitLength is 1024, but the modulus has 2048 bits/,
-    'exponent-4-bytes': /^key-invalid: RSA public key: modulus or exponent with leading zeros/,
+    'exponent-4-bytes': /^key-invalid: RSA public key: the modulus or exponent has leading zeros/,
   };
   it.each(vectors.negative as { name: string; rsa1Hex: string }[])('handles the vector $name', (vector) => {
     const said = refusal(() => decodeCngBlob(fromHex(vector.rsa1Hex)));

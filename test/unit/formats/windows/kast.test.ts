@@ -77,7 +77,7 @@ describe('decodeKast', () => {
     ['TPM 1.2', over(8, '01'), /KAST: its platform is 1/],
     ['a header of another size', over(12, '20'), /KAST: its header has 32 bytes/],
     ['an attestation key that is none', over(30, 'ff'), /KAST: .*TPMT_PUBLIC/],
-    ['a signature with bytes left over', over(20, '00000000'), /KAST: header and parts need/],
+    ['a signature with bytes left over', over(20, '00000000'), /KAST: its header and parts need/],
     ['another magic inside', over(KADS_AT, '4441'), /KADS: it does not begin with the bytes "KADS"/],
     ['the magic inside in the other order', over(KADS_AT, '5344414b'), /KADS: it does not begin with the bytes "KADS"/],
     ['TPM 1.2 inside', over(KADS_AT + 4, '01'), /KADS: its platform is 1/],

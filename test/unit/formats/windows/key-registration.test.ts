@@ -37,10 +37,10 @@ describe('the strict profile', () => {
   });
 
   it.each([
-    ['P-256', () => p256, /strict profile accepts only RSA-2048 keys/],
-    ['RSA-3072', () => rsa3072, /RSA with 3072 bits; the strict profile accepts exactly 2048 bits/],
-    ['RSA-1024', () => rsaOf(1024), /RSA with 1024 bits/],
-    ['RSA-2048 with exponent 3', () => rsaOf(2048, 3), /with exponent 65537/],
+    ['P-256', () => p256, /it is a P-256 key; use an RSA-2048 key/],
+    ['RSA-3072', () => rsa3072, /wrong RSA size \(3072 bits\) or exponent; use exactly 2048 bits/],
+    ['RSA-1024', () => rsaOf(1024), /wrong RSA size \(1024 bits\)/],
+    ['RSA-2048 with exponent 3', () => rsaOf(2048, 3), /and exponent 65537/],
     [
       'RSA-2048 with the ROCA weakness',
       (): PublicKey => ({ kty: 'RSA', n: fromHex(roca.vectors[1].modulusHex), e: fromHex('010001') }),
@@ -131,7 +131,7 @@ describe('the attested profile', () => {
   it('refuses RSA below 2048 bits', () => {
     const registration: KeyRegistration = { profile: 'attested', publicKey: rsaOf(1024), attestation };
     expect(refusal(() => buildKeyRegistration(registration))).toContain(
-      'the attested profile accepts at least 2048 bits',
+      'use at least 2048 bits and exponent 65537 (the attested profile)',
     );
   });
 

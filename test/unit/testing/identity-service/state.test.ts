@@ -101,7 +101,7 @@ describe('the state of the identity service', () => {
 
   it('belongs to one service at a time', async () => {
     expect(await asyncRefusal(() => openState(directory))).toMatch(
-      /^state-in-use: .* is locked by process \d+ .*; close that one first/,
+      /^state-in-use: .* is locked by process \d+ .*; close that service,/,
     );
   });
 
