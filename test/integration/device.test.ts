@@ -54,8 +54,8 @@ describe('openDevice', () => {
   });
 
   it.each([
-    ['/dev/null', 'transport-protocol', 'the response has 0 bytes'],
-    ['/dev/zero', 'transport-protocol', 'the response announces 0 bytes'],
+    ['/dev/null', 'transport-protocol', 'the response has only 0 bytes'],
+    ['/dev/zero', 'transport-protocol', 'the response announces an impossible 0 bytes'],
     ['/dev/full', 'transport-lost', 'writing failed (ENOSPC); the outcome is unknown'],
   ])('says that %s is not a TPM, and is dead from then on', async (path, code, message) => {
     await using transport = await openDevice({ path });

@@ -215,8 +215,8 @@ describe.skipIf(missing)('a connection on which something goes wrong', () => {
     ['the socket ends within the header', 'transport-lost', (socket) => socket.end(RANDOM.subarray(0, 5))],
     ['the socket ends within the answer', 'transport-lost', (socket) => socket.end(RANDOM.subarray(0, 19))],
     ['are too few for a TPM response', 'transport-protocol', (socket) => socket.write('HTTP/1.1 400 Bad Request\r\n')],
-    ['the response announces 9 bytes', 'transport-protocol', (socket) => socket.write(fromHex('800100000009'))],
-    ['the response announces 4097 bytes', 'transport-protocol', (socket) => socket.write(fromHex('800100001001'))],
+    ['the response announces an impossible 9 bytes', 'transport-protocol', (socket) => socket.write(fromHex('800100000009'))],
+    ['the response announces an impossible 4097 bytes', 'transport-protocol', (socket) => socket.write(fromHex('800100001001'))],
     ['the answer is longer than announced', 'transport-protocol', (socket) => socket.write(Buffer.of(...RANDOM, 0))],
     ['two answers come at once', 'transport-protocol', (socket) => socket.write(Buffer.of(...RANDOM, ...RANDOM))],
   ])('is dead at once: %s', async (_, code, misbehave) => {
@@ -269,7 +269,7 @@ describe.skipIf(missing)('a connection on which something goes wrong', () => {
     await using transport = await openSwtpm({ port: server.port });
     const error = await failureOf(transport.send(GET_RANDOM));
     expect(error.code).toBe('transport-timeout');
-    expect(error.message).toContain('stopped after 15 bytes');
+    expect(error.message).toContain('stalled for 750 ms after 15 bytes');
     await expect(transport.send(GET_RANDOM)).rejects.toMatchObject({ cause: error });
   });
 

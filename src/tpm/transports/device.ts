@@ -142,7 +142,7 @@ async function read(handle: FileHandle, buffer: Bytes, address: string): Promise
       if (have >= HEADER_SIZE) length = answerLength(buffer, address);
     }
     if (have !== length) {
-      throw new KeyprovError('transport-protocol', `${address}: the response has ${have} of ${length} bytes`, {
+      throw new KeyprovError('transport-protocol', `${address}: the response has only ${have} bytes`, {
         remedy: 'check that this device is a TPM 2.0',
       });
     }
