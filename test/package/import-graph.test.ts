@@ -28,8 +28,8 @@ const MOST: Readonly<Record<string, readonly [files: number, kilobytes: number]>
   'keyprov/formats/tcg': [5, 210],
   'keyprov/formats/services': [7, 310],
   'keyprov/policy': [5, 268],
-  'keyprov/registration': [10, 406], // and the certificates of TPM makers
-  'keyprov/windows': [5, 242],
+  'keyprov/registration': [10, 407], // and the certificates of TPM makers
+  'keyprov/windows': [5, 243],
   'keyprov/webcrypto': [6, 317],
   'keyprov/inspect': [15, 628],
   'keyprov/testing': [13, 609],
