@@ -324,7 +324,12 @@ describe.skipIf(missing)('a key in a TPM', () => {
   });
 
   it.each([
-    ['request', 'ec', ['--format', 'strict'], /^keyprov: key registration: kngc: it is a P-256 key; use an RSA-2048 key/m],
+    [
+      'request',
+      'ec',
+      ['--format', 'strict'],
+      /^keyprov: key registration: kngc: it is a P-256 key; use an RSA-2048 key/m,
+    ],
     [
       'request',
       'ec',

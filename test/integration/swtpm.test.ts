@@ -215,8 +215,16 @@ describe.skipIf(missing)('a connection on which something goes wrong', () => {
     ['the socket ends within the header', 'transport-lost', (socket) => socket.end(RANDOM.subarray(0, 5))],
     ['the socket ends within the answer', 'transport-lost', (socket) => socket.end(RANDOM.subarray(0, 19))],
     ['are too few for a TPM response', 'transport-protocol', (socket) => socket.write('HTTP/1.1 400 Bad Request\r\n')],
-    ['the response announces an impossible 9 bytes', 'transport-protocol', (socket) => socket.write(fromHex('800100000009'))],
-    ['the response announces an impossible 4097 bytes', 'transport-protocol', (socket) => socket.write(fromHex('800100001001'))],
+    [
+      'the response announces an impossible 9 bytes',
+      'transport-protocol',
+      (socket) => socket.write(fromHex('800100000009')),
+    ],
+    [
+      'the response announces an impossible 4097 bytes',
+      'transport-protocol',
+      (socket) => socket.write(fromHex('800100001001')),
+    ],
     ['the answer is longer than announced', 'transport-protocol', (socket) => socket.write(Buffer.of(...RANDOM, 0))],
     ['two answers come at once', 'transport-protocol', (socket) => socket.write(Buffer.of(...RANDOM, ...RANDOM))],
   ])('is dead at once: %s', async (_, code, misbehave) => {
