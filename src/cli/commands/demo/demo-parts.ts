@@ -24,7 +24,7 @@ export async function checkDemoParts({ signal }: SignalOptions): Promise<void> {
 }
 
 async function checkPackages(): Promise<void> {
-  const missing = PACKAGES.filter((name) => !isInstalled(name.replace(/@.*/, '')));
+  const missing = PACKAGES.filter((name) => !isInstalled(name.split('@', 1).join()));
   if (missing.length === 0) return;
   const names = missing.join(' ');
   throw new KeyprovError('library-missing', `these npm packages are missing: ${names}`, {
