@@ -139,7 +139,7 @@ function encodeCredential({ aaguid, credentialId, key }: AttestedCredential): Ui
  */
 export function decodeAuthenticatorData(bytes: Uint8Array): AuthenticatorData {
   checkSize(bytes, LIMIT.message, invalid);
-  if (bytes.length < HEAD_SIZE) throw invalid(`${bytes.length} bytes, at least ${HEAD_SIZE} expected`);
+  if (bytes.length < HEAD_SIZE) throw invalid(`length ${bytes.length}, at least ${HEAD_SIZE} bytes expected`);
   const flags = bytes[32] ?? 0;
   if ((flags & RESERVED) !== 0) throw invalid(`reserved flags are set in 0x${flags.toString(16)}`);
   const head = {

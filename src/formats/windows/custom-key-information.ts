@@ -56,7 +56,7 @@ export function decodeCustomKeyInformation(bytes: Uint8Array): CustomKeyInformat
   checkSize(bytes, LIMIT.structure, (problem) => requestInvalid('custom key information', problem));
   const [version, flags] = bytes;
   if (version === undefined || flags === undefined) {
-    throw requestInvalid('custom key information', `${bytes.length} bytes, at least ${REQUIRED} expected`);
+    throw requestInvalid('custom key information', `length ${bytes.length}, at least ${REQUIRED} bytes expected`);
   }
   const optional = FIELDS.slice(REQUIRED, bytes.length).map((name, i) => [name, bytes[REQUIRED + i]]);
   const rest = bytes.subarray(FIELDS.length);

@@ -212,7 +212,7 @@ describe('decodeWebauthnTpm', () => {
     ['certInfo cut off', withInner('certInfo', (inner.get('certInfo') as Bytes).subarray(1)), /certInfo: TPMS_ATTEST/],
     ['pubArea as TPM2B', withInner('pubArea', concat(fromHex('0056'), inner.get('pubArea') as Bytes)), /pubArea: /],
     ['another credential key', withOuter('authData', registration('p-256', 'p-256').authData), /not the attested key$/],
-    ['authData too short', withOuter('authData', authData.subarray(0, 36)), /36 bytes, at least 37 expected$/],
+    ['authData too short', withOuter('authData', authData.subarray(0, 36)), /length 36, at least 37 bytes expected$/],
   ] as [string, Bytes, RegExp][])('refuses %s', (_, bytes, problem) => {
     const said = refusal(() => decodeWebauthnTpm(bytes));
     expect(said).toMatch(/^request-invalid: /);
