@@ -32,5 +32,5 @@ npm pack --loglevel=error --pack-destination "$directory"
 npm sbom --omit=dev --sbom-format=cyclonedx >"$directory/keyprov-$version.cdx.json"
 dry=(--dry-run)
 [[ -z ${publishes-} ]] || dry=()
-npm publish "$directory/keyprov-$version.tgz" --provenance "${dry[@]}"
+npm publish "$directory/keyprov-$version.tgz" --provenance --loglevel=notice "${dry[@]}"
 printf '\n%s: keyprov-%s.tgz, keyprov-%s.cdx.json\n' "$directory" "$version" "$version"

@@ -40,10 +40,11 @@ const MINUTE_MS = 60_000;
 export const DEFAULT_SYNC_SCHEDULE: SyncSchedule = { intervalMs: 30 * MINUTE_MS };
 
 /**
- * Reads up to 1 Mi characters of the output of the PowerShell command `Get-ADSyncScheduler`. Never throws.
+ * Reads up to 1 Mi characters of the output of the PowerShell command `Get-ADSyncScheduler`. A damaged text is not an error.
  *
- * @param now roughly when the command ran. The order of day and month depends on the system's language, so of two
+ * @param options `now`: roughly when the command ran. The order of day and month depends on the system's language, so of two
  * possible times, the one nearest to `now` is used.
+ * @throws TypeError for a `text` that is not a string, or a wrong option.
  */
 export function parseAdSyncScheduler(text: string, options: { readonly now: Date }): AdSyncScheduler {
   checkText(text, 'the output of Get-ADSyncScheduler');

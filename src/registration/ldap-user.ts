@@ -51,7 +51,8 @@ export async function findLdapUser(
     const found = entry === undefined ? 'no entry' : 'more than one entry';
     throw new ServiceError('service-answer', `LDAP: ${found} below ${base} matches ${filter}`);
   }
-  const wrongName = (problem: string) => new ServiceError('service-answer', `LDAP: invalid distinguished name of the user: ${problem}`);
+  const wrongName = (problem: string) =>
+    new ServiceError('service-answer', `LDAP: invalid distinguished name of the user: ${problem}`);
   // An attribute called `dn` would replace it.
   if (typeof entry.dn !== 'string') throw wrongName('it is not a string');
   checkTextSize(entry.dn, LIMIT.line, wrongName);

@@ -348,7 +348,7 @@ describe('the most likely mistakes', () => {
       [[...sign, path('one'), '--key', 'ngc-0'], /has no key ngc-0; list the store's keys \(keyprov status\)$/m],
       [
         [...sign, path('two')],
-        /match: ngc-\w+, ngc-\w+; .*\nkeyprov: .*--key, or --user and --device-id; keyprov status shows/,
+        /match: ngc-\w+, ngc-\w+; select one with --key, or --user and --device-id; keyprov status shows/,
       ],
       [[...sign, path('one')], /^keyprov: no PIN: .*--pin-file/m],
       [

@@ -112,7 +112,10 @@ const BOX = `+${'-'.repeat(70)}+`;
 /** The only field that Windows writes without a blank before the colon. */
 const NO_BLANK = 'AadRecoveryEnabled';
 
-/** Reads up to 1 Mi characters of the text of `dsregcmd /status`. Ignores text before the first title. Never throws. */
+/**
+ * Reads up to 1 Mi characters of the text of `dsregcmd /status`. Ignores text before the first title, and lines that it cannot
+ * read. @throws TypeError for a `text` that is not a string.
+ */
 export function parseDsregStatus(text: string): DsregStatus {
   checkText(text, 'the output of dsregcmd');
   const sections: { title: string; lines: DsregLine[] }[] = [];
