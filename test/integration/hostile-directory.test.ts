@@ -84,7 +84,7 @@ describe('a hostile directory', () => {
     [
       'an attribute in place of the name of the entry',
       (id) => concat(message(id, entry({ dn: ['CN=Ada', 'CN=Bob'] })), message(id, result(0x65))),
-      "invalid distinguished name of the user: it is not a string",
+      'invalid distinguished name of the user: it is not a string',
     ],
   ];
 

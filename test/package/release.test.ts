@@ -14,7 +14,7 @@ const release = (...args: readonly string[]) => releaseWith('#!/bin/sh\n', ...ar
 function releaseWith(git: string, ...args: readonly string[]) {
   using programs = temporaryDirectory();
   writeFileSync(join(programs.path, 'git'), git, { mode: 0o755 });
-  const PATH = `${programs.path}:${process.env['PATH']}`;
+  const PATH = `${programs.path}:${process.env.PATH}`;
   const env = { ...process.env, PATH, npm_config_offline: 'true' };
   return spawnSync(join(ROOT, 'scripts/release.sh'), args, { encoding: 'utf8', env });
 }

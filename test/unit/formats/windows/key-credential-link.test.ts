@@ -151,7 +151,9 @@ describe('the CustomKeyInformation', () => {
 
   it('is refused with fewer than 2 bytes, and not written with a gap', () => {
     for (const hex of ['', '01']) {
-      expect(refusal(() => decodeCustomKeyInformation(fromHex(hex)))).toMatch(/length [01], at least 2 bytes expected$/);
+      expect(refusal(() => decodeCustomKeyInformation(fromHex(hex)))).toMatch(
+        /length [01], at least 2 bytes expected$/,
+      );
     }
     expect(() => encodeCustomKeyInformation({ version: 1, flags: 0, keyStrength: 1 })).toThrow(TypeError);
     expect(() => encodeCustomKeyInformation({ version: 1, flags: 0, rest: fromHex('00') })).toThrow(TypeError);
