@@ -17,7 +17,7 @@ const LAST_KEY: RecordFormat<LastKey> = {
   version: 1,
   what: 'record of the previous key',
   code: 'store-invalid',
-  remedy: 'remove the file if the next key may be a software key',
+  remedy: 'to allow a software key as the next key, remove the file',
   toJson: ({ user, backend }) => ({ user, backend }),
   fromJson: (members) => ({ user: members.text('user'), backend: members.oneOf('backend', ['tpm', 'software']) }),
 };

@@ -233,7 +233,7 @@ describe.skipIf(missingPrograms('slapd'))('the identity service with a directory
         () => ({ issuedAt: Math.floor(clock.getTime() / 1000) + 60 }),
         'issued in the future',
       ],
-      ['another device key', () => ({ outerSigner: newKey() }), 'its device did not sign it'],
+      ['another device key', () => ({ outerSigner: newKey() }), 'its device did not sign the request'],
       [
         'a certificate of others',
         () => ({ certificate: decodePem(service.ca, 'CERTIFICATE') }),

@@ -73,7 +73,7 @@ async function verifyDeviceRequest(
   const device = context.state.devices.withCertificate(der);
   if (device === undefined || !device.enabled) throw header.wrong('x5c', 'not the certificate of a joined device');
   const { publicKey } = await parseCertificate(device.certificate);
-  if (!verifyJws(jws, publicKey(), 'RS256')) throw header.wrong('x5c', 'its device did not sign it');
+  if (!verifyJws(jws, publicKey(), 'RS256')) throw header.wrong('x5c', 'its device did not sign the request');
   const claims = JsonMembers.parse('request', jws.payload, requestInvalid);
   const seconds = context.now().getTime() / 1000;
   if (claims.has('exp') && claims.integer('exp') <= seconds) throw claims.wrong('exp', 'it has expired');
