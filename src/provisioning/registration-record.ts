@@ -97,7 +97,7 @@ export interface RegisteredKey {
 }
 
 /**
- * Lists the registered keys of a store, or of one user or device. A damaged registration of another user is no error.
+ * Lists the registered keys of a store, or of one user or device. A damaged registration of another user is not an error.
  * @throws KeyprovError `store-invalid`, `store-io`; TypeError for an unknown member of the choice
  */
 export async function listRegistrations(
