@@ -1,5 +1,5 @@
 import { checkObject } from '../bytes.ts';
-import { withCleanup } from '../errors.ts';
+import { KeyprovError, withCleanup } from '../errors.ts';
 import { checkMembers } from '../known-members.ts';
 import type { SignalOptions } from '../signal.ts';
 import { entityOf } from '../tpm/arguments.ts';
@@ -15,10 +15,12 @@ import { startSession } from '../tpm/start-session.ts';
 import { TPMT_SIGNATURE } from '../tpm/structures/algorithm.ts';
 import { TPMS_CREATION_DATA, TPMT_PUBLIC } from '../tpm/structures/object.ts';
 import type { Tpm } from '../tpm/tpm.ts';
-import type { TpmObject } from '../tpm/tpm-object.ts';
+import { TpmObject } from '../tpm/tpm-object.ts';
 import type { AttestationKey, Creation } from './attestation-key.ts';
 import { checkChallenge } from './challenge.ts';
+import type { CheckId } from './findings.ts';
 import type { AttestationStatement, Certification, CreationProof } from './statement.ts';
+import { verifyStatement } from './verify.ts';
 
 /** Options of {@link certifyKey}. */
 export interface CertifyKeyOptions extends SignalOptions {
@@ -35,7 +37,8 @@ export interface CertifyKeyOptions extends SignalOptions {
 }
 
 /**
- * Has an attestation key certify that `key` is in the TPM. TPM2_Certify, Part 3, 18.2.
+ * Has an attestation key certify that `key` is in the TPM. TPM2_Certify, Part 3, 18.2. Does not verify the response;
+ * {@link attestKey} does.
  *
  * @throws RangeError for a challenge of another length.
  * @throws TpmError if the TPM refuses; `tpm-auth-failed` and `tpm-lockout` concern the authorization of the key.
@@ -127,8 +130,9 @@ export interface AttestKeyOptions extends CertifyKeyOptions {
 }
 
 /**
- * Has a key certified and builds the statement.
- * @throws like {@link certifyKey}.
+ * Has a key certified, builds the statement, and verifies it, because the TPM's responses may have been altered on their
+ * way. Judges no attributes of the keys and no algorithms: {@link verifyStatement} does that for the recipient.
+ * @throws like {@link certifyKey}, and KeyprovError `tpm-session` if the statement does not verify.
  *
  * @example
  * ```ts
@@ -152,10 +156,10 @@ export async function attestKey(tpm: Tpm, options: AttestKeyOptions): Promise<At
   const { creation, akCreation = false, akCertificates: certificates, ...certifying } = options;
   const { key, authorization: _, ...common } = certifying;
   const { ak, signal } = common;
-  const { handle } = entityOf(key);
+  const { handle, name } = entityOf(key);
   const certification = await certifyKey(tpm, certifying);
   const { outPublic } = await tpm.run(ReadPublic, { objectHandle: handle }, { signal });
-  return {
+  const statement: AttestationStatement = {
     version: 1,
     pubArea: encode(TPMT_PUBLIC, outPublic),
     ...certification,
@@ -163,6 +167,30 @@ export async function attestKey(tpm: Tpm, options: AttestKeyOptions): Promise<At
     ...(creation && { creation: await certifyCreation(tpm, { ...common, key: handle, creation }) }),
     ...(akCreation && { akCreation: await certifyOwnCreation(tpm, ak, { signal }) }),
   };
+  checkUnaltered(statement, common, name ?? (handle instanceof TpmObject ? handle.name : undefined));
+  return statement;
+}
+
+/** What a key is, and not whether the TPM's responses arrived unaltered. */
+const PROPERTIES: readonly CheckId[] = ['key-attributes', 'key-strength', 'ak-attributes', 'ak-strength'];
+
+function checkUnaltered(
+  statement: AttestationStatement,
+  { ak, challenge }: Pick<AttestKeyOptions, 'ak' | 'challenge'>,
+  name: Uint8Array | undefined,
+): void {
+  const { findings } = verifyStatement(statement, {
+    challenge,
+    attestationKey: { pubArea: ak.pubArea },
+    expectedKey: name && { name },
+    acceptSha1: true,
+  });
+  const failed = findings.filter(({ id, status }) => status === 'fail' && !PROPERTIES.includes(id));
+  if (failed.length === 0) return;
+  const problems = failed.map(({ id, detail }) => `${id}: ${detail}`).join('; ');
+  throw new KeyprovError('tpm-session', `the TPM's statement does not verify (${problems})`, {
+    remedy: 'try again; if it happens again, do not trust the connection to this TPM until you know the cause',
+  });
 }
 
 /** TPM_ALG_NULL: the scheme in the public area of the signing key. */

@@ -47,8 +47,9 @@ const OPERATIONS: Readonly<Record<string, (world: World) => Promise<boolean>>> =
   attest: async ({ tpm, provider, key }) => {
     await using ak = await createAttestationKey(tpm, { algorithm: 'p-256' });
     const attest = { ak, challenge: CHALLENGE, authorization: 'windows-hello-policy', creation: key.creation } as const;
-    await provider.useWithoutPin(key, {}, ({ object }) => attestKey(tpm, { ...attest, key: object }));
-    return true;
+    const statement = await provider.useWithoutPin(key, {}, ({ object }) => attestKey(tpm, { ...attest, key: object }));
+    const trusted = { attestationKey: { pubArea: ak.pubArea }, expectedKey: { spki: encodeSpki(key.publicKey) } };
+    return verifyStatement(statement, { challenge: CHALLENGE, ...trusted }).ok;
   },
   request: async ({ tpm, key }) => {
     const { attestation } = await requestForKey(key, {
