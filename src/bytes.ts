@@ -77,6 +77,9 @@ export function uint32s(...values: readonly number[]): Bytes {
   return concat(...values.map(uint32));
 }
 
+/** A number of bytes in words, for messages. */
+export const byteCount = (bytes: number): string => (bytes === 1 ? '1 byte' : `${bytes} bytes`);
+
 /** Refuses anything but bytes, for callers without types, such as text for a PIN. @throws TypeError */
 export function checkBytes(value: Uint8Array, what: string): void {
   if (!ArrayBuffer.isView(value) || value.BYTES_PER_ELEMENT !== 1) throw new TypeError(`${what} must be a Uint8Array`);

@@ -1,4 +1,4 @@
-import { EMPTY, equal, toHex } from '../bytes.ts';
+import { byteCount, EMPTY, equal, toHex } from '../bytes.ts';
 import { KeyprovError, undoOnFailure } from '../errors.ts';
 import { checkMembers } from '../known-members.ts';
 import type { SignalOptions } from '../signal.ts';
@@ -191,7 +191,7 @@ function withNonce(template: TpmtPublic, nonce: Uint8Array): TpmtPublic {
     if (nonce.length > size) {
       throw new KeyprovError(
         'key-invalid',
-        `the endorsement key's nonce has ${nonce.length} bytes; the limit is ${size}`,
+        `the endorsement key's nonce has ${byteCount(nonce.length)}; the limit is ${size}`,
       );
     }
     const unique = new Uint8Array(size);

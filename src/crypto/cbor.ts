@@ -1,4 +1,4 @@
-import { type Bytes, compare, concat, copy, utf8 } from '../bytes.ts';
+import { type Bytes, byteCount, compare, concat, copy, utf8 } from '../bytes.ts';
 import { CodecError } from '../errors/codec-error.ts';
 import { checkSize, LIMIT } from '../limits.ts';
 
@@ -63,7 +63,7 @@ export function encodeCbor(value: CborValue): Bytes {
  */
 export function decodeCbor(bytes: Uint8Array): CborValue {
   const { value, length } = decodeCborPrefix(bytes);
-  if (length !== bytes.length) throw wrong(`${bytes.length - length} bytes left over`, length);
+  if (length !== bytes.length) throw wrong(`${byteCount(bytes.length - length)} left over`, length);
   return value;
 }
 
@@ -73,7 +73,7 @@ export function decodeCbor(bytes: Uint8Array): CborValue {
  */
 export function decodeIndefiniteCbor(bytes: Uint8Array): CborValue {
   const { value, length } = readPrefix(bytes, true);
-  if (length !== bytes.length) throw wrong(`${bytes.length - length} bytes left over`, length);
+  if (length !== bytes.length) throw wrong(`${byteCount(bytes.length - length)} left over`, length);
   return value;
 }
 
@@ -203,7 +203,7 @@ class CborReader {
 
   #take(size: number): Uint8Array {
     const from = this.position;
-    if (size > this.#bytes.length - from) throw wrong(`cut off: ${size} bytes expected`, from);
+    if (size > this.#bytes.length - from) throw wrong(`cut off: ${byteCount(size)} expected`, from);
     this.position += size;
     return this.#bytes.subarray(from, this.position);
   }

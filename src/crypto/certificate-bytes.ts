@@ -1,4 +1,4 @@
-import { type Bytes, copy, uint16At } from '../bytes.ts';
+import { type Bytes, byteCount, copy, uint16At } from '../bytes.ts';
 import { isKeyprovError, KeyprovError } from '../errors.ts';
 import { checkSize, LIMIT } from '../limits.ts';
 import { latin1 } from '../primitives.ts';
@@ -58,7 +58,7 @@ function firstOf(bytes: Uint8Array): { readonly der: Uint8Array; readonly size: 
   }
   const end = STORED_HEADER + uint16At(bytes, 3);
   if (end > bytes.length)
-    throw invalid(`the structure around a certificate needs ${end} bytes, but there are only ${bytes.length}`);
+    throw invalid(`the structure around a certificate needs ${byteCount(end)}, but there are only ${bytes.length}`);
   const inner = bytes.subarray(STORED_HEADER, end);
   const der = inner[0] === 0x10 && inner[1] === 0x02 ? inner.subarray(2) : inner;
   return { der: der.subarray(0, sizeOf(der)), size: end };
@@ -77,7 +77,7 @@ function sizeOf(bytes: Uint8Array): number {
   try {
     ({ der } = new DerNode('lenient', bytes, 'certificate').expect(TAG.SEQUENCE));
   } catch (cause) {
-    throw invalid(`no complete DER SEQUENCE at the beginning of ${bytes.length} bytes`, cause);
+    throw invalid(`no complete DER SEQUENCE at the beginning of ${byteCount(bytes.length)}`, cause);
   }
   checkSize(der, LIMIT.certificate, invalid);
   return der.length;

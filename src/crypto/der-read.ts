@@ -1,4 +1,4 @@
-import { type Bytes, copy, toHex } from '../bytes.ts';
+import { type Bytes, byteCount, copy, toHex } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import { checkSize, LIMIT } from '../limits.ts';
 import { latin1 } from '../primitives.ts';
@@ -176,7 +176,7 @@ export class DerNode {
     try {
       const node = new DerNode(form, bytes, what);
       const { length } = node.der;
-      if (length < bytes.length) throw node.wrong(`${bytes.length - length} bytes left over`, length);
+      if (length < bytes.length) throw node.wrong(`${byteCount(bytes.length - length)} left over`, length);
       return node;
     } catch (error) {
       if (!latin1(bytes).includes('-----BEGIN ')) throw error;

@@ -1,4 +1,4 @@
-import { type Bytes, concat } from '../bytes.ts';
+import { type Bytes, byteCount, concat } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import { CURVES, type Curve } from './curve.ts';
 import { DerNode } from './der-read.ts';
@@ -10,7 +10,7 @@ import { derSequence, derUnsigned, TAG } from './der-write.ts';
  */
 export function ecdsaRawToDer(curve: Curve, raw: Uint8Array): Bytes {
   const { size } = CURVES[curve];
-  if (raw.length !== 2 * size) throw wrong(curve, `${raw.length} bytes, ${2 * size} expected`);
+  if (raw.length !== 2 * size) throw wrong(curve, `${byteCount(raw.length)}, ${2 * size} expected`);
   return derSequence(derUnsigned(raw.subarray(0, size)), derUnsigned(raw.subarray(size)));
 }
 
@@ -19,7 +19,7 @@ export function ecdsaDerToRaw(curve: Curve, der: Uint8Array): Bytes {
   const numbers = DerNode.strict(der, 'ECDSA signature').fields(TAG.SEQUENCE);
   const parts = [numbers.next().unsigned(), numbers.next().unsigned()].map((number) => {
     const { size } = CURVES[curve];
-    if (number.length > size) throw wrong(curve, `a number has ${number.length} bytes; the limit is ${size}`);
+    if (number.length > size) throw wrong(curve, `a number has ${byteCount(number.length)}; the limit is ${size}`);
     return concat(new Uint8Array(size - number.length), number);
   });
   numbers.end();

@@ -1,4 +1,4 @@
-import { type Bytes, checkBytes, checkObject, copy, fromHex, toHex } from '../bytes.ts';
+import { type Bytes, byteCount, checkBytes, checkObject, copy, fromHex, toHex } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import { CURVES, type Curve, isOnCurve } from './curve.ts';
 import { DerNode } from './der-read.ts';
@@ -132,7 +132,10 @@ function encodePoint(key: EcPublicKey): Bytes {
 function decodePoint(crv: Curve, point: Uint8Array): EcPublicKey {
   const { size } = CURVES[crv];
   if (point[0] !== 4 || point.length !== 1 + 2 * size) {
-    throw new KeyprovError('key-invalid', `${crv} public key: ${point.length} bytes are not an uncompressed point`);
+    throw new KeyprovError(
+      'key-invalid',
+      `${crv} public key: ${byteCount(point.length)} are not an uncompressed point`,
+    );
   }
   const key: EcPublicKey = { kty: 'EC', crv, x: copy(point.subarray(1, 1 + size)), y: copy(point.subarray(1 + size)) };
   checkPublicKey(key);

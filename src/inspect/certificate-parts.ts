@@ -1,4 +1,4 @@
-import { toHex } from '../bytes.ts';
+import { byteCount, toHex } from '../bytes.ts';
 import { type DistinguishedName, describeName } from '../crypto/distinguished-name.ts';
 import { digest } from '../crypto/kdf.ts';
 import { sayError } from '../errors.ts';
@@ -81,12 +81,12 @@ export function envelopeFields({ recipients, contentEncryption, iv, encryptedCon
       nameField('issuer', issuer),
       bytesField('serial number', serialNumber),
       field('key encryption', keyEncryption.oid),
-      field('encrypted key', `${encryptedKey.length} bytes`),
+      field('encrypted key', `${byteCount(encryptedKey.length)}`),
     ]);
   return [
     listOf('recipients', recipients, recipient),
     field('cipher', decodeContentEncryption(contentEncryption) ?? contentEncryption),
     bytesField('IV', iv),
-    field('encrypted content', `${encryptedContent.length} bytes`),
+    field('encrypted content', `${byteCount(encryptedContent.length)}`),
   ];
 }

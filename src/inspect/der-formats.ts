@@ -1,4 +1,4 @@
-import { EMPTY, toHex } from '../bytes.ts';
+import { byteCount, EMPTY, toHex } from '../bytes.ts';
 import type { DerNode } from '../crypto/der-read.ts';
 import { TAG } from '../crypto/der-write.ts';
 import { decodePkcs1 } from '../crypto/public-key.ts';
@@ -120,7 +120,7 @@ const inForm = ({ title, ...rest }: Description, form: string): Description => (
 
 /** Shows only tags and sizes, as the content may be secret. */
 const outline = (name: string, node: DerNode): Field => {
-  const value = node.tag === TAG.OID ? node.oid() : `${node.content.length} bytes`;
+  const value = node.tag === TAG.OID ? node.oid() : `${byteCount(node.content.length)}`;
   return field(name, `tag 0x${node.tag.toString(16).padStart(2, '0')}: ${value}`);
 };
 

@@ -1,4 +1,4 @@
-import { toHex } from '../bytes.ts';
+import { byteCount, toHex } from '../bytes.ts';
 import type { DistinguishedName } from '../crypto/distinguished-name.ts';
 import { describeName } from '../crypto/distinguished-name.ts';
 import type { Content, Description, Field, Part } from './inspection.ts';
@@ -14,7 +14,7 @@ const MAX_ITEMS = 50;
 export function hexOf(bytes: Uint8Array): string {
   if (bytes.length === 0) return '(empty)';
   if (bytes.length <= MAX_BYTES) return toHex(bytes);
-  return `${toHex(bytes.subarray(0, SHOWN))}… (${bytes.length} bytes)`;
+  return `${toHex(bytes.subarray(0, SHOWN))}… (${byteCount(bytes.length)})`;
 }
 
 /** The text, cut if it is long. */
@@ -32,7 +32,10 @@ export const field = (name: string, value: string | number | boolean): Field => 
 export const bytesField = (name: string, bytes: Uint8Array): Field => ({ name, value: hexOf(bytes) });
 
 /** A field that says only how long a secret is. */
-export const secretField = (name: string, length: number): Field => ({ name, value: `not shown (${length} bytes)` });
+export const secretField = (name: string, length: number): Field => ({
+  name,
+  value: `not shown (${byteCount(length)})`,
+});
 
 /** A field with a time. */
 export const dateField = (name: string, date: Date): Field => ({

@@ -1,4 +1,4 @@
-import { toHex } from '../bytes.ts';
+import { byteCount, toHex } from '../bytes.ts';
 import { onlyCertificate } from '../crypto/certificate-bytes.ts';
 import { TAG } from '../crypto/der-write.ts';
 import { readOr, sayError } from '../errors.ts';
@@ -82,7 +82,7 @@ const RANK: Readonly<Record<Confidence, number>> = { certain: 0, likely: 1, dama
  */
 export async function inspect(bytes: Uint8Array, options: InspectOptions = {}): Promise<Inspection> {
   const { hint } = checkMembers('inspect', options, 'hint:text?');
-  if (bytes.length > MAX_SIZE) return unknown(bytes, [`${bytes.length} bytes; the limit is ${MAX_SIZE}`]);
+  if (bytes.length > MAX_SIZE) return unknown(bytes, [`${byteCount(bytes.length)}; the limit is ${MAX_SIZE}`]);
   const found = await readBytes(bytes, { hint, encodings: [], problems: [] });
   const [best, ...others] = byRank(found, hint);
   if (best === undefined) {

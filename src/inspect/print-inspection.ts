@@ -1,3 +1,4 @@
+import { byteCount } from '../bytes.ts';
 import { shortened } from './fields.ts';
 import type { Field, Inspection, Reading } from './inspection.ts';
 
@@ -12,7 +13,7 @@ export function printInspection(inspection: Inspection): string {
   const { title, confidence, encodings, size, problems, fields, alternatives } = inspection;
   const wrapped = encodings.length > 0 ? ` in ${encodings.join(', then ')}` : '';
   const lines = [
-    `${title}${HOW_SURE[confidence]}, ${size} bytes${wrapped}`,
+    `${title}${HOW_SURE[confidence]}, ${byteCount(size)}${wrapped}`,
     ...problems.map((problem) => `problem: ${problem}`),
     ...alternatives.map((other: Reading) => `or: ${other.title}${HOW_SURE[other.confidence]}`),
     ...(fields.length > 0 ? [''] : []),

@@ -1,3 +1,4 @@
+import { byteCount } from '../bytes.ts';
 import { TAG } from '../crypto/der-write.ts';
 import { readName } from '../crypto/x509-names.ts';
 import { latin1 } from '../primitives.ts';
@@ -44,7 +45,9 @@ function describeAttributeCertificate(children: DerInput['children']): Descripti
     ...(isOfPlatform && { title: 'TCG platform certificate (X.509 attribute certificate)' }),
     problems: ['only its description is read; nothing is verified'],
     fields: [
-      ...optional(holder, ({ der }) => field('holder', `the certificate that it belongs to (${der.length} bytes)`)),
+      ...optional(holder, ({ der }) =>
+        field('holder', `the certificate that it belongs to (${byteCount(der.length)})`),
+      ),
       ...optional(serial, ({ content }) => bytesField('serial number', content)),
       ...(validity?.children() ?? []).map((time, i) =>
         field(i === 0 ? 'not before' : 'not after', latin1(time.content)),

@@ -1,4 +1,4 @@
-import { fromBase64, toBase64Url, toHex } from '../bytes.ts';
+import { byteCount, fromBase64, toBase64Url, toHex } from '../bytes.ts';
 import { computeJwkThumbprint } from '../crypto/jwk.ts';
 import type { PublicKey } from '../crypto/public-key.ts';
 import { parseJws } from '../formats/services/jws.ts';
@@ -112,7 +112,7 @@ function describeSsh(key: PublicKey): Description {
 function describeJws(text: string): Content {
   const { header, payload, signature } = parseJws(text);
   const head = Object.entries(header).map(([name, value]) => field(name, JSON.stringify(value) ?? ''));
-  const rest = [{ name: 'header', fields: head }, field('signature', `not shown (${signature.length} bytes)`)];
+  const rest = [{ name: 'header', fields: head }, field('signature', `not shown (${byteCount(signature.length)})`)];
   if (header.use !== 'ngc') return [...rest, bytesField('payload', payload)];
   const { issuedAt, expires, ...claims } = parseNgcAssertion(text);
   const fields = [

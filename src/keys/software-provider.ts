@@ -1,5 +1,5 @@
 import { constants, createPrivateKey, generateKeyPair, type SignKeyObjectInput, sign as signData } from 'node:crypto';
-import { type Bytes, view, wipe, withSecret } from '../bytes.ts';
+import { type Bytes, byteCount, view, wipe, withSecret } from '../bytes.ts';
 import { ecdsaRawToDer } from '../crypto/ecdsa-signature.ts';
 import { decodeSpki, type PublicKey } from '../crypto/public-key.ts';
 import { verifySignature } from '../crypto/verify-signature.ts';
@@ -47,7 +47,7 @@ export function openSoftwareKeyProvider(opened: SoftwareKeyProviderOptions = {})
   opened = checkMembers('openSoftwareKeyProvider', opened, 'wrappingSecret:bytes? pinTries');
   const { wrappingSecret } = opened;
   if (wrappingSecret !== undefined && wrappingSecret.length !== SECRET_SIZE) {
-    throw new RangeError(`the wrapping secret has ${wrappingSecret.length} bytes, not ${SECRET_SIZE}`);
+    throw new RangeError(`the wrapping secret has ${byteCount(wrappingSecret.length)}, not ${SECRET_SIZE}`);
   }
   return {
     backend: 'software',

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { type Bytes, view, withSecret } from '../bytes.ts';
+import { type Bytes, byteCount, view, withSecret } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import { checkMembers } from '../known-members.ts';
 import { createFile } from '../storage/atomic-file.ts';
@@ -36,7 +36,7 @@ export async function readWrappingSecret(store: KeyStore, options: WrappingSecre
     secret = await read();
   }
   if (secret?.length === SIZE) return view(secret);
-  const problem = secret === undefined ? 'is missing' : `has ${secret.length} bytes, not ${SIZE}`;
+  const problem = secret === undefined ? 'is missing' : `has ${byteCount(secret.length)}, not ${SIZE}`;
   throw new KeyprovError('store-invalid', `the wrapping secret ${path} ${problem}`, {
     remedy: 'restore a copy: without it, all keys without a PIN are lost',
   });

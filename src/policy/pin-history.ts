@@ -1,5 +1,5 @@
 import { createHmac, randomBytes } from 'node:crypto';
-import { equal, fromBase64, toBase64, wipe } from '../bytes.ts';
+import { byteCount, equal, fromBase64, toBase64, wipe } from '../bytes.ts';
 import { deriveScrypt, scryptProblem } from '../crypto/scrypt.ts';
 import { KeyprovError } from '../errors.ts';
 import { checkMembers } from '../known-members.ts';
@@ -111,7 +111,7 @@ function bytesOf(base64: string, size: number): Uint8Array {
   } catch (cause) {
     throw invalid('not base64', cause);
   }
-  if (bytes.length !== size) throw invalid(`${bytes.length} bytes instead of ${size}`);
+  if (bytes.length !== size) throw invalid(`${byteCount(bytes.length)} instead of ${size}`);
   return bytes;
 }
 

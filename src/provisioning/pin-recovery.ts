@@ -7,7 +7,19 @@ import {
   publicEncrypt,
   randomBytes,
 } from 'node:crypto';
-import { type Bytes, concat, concatSecrets, equal, fromBase64, toBase64, uint32, utf8, view, wipe } from '../bytes.ts';
+import {
+  type Bytes,
+  byteCount,
+  concat,
+  concatSecrets,
+  equal,
+  fromBase64,
+  toBase64,
+  uint32,
+  utf8,
+  view,
+  wipe,
+} from '../bytes.ts';
 import { digest } from '../crypto/kdf.ts';
 import { importPublicKey } from '../crypto/key-object.ts';
 import { bitLength, encodeSpki, type PublicKey, type RsaPublicKey } from '../crypto/public-key.ts';
@@ -71,7 +83,7 @@ export function sealForRecovery(pin: Uint8Array, publicKey: PublicKey, setup: Pi
   if (bits < 2048) throw new RangeError(`the recovery service's key has ${bits} bits; it needs at least 2048`);
   if (user === '') throw new RangeError('PIN recovery needs a user');
   if (pin.length >= PADDED_SIZE)
-    throw new RangeError(`the PIN has ${pin.length} bytes; the limit is ${PADDED_SIZE - 1}`);
+    throw new RangeError(`the PIN has ${byteCount(pin.length)}; the limit is ${PADDED_SIZE - 1}`);
   const id = keyIdOf(publicKey);
   const secret = randomBytes(SECRET_SIZE);
   const message = concat(secret, contextOf(user, id));
@@ -109,7 +121,7 @@ export function recoveryRequestOf(recovery: PinRecovery, publicKey: PublicKey): 
  */
 export function openSealedPin(recovery: PinRecovery, publicKey: PublicKey, secret: Uint8Array): Bytes {
   if (secret.length !== SECRET_SIZE) {
-    throw unavailable(`the recovery service returned ${secret.length} bytes; a secret has ${SECRET_SIZE}`);
+    throw unavailable(`the recovery service returned ${byteCount(secret.length)}; a secret has ${SECRET_SIZE}`);
   }
   const sealed = fromBase64(recovery.sealedPin);
   const decipher = createDecipheriv('aes-256-gcm', secret, sealed.subarray(0, NONCE_SIZE), { authTagLength: TAG_SIZE });

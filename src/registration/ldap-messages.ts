@@ -1,3 +1,4 @@
+import { byteCount } from '../bytes.ts';
 import { ServiceError } from '../errors/service-error.ts';
 import { LIMIT } from '../limits.ts';
 
@@ -71,7 +72,7 @@ function sizeOf(bytes: Uint8Array): number | undefined {
   if (count === 0 || count > 4) throw wrong('the response is not an LDAP message');
   if (bytes.length < 2 + count) return undefined;
   const size = bytes.subarray(2, 2 + count).reduce((sum, byte) => sum * 256 + byte, 0);
-  if (size > MAX_BYTES) throw wrong(`a message has ${size} bytes; the limit is ${MAX_BYTES}`);
+  if (size > MAX_BYTES) throw wrong(`a message has ${byteCount(size)}; the limit is ${MAX_BYTES}`);
   return 2 + count + size;
 }
 

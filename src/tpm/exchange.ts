@@ -1,4 +1,4 @@
-import { type Bytes, EMPTY, equal, uint16At, uint32, uint32At, wipe } from '../bytes.ts';
+import { type Bytes, byteCount, EMPTY, equal, uint16At, uint32, uint32At, wipe } from '../bytes.ts';
 import { digest } from '../crypto/kdf.ts';
 import { KeyprovError } from '../errors.ts';
 import { altered } from './check-values.ts';
@@ -201,7 +201,8 @@ function readAnswer(
   let end = input.end;
   if (sent.length > 0) {
     const size = input.uint(4, 'parameterSize');
-    if (size > input.left) throw new CodecError(where, `${size} bytes of parameters announced, but ${input.left} left`);
+    if (size > input.left)
+      throw new CodecError(where, `${byteCount(size)} of parameters announced, but ${input.left} left`);
     end = input.position + size;
   }
   const from = input.position;

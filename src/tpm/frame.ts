@@ -1,4 +1,4 @@
-import { type Bytes, fromHex, uint32At } from '../bytes.ts';
+import { type Bytes, byteCount, fromHex, uint32At } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import { MAX_COMMAND_SIZE } from './transport.ts';
 
@@ -15,7 +15,7 @@ export const SHUTDOWN_CLEAR: Bytes = fromHex('80010000000c000001450000');
 export function checkCommandFrame(command: Uint8Array): void {
   if (command.length < HEADER_SIZE || command.length > MAX_COMMAND_SIZE || uint32At(command, 2) !== command.length) {
     throw new RangeError(
-      `not a TPM command: ${command.length} bytes; it needs 10 to ${MAX_COMMAND_SIZE}, and that number in its header`,
+      `not a TPM command: ${byteCount(command.length)}; it needs 10 to ${MAX_COMMAND_SIZE}, and that number in its header`,
     );
   }
 }
@@ -27,9 +27,13 @@ export function checkCommandFrame(command: Uint8Array): void {
 export function answerLength(header: Uint8Array, address: string): number {
   const length = uint32At(header, 2);
   if (length < HEADER_SIZE || length > MAX_COMMAND_SIZE) {
-    throw new KeyprovError('transport-protocol', `${address}: the response announces an impossible ${length} bytes`, {
-      remedy: 'check that a TPM 2.0 listens there and that the protocol (swtpm, mssim) is right',
-    });
+    throw new KeyprovError(
+      'transport-protocol',
+      `${address}: the response announces an impossible ${byteCount(length)}`,
+      {
+        remedy: 'check that a TPM 2.0 listens there and that the protocol (swtpm, mssim) is right',
+      },
+    );
   }
   return length;
 }
@@ -37,12 +41,15 @@ export function answerLength(header: Uint8Array, address: string): number {
 /** Checks that `answer` is exactly one whole response. @throws KeyprovError `transport-protocol` if it is not. */
 export function checkAnswerFrame(answer: Uint8Array, address: string): void {
   if (answer.length < HEADER_SIZE) {
-    throw new KeyprovError('transport-protocol', `${address}: ${answer.length} bytes are too few for a TPM response`);
+    throw new KeyprovError(
+      'transport-protocol',
+      `${address}: ${byteCount(answer.length)} are too few for a TPM response`,
+    );
   }
   if (answerLength(answer, address) !== answer.length) {
     throw new KeyprovError(
       'transport-protocol',
-      `${address}: the response announces ${uint32At(answer, 2)} bytes but has ${answer.length}`,
+      `${address}: the response announces ${byteCount(uint32At(answer, 2))} but has ${answer.length}`,
     );
   }
 }

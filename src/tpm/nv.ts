@@ -1,4 +1,4 @@
-import { type Bytes, concat } from '../bytes.ts';
+import { type Bytes, byteCount, concat } from '../bytes.ts';
 import { CodecError } from '../errors/codec-error.ts';
 import { isTpmError, TpmError } from '../errors/tpm-error.ts';
 import { checkMembers } from '../known-members.ts';
@@ -45,7 +45,7 @@ export async function readNv(tpm: Tpm, index: number, options: ReadNvOptions = {
       const size = Math.min(chunk, nvPublic.dataSize - offset);
       const { data } = await tpm.run(NV_Read, { authHandle: handle, nvIndex, size, offset }, { signal });
       if (data.length !== size)
-        throw new CodecError('the response to TPM2_NV_Read', `${data.length} bytes, not ${size}`);
+        throw new CodecError('the response to TPM2_NV_Read', `${byteCount(data.length)}, not ${size}`);
       parts.push(data);
     }
     return concat(...parts);

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { type Bytes, concat, copy, equal, uint32, uint32At, utf8 } from '../bytes.ts';
+import { type Bytes, byteCount, concat, copy, equal, uint32, uint32At, utf8 } from '../bytes.ts';
 import { digest } from '../crypto/kdf.ts';
 import { isKeyprovError, KeyprovError, rethrowAs } from '../errors.ts';
 import { sweepLeftovers, writeWhole, writeWholeSync } from '../storage/atomic-file.ts';
@@ -34,7 +34,7 @@ export function encodeStateFile(state: Uint8Array): Bytes {
  * @throws KeyprovError `state-invalid` if the file is damaged, cut off, or of another program or a newer version.
  */
 export function decodeStateFile(file: Uint8Array, path: string): Bytes {
-  if (file.length < STATE_AT) throw invalid(path, `is cut off (${file.length} bytes)`);
+  if (file.length < STATE_AT) throw invalid(path, `is cut off (${byteCount(file.length)})`);
   if (!equal(file.subarray(0, MAGIC.length), MAGIC)) throw invalid(path, 'is not a state file of keyprov');
   const version = uint32At(file, VERSION_AT);
   if (version !== VERSION) {
@@ -46,7 +46,7 @@ export function decodeStateFile(file: Uint8Array, path: string): Bytes {
   }
   const length = uint32At(file, LENGTH_AT);
   const state = file.subarray(STATE_AT);
-  if (length !== state.length) throw invalid(path, `announces ${length} bytes of state but has ${state.length}`);
+  if (length !== state.length) throw invalid(path, `announces ${byteCount(length)} of state but has ${state.length}`);
   if (!equal(digest('sha256', state), file.subarray(DIGEST_AT, STATE_AT))) {
     throw invalid(path, 'is damaged (its SHA-256 does not match)');
   }

@@ -1,5 +1,5 @@
 import { constants, verify } from 'node:crypto';
-import { type Bytes, copy } from '../bytes.ts';
+import { type Bytes, byteCount, copy } from '../bytes.ts';
 import { CURVES, toBigInt } from '../crypto/curve.ts';
 import { importPublicKey } from '../crypto/key-object.ts';
 import { bitLength, type EcPublicKey, type PublicKey } from '../crypto/public-key.ts';
@@ -75,7 +75,10 @@ export class KeyHolder implements HeldKeyUser {
     });
     const padding = constants.RSA_PKCS1_PSS_PADDING;
     if (isPss && !verify(node, data, { key: importPublicKey(key.publicKey), padding, saltLength }, signature)) {
-      throw domError('OperationError', `the key cannot make RSA-PSS signatures with a salt of ${saltLength} bytes`);
+      throw domError(
+        'OperationError',
+        `the key cannot make RSA-PSS signatures with a salt of ${byteCount(saltLength)}`,
+      );
     }
     return signature;
   }

@@ -13,6 +13,10 @@ describe('the sources', () => {
     expect(sources.filter((path) => !/\/[a-z0-9]+(-[a-z0-9]+)*\.ts$/.test(path))).toEqual([]);
   });
 
+  it('say "1 byte", with byteCount', () => {
+    expect(sources.filter((path) => /\.length\} bytes/.test(textOf(path)))).toEqual([]);
+  });
+
   it('contain nothing unfinished', () => {
     const unfinished = /\b(?:TO(?:DO)|FIX(?:ME)|XX(?:X))\b/;
     expect([...sources, ...tests].filter((path) => unfinished.test(textOf(path)))).toEqual([]);

@@ -1,5 +1,5 @@
 import type { Command, Option } from 'commander';
-import { type Bytes, fromHex } from '../../bytes.ts';
+import { type Bytes, byteCount, fromHex } from '../../bytes.ts';
 import { nearest } from '../../nearest.ts';
 import { ValueOption } from './value-option.ts';
 
@@ -108,7 +108,7 @@ export class Arguments {
     try {
       const bytes = fromHex(value);
       if (bytes.length <= max) return bytes;
-      this.problems.push(`--${name} has ${bytes.length} bytes; at most ${max} are allowed`);
+      this.problems.push(`--${name} has ${byteCount(bytes.length)}; at most ${max} are allowed`);
     } catch {
       this.problems.push(`--${name} is not an even number of hexadecimal digits`);
     }

@@ -1,4 +1,4 @@
-import { type Bytes, concat, copy, fromBase64, toBase64, uint32, unpadded, utf8 } from '../../bytes.ts';
+import { type Bytes, byteCount, concat, copy, fromBase64, toBase64, uint32, unpadded, utf8 } from '../../bytes.ts';
 import { CURVES, type Curve } from '../../crypto/curve.ts';
 import { digest } from '../../crypto/kdf.ts';
 import { checkPublicKey, type PublicKey } from '../../crypto/public-key.ts';
@@ -117,7 +117,7 @@ function readEcdsa(type: string, input: SshReader): PublicKey {
   const point = input.string();
   const { size } = CURVES[crv];
   if (point[0] !== 4 || point.length !== 1 + 2 * size)
-    throw invalid(`its ${point.length} bytes are not an uncompressed point`);
+    throw invalid(`its ${byteCount(point.length)} are not an uncompressed point`);
   return { kty: 'EC', crv, x: copy(point.subarray(1, 1 + size)), y: copy(point.subarray(1 + size)) };
 }
 

@@ -1,4 +1,4 @@
-import { type Bytes, concat, copy, uint32 } from '../../bytes.ts';
+import { type Bytes, byteCount, concat, copy, uint32 } from '../../bytes.ts';
 import { causedBy, isKeyprovError, KeyprovError, rethrowAs } from '../../errors.ts';
 import { checkSize, LIMIT } from '../../limits.ts';
 
@@ -22,7 +22,7 @@ export class CountedParts {
   /** The first `count` UINT32s. */
   header(count: number): number[] {
     if (this.#bytes.length < 4 * count)
-      throw this.invalid(`its header needs ${4 * count} bytes, but it has ${this.#bytes.length}`);
+      throw this.invalid(`its header needs ${byteCount(4 * count)}, but it has ${this.#bytes.length}`);
     const data = new DataView(this.#bytes.buffer, this.#bytes.byteOffset, this.#bytes.byteLength);
     return Array.from({ length: count }, (_, i) => data.getUint32(4 * i, true));
   }
@@ -31,7 +31,7 @@ export class CountedParts {
   parts(headerSize: number, sizes: readonly number[]): Bytes[] {
     const total = sizes.reduce((sum, size) => sum + size, headerSize);
     if (total !== this.#bytes.length) {
-      throw this.invalid(`its header and parts need ${total} bytes, but it has ${this.#bytes.length}`);
+      throw this.invalid(`its header and parts need ${byteCount(total)}, but it has ${this.#bytes.length}`);
     }
     let at = headerSize;
     return sizes.map((size) => {

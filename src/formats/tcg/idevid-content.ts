@@ -1,4 +1,4 @@
-import { type Bytes, checkObject, concat, EMPTY, equal, uint32s, utf8 } from '../../bytes.ts';
+import { type Bytes, byteCount, checkObject, concat, EMPTY, equal, uint32s, utf8 } from '../../bytes.ts';
 import { digest } from '../../crypto/kdf.ts';
 import { checkSize, LIMIT } from '../../limits.ts';
 import { randomBytes } from '../../primitives.ts';
@@ -146,7 +146,7 @@ export const isContentHash = (alg: number): alg is ContentHash =>
 /** Reads the parts of a request. Errors are KeyprovError `request-invalid`. */
 export function idevidReader(bytes: Uint8Array): PartReader {
   checkSize(bytes, LIMIT.document, invalid);
-  return new PartReader(bytes, invalid, (size, _, left) => `: ${size} bytes expected, ${left} left`);
+  return new PartReader(bytes, invalid, (size, _, left) => `: ${byteCount(size)} expected, ${left} left`);
 }
 
 const text = (bytes: Bytes): string => new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);

@@ -1,5 +1,6 @@
 import {
   type Bytes,
+  byteCount,
   checkBytes,
   checkObject,
   checkText,
@@ -78,7 +79,7 @@ export function encodeAaguid(text: string): Bytes {
 export function decodeAaguid(bytes: Uint8Array): string {
   checkBytes(bytes, 'an AAGUID');
   if (bytes.length !== AAGUID_SIZE)
-    throw requestInvalid('AAGUID', `${bytes.length} bytes; an AAGUID has ${AAGUID_SIZE}`);
+    throw requestInvalid('AAGUID', `${byteCount(bytes.length)}; an AAGUID has ${AAGUID_SIZE}`);
   return toHex(bytes).replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
 }
 
@@ -164,7 +165,7 @@ export function decodeAuthenticatorData(bytes: Uint8Array): AuthenticatorData {
     extensions = value;
     rest = rest.subarray(length);
   }
-  if (rest.length > 0) throw invalid(`${rest.length} bytes left over`);
+  if (rest.length > 0) throw invalid(`${byteCount(rest.length)} left over`);
   return { ...head, ...(credential && { credential }), ...(extensions && { extensions }) };
 }
 
@@ -172,7 +173,7 @@ function decodeCredential(bytes: Uint8Array): { credential: AttestedCredential; 
   const idSize = uint16At(bytes, AAGUID_SIZE);
   const keyAt = AAGUID_SIZE + 2 + idSize;
   if (bytes.length <= keyAt) throw invalid('cut off in the credential');
-  if (idSize < 1 || idSize > MAX_CREDENTIAL_ID) throw invalid(`the credential id has ${idSize} bytes`);
+  if (idSize < 1 || idSize > MAX_CREDENTIAL_ID) throw invalid(`the credential id has ${byteCount(idSize)}`);
   const cose = inRequest('authenticator data: key', () => decodeCborPrefix(bytes.subarray(keyAt)));
   const credential = {
     aaguid: copy(bytes.subarray(0, AAGUID_SIZE)),

@@ -1,4 +1,4 @@
-import { type Bytes, checkObject, concat, equal, toBase64, uint32At, utf8 } from '../../bytes.ts';
+import { type Bytes, byteCount, checkObject, concat, equal, toBase64, uint32At, utf8 } from '../../bytes.ts';
 import { CURVES, type Curve, toBigInt } from '../../crypto/curve.ts';
 import { digest } from '../../crypto/kdf.ts';
 import { bitLength, checkPublicKey, type EcPublicKey, type RsaPublicKey } from '../../crypto/public-key.ts';
@@ -108,7 +108,7 @@ export function encodeCngBlob(blob: CngBlob): Bytes {
  */
 export function decodeCngBlob(bytes: Uint8Array): CngBlob {
   checkSize(bytes, LIMIT.structure, wrong);
-  const input = new PartReader(bytes, wrong, (size, at) => `: ${size} bytes expected at offset ${at}`);
+  const input = new PartReader(bytes, wrong, (size, at) => `: ${byteCount(size)} expected at offset ${at}`);
   const magic = String.fromCharCode(...input.take(4));
   let blob: CngBlob;
   if (magic === 'RSA1' || magic === 'RSA2' || magic === 'RSA3') blob = readRsa(magic, input);
@@ -213,7 +213,7 @@ function checkScalar(curve: Curve, x: Uint8Array, y: Uint8Array, d: Uint8Array):
   const { size } = CURVES[curve];
   let point: Bytes;
   try {
-    if (d.length !== size) throw wrong(`the private scalar has ${d.length} bytes, ${size} expected`);
+    if (d.length !== size) throw wrong(`the private scalar has ${byteCount(d.length)}, ${size} expected`);
     point = pointOf(curve, d);
   } catch (cause) {
     throw wrong('the private scalar is out of range for the curve', cause);

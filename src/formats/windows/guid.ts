@@ -1,4 +1,4 @@
-import { type Bytes, checkBytes, fromHex, toHex } from '../../bytes.ts';
+import { type Bytes, byteCount, checkBytes, fromHex, toHex } from '../../bytes.ts';
 import { requestInvalid } from '../x509/in-request.ts';
 
 /** Byte order of a GUID in Windows' structures: the first three numbers are little endian. MS-DTYP 2.3.4.2. */
@@ -31,6 +31,6 @@ export function checkGuid(guid: string, name: string): void {
 /** The text of a GUID in lower case. @throws KeyprovError `request-invalid` if it does not have 16 bytes. */
 export function decodeGuid(bytes: Uint8Array): string {
   checkBytes(bytes, 'a GUID');
-  if (bytes.length !== 16) throw requestInvalid('GUID', `${bytes.length} bytes; a GUID has 16`);
+  if (bytes.length !== 16) throw requestInvalid('GUID', `${byteCount(bytes.length)}; a GUID has 16`);
   return toHex(reordered(bytes)).replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
 }

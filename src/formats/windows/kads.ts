@@ -41,7 +41,7 @@ export function decodeKads(bytes: Uint8Array): Kads {
   const [magic, platform, headerSize, ...sizes] = reader.header(HEADER_SIZE / 4);
   if (magic !== MAGIC) throw reader.invalid('it does not begin with the bytes "KADS"');
   if (platform !== TPM_2_0) throw reader.invalid(`its platform is ${platform}, not ${TPM_2_0} (TPM 2.0)`);
-  if (headerSize !== HEADER_SIZE) throw reader.invalid(`its header has ${headerSize} bytes, not ${HEADER_SIZE}`);
+  if (headerSize !== HEADER_SIZE) throw reader.invalid(`the size of its header is ${headerSize}, not ${HEADER_SIZE}`);
   const [certInfo = EMPTY, signature = EMPTY, keyBlob = EMPTY] = reader.parts(HEADER_SIZE, sizes);
   return reader.read(() => {
     decode(TPMS_ATTEST, certInfo);

@@ -61,7 +61,7 @@ export function decodeKast(bytes: Uint8Array): Kast {
   if (magic !== MAGIC) throw reader.invalid('it does not begin with KAST');
   if (version !== VERSION) throw reader.invalid(`its version is ${version}, not ${VERSION}`);
   if (platform !== TPM_2_0) throw reader.invalid(`its platform is ${platform}, not ${TPM_2_0} (TPM 2.0)`);
-  if (headerSize !== HEADER_SIZE) throw reader.invalid(`its header has ${headerSize} bytes, not ${HEADER_SIZE}`);
+  if (headerSize !== HEADER_SIZE) throw reader.invalid(`the size of its header is ${headerSize}, not ${HEADER_SIZE}`);
   const [idBinding = EMPTY, keyAttestation = EMPTY, aikOpaque = EMPTY] = reader.parts(HEADER_SIZE, sizes);
   return reader.read(() => ({
     ...(idBinding.length > 0 && { idBinding: decodeIdBinding(idBinding) }),

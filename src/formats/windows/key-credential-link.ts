@@ -1,4 +1,4 @@
-import { type Bytes, checkList, checkObject, concat, copy } from '../../bytes.ts';
+import { type Bytes, byteCount, checkList, checkObject, concat, copy } from '../../bytes.ts';
 import { digest } from '../../crypto/kdf.ts';
 import { checkSize, LIMIT } from '../../limits.ts';
 import { inRequest, requestInvalid } from '../x509/in-request.ts';
@@ -162,7 +162,8 @@ export function parseKeyCredentialLink(blob: Uint8Array): KeyCredentialLink {
   const optional = <T>(id: number, size: number, read: (value: Uint8Array) => T): T | undefined => {
     const value = values.get(id);
     if (value === undefined) return undefined;
-    if (size > 0 && value.length !== size) throw invalid(`entry ${id} has ${value.length} bytes, ${size} expected`);
+    if (size > 0 && value.length !== size)
+      throw invalid(`entry ${id} has ${byteCount(value.length)}, ${size} expected`);
     return inRequest(WHAT, () => read(value));
   };
   const usage = optional(USAGE, 1, ([first]) => first);
@@ -192,7 +193,7 @@ export function parseKeyCredentialLink(blob: Uint8Array): KeyCredentialLink {
 /** The entry in bytes: UINT16 length, little endian, without itself and the identifier; identifier; value. */
 export function encodeEntry(entry: KeyCredentialEntry): Bytes {
   const { id, value } = checkObject(entry, 'an entry of a key credential', 'id', 'value');
-  if (value.length > 0xffff) throw new RangeError(`entry ${id} has ${value.length} bytes; at most 65535 fit`);
+  if (value.length > 0xffff) throw new RangeError(`entry ${id} has ${byteCount(value.length)}; at most 65535 fit`);
   return concat(new Uint8Array([value.length & 0xff, value.length >>> 8]), byte(id), value);
 }
 

@@ -1,4 +1,4 @@
-import { type Bytes, checkObject, concat, EMPTY, equal } from '../../bytes.ts';
+import { type Bytes, byteCount, checkObject, concat, EMPTY, equal } from '../../bytes.ts';
 import { bytes16, decode, encode } from '../../tpm/codec/index.ts';
 import { TPM_ALG } from '../../tpm/constants.ts';
 import { policyDigest, policyOr } from '../../tpm/policy-digest.ts';
@@ -80,7 +80,7 @@ export function decodePcpKeyBlob(bytes: Uint8Array): PcpKeyBlob {
   const form = FORMS.find((known) => known.headerSize === headerSize)?.form;
   if (magic !== MAGIC) throw reader.invalid('it does not begin with PCPM');
   if (type !== TPM_2_0) throw reader.invalid(`its type is ${type}, not ${TPM_2_0} (TPM 2.0)`);
-  if (form === undefined) throw reader.invalid(`its header has ${headerSize} bytes, not 52 or 56`);
+  if (form === undefined) throw reader.invalid(`its header has ${byteCount(headerSize)}, not 52 or 56`);
   const pcrAlgId = form === 'windows-8' ? 0 : (reader.header(FIELDS + 1)[FIELDS] ?? 0);
   if (pcrAlgId > 0xffff) throw reader.invalid('the padding after pcrAlgId is not zero');
 

@@ -1,4 +1,4 @@
-import { type Bytes, copy, uint32At } from '../../bytes.ts';
+import { type Bytes, byteCount, copy, uint32At } from '../../bytes.ts';
 
 /** Reads the parts of a structure in their order, never past its end. */
 export class PartReader {
@@ -39,6 +39,6 @@ export class PartReader {
   /** Checks that nothing is left over. */
   end(): void {
     const { length } = this.rest();
-    if (length > 0) throw this.#wrong(`${length} bytes left over`);
+    if (length > 0) throw this.#wrong(`${byteCount(length)} left over`);
   }
 }

@@ -1,4 +1,4 @@
-import { type Bytes, checkObject, copy, view } from '../../bytes.ts';
+import { type Bytes, byteCount, checkObject, copy, view } from '../../bytes.ts';
 import { CodecError } from '../../errors/codec-error.ts';
 import { checkSize, LIMIT } from '../../limits.ts';
 
@@ -98,7 +98,7 @@ export class Reader {
   #advance(length: number, name: string): number {
     const from = this.position;
     if (length > this.end - from) {
-      throw new CodecError(name, `${length} bytes needed at offset ${from}, ${this.end - from} left`);
+      throw new CodecError(name, `${byteCount(length)} needed at offset ${from}, ${this.end - from} left`);
     }
     this.position = from + length;
     return from;
@@ -209,5 +209,5 @@ export function decode<T>(codec: Codec<T>, bytes: Uint8Array): T {
 
 /** Checks that everything was read. @throws CodecError with the number of bytes left over. */
 export function expectEnd(input: Reader, name: string): void {
-  if (input.left !== 0) throw new CodecError(name, `${input.left} bytes left over at offset ${input.position}`);
+  if (input.left !== 0) throw new CodecError(name, `${byteCount(input.left)} left over at offset ${input.position}`);
 }

@@ -1,3 +1,4 @@
+import { byteCount } from '../../bytes.ts';
 import { CodecError } from '../../errors/codec-error.ts';
 import { type Codec, expectEnd, type FieldShapes, type Reader, type Writer, withinField } from './codec.ts';
 import { oneOf } from './simple.ts';
@@ -137,7 +138,7 @@ const describeTag = (value: unknown): string =>
 
 function readSized<T>(input: Reader, name: string, inner: Codec<T>, size: number): T {
   const outerEnd = input.end;
-  if (size > input.left) throw new CodecError(name, `${size} bytes announced, ${input.left} left`);
+  if (size > input.left) throw new CodecError(name, `${byteCount(size)} announced, ${input.left} left`);
   input.end = input.position + size;
   try {
     const value = inner.read(input);

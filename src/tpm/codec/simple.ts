@@ -1,3 +1,4 @@
+import { byteCount } from '../../bytes.ts';
 import { CodecError } from '../../errors/codec-error.ts';
 import type { BitRange, Codec } from './codec.ts';
 
@@ -9,7 +10,7 @@ export function unsigned(name: string, size: 1 | 2 | 4): Codec<number> {
     shape: { kind: 'integer', size },
     write: (out, value) => {
       if (!Number.isInteger(value) || value < 0 || value >= limit) {
-        throw new CodecError(name, `${String(value)} is not an integer of ${size} bytes`);
+        throw new CodecError(name, `${String(value)} is not an integer of ${byteCount(size)}`);
       }
       out.uint(size, value);
     },
@@ -107,7 +108,7 @@ export function bytes16(
   { secret = false }: { readonly secret?: boolean } = {},
 ): Codec<Uint8Array> {
   const checkLength = (length: number) => {
-    if (length > max) throw new CodecError(name, `${length} bytes; at most ${max} are allowed`);
+    if (length > max) throw new CodecError(name, `${byteCount(length)}; at most ${max} are allowed`);
   };
   return {
     name,
@@ -135,7 +136,7 @@ export function fixedBytes(name: string, length: number): Codec<Uint8Array> {
     shape: { kind: 'bytes', max: length, lengthSize: 0, fixed: length, secret: false },
     write: (out, value) => {
       if (!(value instanceof Uint8Array) || value.length !== length) {
-        throw new CodecError(name, `must be a Uint8Array of ${length} bytes`);
+        throw new CodecError(name, `must be a Uint8Array of ${byteCount(length)}`);
       }
       out.raw(value);
     },

@@ -1,4 +1,4 @@
-import { EMPTY } from '../../bytes.ts';
+import { byteCount, EMPTY } from '../../bytes.ts';
 import {
   bitField,
   bytes16,
@@ -107,13 +107,13 @@ export const PCR_SELECT: Codec<Uint8Array> = {
   shape: { kind: 'bytes', max: 4, lengthSize: 1, secret: false },
   write: (out, value) => {
     if (!(value instanceof Uint8Array)) throw new CodecError('pcrSelect', 'must be a Uint8Array');
-    if (value.length > 4) throw new CodecError('pcrSelect', `${value.length} bytes; the limit is 4`);
+    if (value.length > 4) throw new CodecError('pcrSelect', `${byteCount(value.length)}; the limit is 4`);
     out.uint(1, value.length);
     out.raw(value);
   },
   read: (input) => {
     const size = input.uint(1, 'sizeofSelect');
-    if (size > 4) throw new CodecError('pcrSelect', `${size} bytes; the limit is 4`);
+    if (size > 4) throw new CodecError('pcrSelect', `${byteCount(size)}; the limit is 4`);
     return input.take(size, 'pcrSelect');
   },
 };

@@ -1,6 +1,6 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
-import { type Bytes, wipe } from '../../bytes.ts';
+import { type Bytes, byteCount, wipe } from '../../bytes.ts';
 import { TpmError } from '../../errors/tpm-error.ts';
 import { KeyprovError, type PlainErrorCode } from '../../errors.ts';
 import { answerLength, HEADER_SIZE } from '../frame.ts';
@@ -105,7 +105,7 @@ async function write(handle: FileHandle, command: Uint8Array, address: string): 
   if (bytesWritten !== command.length) {
     throw new KeyprovError(
       'transport-protocol',
-      `${address}: the device accepted only ${bytesWritten} of ${command.length} bytes`,
+      `${address}: the device accepted only ${bytesWritten} of ${byteCount(command.length)}`,
     );
   }
 }
@@ -142,7 +142,7 @@ async function read(handle: FileHandle, buffer: Bytes, address: string): Promise
       if (have >= HEADER_SIZE) length = answerLength(buffer, address);
     }
     if (have !== length) {
-      throw new KeyprovError('transport-protocol', `${address}: the response has only ${have} bytes`, {
+      throw new KeyprovError('transport-protocol', `${address}: the response has only ${byteCount(have)}`, {
         remedy: 'check that this device is a TPM 2.0',
       });
     }

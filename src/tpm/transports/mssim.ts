@@ -1,4 +1,4 @@
-import { type Bytes, uint32At, uint32s } from '../../bytes.ts';
+import { type Bytes, byteCount, uint32At, uint32s } from '../../bytes.ts';
 import { KeyprovError, undoOnFailure, withCleanup } from '../../errors.ts';
 import { checkAnswerFrame, HEADER_SIZE } from '../frame.ts';
 import { MAX_COMMAND_SIZE, type PowerCycling, SIMULATOR_OPEN_TIMEOUT_MS, type TpmTransport } from '../transport.ts';
@@ -169,9 +169,13 @@ function messageLength(head: Uint8Array, address: string): number {
     });
   }
   if (length < HEADER_SIZE || length > MAX_COMMAND_SIZE) {
-    throw new KeyprovError('transport-protocol', `${address}: the response announces an impossible ${length} bytes`, {
-      remedy: 'check that a TPM simulator listens there',
-    });
+    throw new KeyprovError(
+      'transport-protocol',
+      `${address}: the response announces an impossible ${byteCount(length)}`,
+      {
+        remedy: 'check that a TPM simulator listens there',
+      },
+    );
   }
   return 4 + length + 4;
 }

@@ -1,5 +1,5 @@
 import { connect as connectSocket, type Socket } from 'node:net';
-import { type Bytes, concat, copy, EMPTY, wipe } from '../../bytes.ts';
+import { type Bytes, byteCount, concat, copy, EMPTY, wipe } from '../../bytes.ts';
 import { isKeyprovError, KeyprovError } from '../../errors.ts';
 import { AbortWatch, withTimeout } from '../../signal.ts';
 
@@ -130,7 +130,7 @@ export class SocketConnection {
     const pending = this.#pending;
     clearTimeout(this.#stall);
     try {
-      if (pending === undefined) throw this.#protocolError(`received ${received.length} bytes without a command`);
+      if (pending === undefined) throw this.#protocolError(`received ${byteCount(received.length)} without a command`);
       const bytes = this.#part.length === 0 ? received : concat(this.#part, received);
       const length = bytes.length < pending.headSize ? Number.POSITIVE_INFINITY : pending.lengthOf(bytes);
       if (bytes.length > length) throw this.#protocolError(`${bytes.length - length} extra bytes followed a response`);
@@ -158,7 +158,7 @@ export class SocketConnection {
   }
 
   #stalled(received: number): KeyprovError {
-    const what = `the response stalled for ${STALL_MS} ms after ${received} bytes; the TPM may or may not have executed the command`;
+    const what = `the response stalled for ${STALL_MS} ms after ${byteCount(received)}; the TPM may or may not have executed the command`;
     return new KeyprovError('transport-timeout', `${this.#address}: ${what}`, {
       remedy: "open a new connection and check the TPM's state before you repeat the command",
     });

@@ -93,8 +93,8 @@ describe('CBOR', () => {
   });
 
   it.each([
-    ['', 'cut off: 1 bytes expected at offset 0'],
-    ['0000', '1 bytes left over at offset 1'],
+    ['', 'cut off: 1 byte expected at offset 0'],
+    ['0000', '1 byte left over at offset 1'],
     ['1817', 'a number is not in its shortest form at offset 0'],
     ['1900ff', 'a number is not in its shortest form at offset 0'],
     ['1a0000ffff', 'a number is not in its shortest form at offset 0'],
@@ -208,7 +208,7 @@ describe('decodeIndefiniteCbor', () => {
     ['bf01020103ff', 'the key 1 appears twice at offset 3'],
     ['1f', 'a length is indefinite or reserved'],
     ['ff', '0xff is not a supported value'],
-    ['9fff00', '1 bytes left over at offset 2'],
+    ['9fff00', '1 byte left over at offset 2'],
     ['9f9f9f9f9f9f9f9f9f9fffffffffffffffffffff', 'more than 8 levels'],
   ])('refuses %s', (hex, problem) => {
     expect(refusal(() => decodeIndefiniteCbor(fromHex(hex)))).toContain(problem);

@@ -205,7 +205,7 @@ describe('readSignature', () => {
       derSequence(tbsOf(sha256), sha256, bits(0, 7), bits(0)),
       'certificate: parts left over at offset',
     ],
-    ['a byte left over', concat(certificate(sha256), new Uint8Array(1)), 'certificate: 1 bytes left over at offset'],
+    ['a byte left over', concat(certificate(sha256), new Uint8Array(1)), 'certificate: 1 byte left over at offset'],
   ])('refuses %s', (_, der, problem) => {
     expect(refusal(() => readSignature(der))).toContain(`key-invalid: ${problem}`);
   });

@@ -111,7 +111,7 @@ describe('values', () => {
     ['3082', 'cut off'],
     ['1f0100', 'a tag has more than one byte'],
     ['05000', 'hexadecimal'],
-    ['050000', '1 bytes left over'],
+    ['050000', '1 byte left over'],
   ])('%s are refused: %s', (hex, problem) => {
     expect(() => read(hex)).toThrow(problem);
   });
@@ -173,7 +173,7 @@ describe('values in strict DER', () => {
     ['0401', 'cut off at offset 0'],
     ['04', 'cut off at offset 0'],
     [`04820080${'00'.repeat(128)}`, 'a length is not in its shortest form at offset 0'],
-    ['0500' + '00', '1 bytes left over at offset 2'],
+    ['0500' + '00', '1 byte left over at offset 2'],
   ])('are not %s: %s', (hex, problem) => {
     expect(refusal(() => strict(hex))).toBe(`key-invalid: test: ${problem}`);
   });

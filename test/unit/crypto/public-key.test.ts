@@ -68,7 +68,7 @@ describe.each(keys)('a key of %s', (_, key, spki) => {
       expect(refusal(() => decodeSpki(der.subarray(0, length)))).toMatch(/^key-invalid: /);
     }
     expect(refusal(() => decodeSpki(concat(der, new Uint8Array(1))))).toBe(
-      `key-invalid: SPKI: 1 bytes left over at offset ${der.length}`,
+      `key-invalid: SPKI: 1 byte left over at offset ${der.length}`,
     );
   });
 });

@@ -252,7 +252,7 @@ describe('parseCertificate', () => {
 
   it('refuses an extension with bytes behind its value', async () => {
     expect(await refused(parseExtension('2.5.29.14', concat(derOctets(), new Uint8Array(1))))).toContain(
-      'the extension 2.5.29.14 cannot be read: its value: 1 bytes left over at offset 2',
+      'the extension 2.5.29.14 cannot be read: its value: 1 byte left over at offset 2',
     );
   });
 });

@@ -63,7 +63,7 @@ describe('decryptPkcs8', () => {
     }
     const longer = encodePem(LABEL, concat(der, new Uint8Array(1)));
     expect(await asyncRefusal(() => decryptPkcs8(longer, secret))).toMatch(
-      /^key-invalid: encrypted private key: 1 bytes left over/,
+      /^key-invalid: encrypted private key: 1 byte left over/,
     );
   });
 

@@ -104,7 +104,7 @@ describe('decodeKeyFile', () => {
       /a length is not in its shortest form/,
     ],
     ['an indefinite length', `${loadable(`a0030101ff${REST}`).replace(/^30../, '3080')}0000`, /a length is indefinite/],
-    ['bytes left over', `${loadable(`a0030101ff${REST}`)}00`, /1 bytes left over/],
+    ['bytes left over', `${loadable(`a0030101ff${REST}`)}00`, /1 byte left over/],
     ['an area with a wrong length', loadable(`a0030101ff${REST.replace('0003aabbcc', '0004aabbcc')}`), /public area/],
     ['no areas', loadable('a0030101ff02050081000001'), /a part is missing/],
     ['nothing', '', /cut off/],

@@ -253,7 +253,7 @@ describe('an answer', () => {
       { bytesRequested: 1 },
       [],
       '8001 0000000c 00000000 0001',
-      'codec: TPM2_GetRandom answer.randomBytes.TPM2B_DIGEST: 1 bytes needed at offset 2, 0 left',
+      'codec: TPM2_GetRandom answer.randomBytes.TPM2B_DIGEST: 1 byte needed at offset 2, 0 left',
     ],
     [
       'has more than its parameters',
@@ -261,7 +261,7 @@ describe('an answer', () => {
       { bytesRequested: 1 },
       [],
       '8001 0000000e 00000000 0001 05 06',
-      'codec: TPM2_GetRandom answer.parameters: 1 bytes left over at offset 3',
+      'codec: TPM2_GetRandom answer.parameters: 1 byte left over at offset 3',
     ],
     // With a session that has no key, so that no HMAC is needed.
     [
@@ -318,7 +318,7 @@ describe('an answer', () => {
       { bytesRequested: 1 },
       [beside(keyless())],
       random('00000003 0001 05 0001 77'),
-      'codec: sessionAttributes: 1 bytes needed at offset 20, 0 left',
+      'codec: sessionAttributes: 1 byte needed at offset 20, 0 left',
     ],
     [
       'is cut before the HMAC',
@@ -342,7 +342,7 @@ describe('an answer', () => {
       { bytesRequested: 1 },
       [beside(keyless())],
       random('00000003 0001 05 0001 77 01 0000 00'),
-      `codec: ${said}: 1 bytes left over at offset 23`,
+      `codec: ${said}: 1 byte left over at offset 23`,
     ],
     [
       'has an HMAC although there is no key',
@@ -358,7 +358,7 @@ describe('an answer', () => {
       { bytesRequested: 1 },
       [beside(keyless())],
       random('00000004 0001 05 00 0001 77 01 0000'),
-      'codec: TPM2_GetRandom answer.parameters: 1 bytes left over at offset 3',
+      'codec: TPM2_GetRandom answer.parameters: 1 byte left over at offset 3',
     ],
     // Part 1, 18.7: a password has an empty nonce, an empty HMAC, and continueSession.
     ['is read', EvictControl, evict, [password], evictArea('0000010000'), 'nothing thrown'],

@@ -38,7 +38,7 @@ describe.each(keys)('an SSH public key %s', (type, beginning, key) => {
       expect(refusal(() => decodeSshPublicKey(blob.subarray(0, length)))).toMatch(/^request-invalid: SSH public key: /);
     }
     expect(refusal(() => decodeSshPublicKey(concat(blob, new Uint8Array(1))))).toBe(
-      'request-invalid: SSH public key: 1 bytes left over',
+      'request-invalid: SSH public key: 1 byte left over',
     );
   });
 });

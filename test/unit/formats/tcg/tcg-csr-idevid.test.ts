@@ -184,7 +184,7 @@ describe.each(['rsa-2048', 'p-256'] as const)('a request of a %s key', (kind) =>
       expect(refusal(() => parseTcgCsrIdevid(csr.subarray(0, length)))).toMatch(/^request-invalid: /);
     }
     expect(refusal(() => parseTcgCsrIdevid(flipped(csr, 3)))).toMatch(/version 0x101/);
-    expect(refusal(() => parseTcgCsrIdevid(concat(csr, fromHex('00'))))).toMatch(/1 bytes left over/);
+    expect(refusal(() => parseTcgCsrIdevid(concat(csr, fromHex('00'))))).toMatch(/1 byte left over/);
   });
 
   it('is not built for a key without scheme, or with another signing key', async () => {

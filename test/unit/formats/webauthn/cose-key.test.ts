@@ -47,7 +47,7 @@ describe('a COSE key', () => {
     ['a point that is not on the curve', map([1, 2], [-1, 1], [-2, x], [-3, x]), /not a point on the curve$/],
     ['an even modulus', map([1, 3], [-1, new Uint8Array(256).fill(2)], [-2, fromHex('010001')]), /modulus is even$/],
     ['a modulus with a leading zero', map([1, 3], [-1, fromHex('0001')], [-2, fromHex('03')]), /leading zeros$/],
-    ['what follows the key', concat(encodeCoseKey({ publicKey: ec }), new Uint8Array(1)), /1 bytes left over/],
+    ['what follows the key', concat(encodeCoseKey({ publicKey: ec }), new Uint8Array(1)), /1 byte left over/],
   ])('is refused with %s', (_, bytes, problem) => {
     const said = refusal(() => decodeCoseKey(bytes));
     expect(said).toMatch(/^request-invalid: COSE key: /);

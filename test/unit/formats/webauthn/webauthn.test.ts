@@ -270,7 +270,7 @@ describe('authenticator data', () => {
         for (let length = 0; length < bytes.length; length++) {
           expect(refusal(() => decodeAuthenticatorData(bytes.subarray(0, length)))).toMatch(/^request-invalid: /);
         }
-        expect(refusal(() => decodeAuthenticatorData(concat(bytes, new Uint8Array(1))))).toMatch(/1 bytes left over$/);
+        expect(refusal(() => decodeAuthenticatorData(concat(bytes, new Uint8Array(1))))).toMatch(/1 byte left over$/);
       }),
       { numRuns: 30 },
     );

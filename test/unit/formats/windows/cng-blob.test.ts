@@ -67,7 +67,7 @@ describe.each(good)('a blob %s', (magic, hex, key) => {
       expect(refusal(() => decodeCngBlob(bytes.subarray(0, length)))).toMatch(/^key-invalid: CNG key blob: cut off: /);
     }
     expect(refusal(() => decodeCngBlob(concat(bytes, new Uint8Array(1))))).toBe(
-      'key-invalid: CNG key blob: 1 bytes left over',
+      'key-invalid: CNG key blob: 1 byte left over',
     );
   });
 });

@@ -206,7 +206,7 @@ describe('parseCertificateRequest', () => {
     for (let length = 0; length < der.length; length++) {
       expect(refusal(() => parseCertificateRequest(der.subarray(0, length)))).toMatch(/^request-invalid: /);
     }
-    expect(refusal(() => parseCertificateRequest(new Uint8Array([...der, 0])))).toMatch(/1 bytes left over/);
+    expect(refusal(() => parseCertificateRequest(new Uint8Array([...der, 0])))).toMatch(/1 byte left over/);
   });
 
   it('does not verify with any changed byte, or is refused', async () => {

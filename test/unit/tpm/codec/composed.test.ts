@@ -80,7 +80,7 @@ describe('sized', () => {
   });
 
   it('contains exactly one structure: bytes between its end and the announced end are an error', () => {
-    expect(() => decode(SIZED, fromHex('000401000200'))).toThrow('TPM2B_PAIR.PAIR: 1 bytes left over at offset 5');
+    expect(() => decode(SIZED, fromHex('000401000200'))).toThrow('TPM2B_PAIR.PAIR: 1 byte left over at offset 5');
   });
 
   it('never reads past the announced end into what follows', () => {

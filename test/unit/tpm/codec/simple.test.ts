@@ -38,7 +38,7 @@ describe('unsigned', () => {
   });
 
   it.each([-1, 256, 1.5, Number.NaN, '1', 1n, undefined, null])('refuses %s as one byte', (value) => {
-    expect(refusal(unsigned('N', 1) as never, value)).toBe(`N: ${String(value)} is not an integer of 1 bytes`);
+    expect(refusal(unsigned('N', 1) as never, value)).toBe(`N: ${String(value)} is not an integer of 1 byte`);
   });
 });
 
