@@ -16,9 +16,9 @@ export interface UnregisterOptions extends SignalOptions {
  * call it again.
  *
  * @returns whether the service still had the key.
- * @throws KeyprovError `key-not-found`; `key-invalid` if the key is not registered; `service-untrusted` if it is
- * registered with another service, or the service's registration is for another key; `service-refused` if the service
- * cannot unregister keys; ServiceError, `store-…`.
+ * @throws KeyprovError `key-not-found`, also if the key is not registered; `service-untrusted` if it is registered with
+ * another service, or the service's registration is for another key; `service-refused` if the service cannot unregister
+ * keys; ServiceError, `store-…`.
  */
 export async function unregisterKey(
   store: KeyStore,
@@ -30,7 +30,7 @@ export async function unregisterKey(
   const record = await store.load(id);
   const registration = readRegistration(record);
   if (registration === undefined) {
-    throw new KeyprovError('key-invalid', `the key ${id} is not registered`, { remedy: 'delete it from the store' });
+    throw new KeyprovError('key-not-found', `the key ${id} is not registered`, { remedy: 'delete it from the store' });
   }
   const { user, kid, keyId, deviceId, service } = registration;
   if (service !== registrar.address) {

@@ -544,7 +544,7 @@ describe('unregisterKey', () => {
     }
     await store.update(record.id, (kept) => ({ ...kept, annotations: {} }));
     expect(await asyncRefusal(() => unregisterKey(store, record.id, { registrar }))).toMatch(
-      'key-invalid: the key ngc-',
+      'key-not-found: the key ngc-',
     );
   });
 });
