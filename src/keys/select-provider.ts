@@ -111,7 +111,7 @@ async function selectTpm(
       if (hasPin && inLockout) {
         throw new TpmError('tpm-lockout', 'the TPM is locked after too many failures and refuses PINs', {
           retryAfterSeconds: recoveryTimeSeconds,
-          remedy: `wait up to ${recoveryTimeSeconds} s, or reset the lockout with the lockout authorization`,
+          remedy: `wait up to ${recoveryTimeSeconds} s, or reset the lockout with the lockout hierarchy's password`,
         });
       }
       const permanent = properties.get(TPM_PT.PERMANENT) ?? 0;

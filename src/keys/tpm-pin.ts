@@ -75,6 +75,6 @@ function lockedOut({ recoveryTimeSeconds }: LockoutState, refusal?: TpmRefusal):
   return new TpmError('tpm-lockout', 'the TPM is locked after too many wrong PINs; the PIN was not tried', {
     ...{ cause: refusal, command: refusal?.command, responseCode: refusal?.responseCode },
     retryAfterSeconds: recoveryTimeSeconds,
-    remedy: `wait ${recoveryTimeSeconds} s for the next try, or reset the lockout with the lockout authorization`,
+    remedy: `wait ${recoveryTimeSeconds} s for the next try, or reset the lockout with the lockout hierarchy's password`,
   });
 }

@@ -241,7 +241,7 @@ export const TPM_RC_TEXT: Readonly<Record<TpmRcName, CodeText>> = {
   ],
   LOCKOUT: [
     'the TPM is locked after too many failed authorizations',
-    'wait until the lockout ends, or reset it with the lockout authorization',
+    "wait until the lockout ends, or reset it with the lockout hierarchy's password",
   ],
   RETRY: ['the TPM could not start the command', 'send the same command again'],
   NV_UNAVAILABLE: ["the TPM's memory cannot be written at the moment", 'try again later'],

@@ -59,7 +59,7 @@ const OPTIONS: readonly (readonly [words: string, instead: string])[] = [
   ],
   ['use the TPM at ', 'pass --tpm '],
   [
-    'with the lockout authorization',
+    "with the lockout hierarchy's password",
     'with keyprov tpm --reset-lockout and the password for the lockout hierarchy, if one is set',
   ],
   ...PASSWORDS.map(([option, member]) => [`hierarchyAuth.${member}`, `--tpm-auth ${option}=FILE`] as const),

@@ -147,7 +147,7 @@ describe('the choice of a TPM', () => {
       cause: { code: 'tpm-lockout', retryAfterSeconds: 600 },
       message: 'the TPM cannot be used at present: the TPM is locked after too many failures and refuses PINs',
       remedy:
-        'wait up to 600 s, or reset the lockout with the lockout authorization, ' +
+        "wait up to 600 s, or reset the lockout with the lockout hierarchy's password, " +
         "or allow a software key (fallBack: 'any')",
     });
     expect(wire.closed).toBe(true);

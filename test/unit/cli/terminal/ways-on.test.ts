@@ -33,7 +33,7 @@ describe('a remedy', () => {
     ['provide your own token or prompt', 'pass --token-command'],
     ["or allow a software key (fallBack: 'any')", 'or allow a software key (--fall-back any)'],
     [
-      'wait 9 s for the next try, or reset the lockout with the lockout authorization',
+      "wait 9 s for the next try, or reset the lockout with the lockout hierarchy's password",
       'wait 9 s for the next try, or reset the lockout with keyprov tpm --reset-lockout and the password for the ' +
         'lockout hierarchy, if one is set',
     ],
