@@ -1,13 +1,12 @@
 import { type Bytes, EMPTY } from '../bytes.ts';
 import { checkMembers } from '../known-members.ts';
-import type { SignalOptions } from '../signal.ts';
 import { encode } from '../tpm/codec/index.ts';
 import type { HandleArg } from '../tpm/command.ts';
 import { CreatePrimary } from '../tpm/commands/hierarchy.ts';
 import { Create, Load } from '../tpm/commands/object.ts';
 import { TPM_RH } from '../tpm/constants.ts';
 import { firstSupported } from '../tpm/first-supported.ts';
-import { withHiddenAuth } from '../tpm/hidden-auth.ts';
+import { type HiddenAuthOptions, withHiddenAuth } from '../tpm/hidden-auth.ts';
 import type { Authorization } from '../tpm/session.ts';
 import type { TpmtTkCreation } from '../tpm/structures/base.ts';
 import { TPMT_PUBLIC, type TpmsCreationData, type TpmtPublic } from '../tpm/structures/object.ts';
@@ -61,7 +60,7 @@ export class AttestationKey {
 }
 
 /** Options of {@link createAttestationKey}. */
-export interface CreateAttestationKeyOptions extends SignalOptions {
+export interface CreateAttestationKeyOptions extends HiddenAuthOptions {
   /**
    * Signs with RSASSA or ECDSA, and SHA-256; with P-384 and RSA 3072, SHA-384. `auto`: RSA 2048, which all services
    * accept; if the TPM lacks that, the first of RSA 3072, P-256 and P-384.
@@ -91,9 +90,9 @@ export async function createAttestationKey(tpm: Tpm, options: CreateAttestationK
   options = checkMembers(
     'createAttestationKey',
     options,
-    'algorithm:=rsa-2048|rsa-3072|p-256|p-384|auto parent endorsementAuth nonce:bytes? signal',
+    'algorithm:=rsa-2048|rsa-3072|p-256|p-384|auto parent endorsementAuth nonce:bytes? saltKey signal',
   );
-  const { algorithm, parent, endorsementAuth, nonce = EMPTY, signal } = options;
+  const { algorithm, parent, endorsementAuth, nonce = EMPTY, saltKey, signal } = options;
   if (algorithm === 'auto') {
     return await firstSupported('attestation key', AK_ALGORITHMS, (first) =>
       createAttestationKey(tpm, { ...options, algorithm: first }),
@@ -108,12 +107,15 @@ export async function createAttestationKey(tpm: Tpm, options: CreateAttestationK
   };
   if (parent === undefined) {
     const hierarchy = { handle: TPM_RH.ENDORSEMENT, ...(endorsementAuth && { auth: endorsementAuth }) };
-    const { objectHandle, outPublic, ...made } = await withHiddenAuth(tpm, hierarchy, { signal }, (primaryHandle) =>
-      tpm.run(CreatePrimary, { primaryHandle, ...parameters }, { signal }),
+    const { objectHandle, outPublic, ...made } = await withHiddenAuth(
+      tpm,
+      hierarchy,
+      { saltKey, signal },
+      (primaryHandle) => tpm.run(CreatePrimary, { primaryHandle, ...parameters }, { signal }),
     );
     return new AttestationKey(objectHandle, { publicArea: outPublic, creation: creationOf(made), saved: undefined });
   }
-  return await withHiddenAuth(tpm, parent, { signal }, async (parentHandle) => {
+  return await withHiddenAuth(tpm, parent, { saltKey, signal }, async (parentHandle) => {
     const made = await tpm.run(Create, { parentHandle, ...parameters }, { signal });
     const saved = { publicArea: made.outPublic, privateArea: made.outPrivate, creation: creationOf(made) };
     return await loadAttestationKey(tpm, saved, { parent: parentHandle, signal });
@@ -127,12 +129,12 @@ export async function createAttestationKey(tpm: Tpm, options: CreateAttestationK
 export async function loadAttestationKey(
   tpm: Tpm,
   saved: SavedAttestationKey,
-  options: SignalOptions & { readonly parent: HandleArg },
+  options: HiddenAuthOptions & { readonly parent: HandleArg },
 ): Promise<AttestationKey> {
-  const { parent, signal } = checkMembers('loadAttestationKey', options, 'parent signal');
+  const { parent, saltKey, signal } = checkMembers('loadAttestationKey', options, 'parent saltKey signal');
   const { publicArea, privateArea, creation } = saved;
   const loading = { inPrivate: privateArea, inPublic: publicArea };
-  const { objectHandle } = await withHiddenAuth(tpm, parent, { signal }, (parentHandle) =>
+  const { objectHandle } = await withHiddenAuth(tpm, parent, { saltKey, signal }, (parentHandle) =>
     tpm.run(Load, { parentHandle, ...loading }, { signal }),
   );
   return new AttestationKey(objectHandle, { publicArea, creation, saved });

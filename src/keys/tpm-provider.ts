@@ -108,6 +108,8 @@ export class TpmKeyProvider implements KeyProvider {
   readonly tpm: Tpm;
   /** Authorization of the endorsement hierarchy; undefined if none is known. */
   readonly endorsementAuth: Authorization | undefined;
+  /** The key with which all sessions are salted; undefined for the parent of each key. */
+  readonly saltKey: SaltKey | undefined;
   readonly #options: TpmKeyProviderOptions;
 
   /** Use {@link openTpmKeyProvider}, which finds out what kind of TPM it is. */
@@ -116,6 +118,7 @@ export class TpmKeyProvider implements KeyProvider {
     this.nature = nature;
     this.assurance = nature.virtual ? 'virtual' : 'hardware';
     this.endorsementAuth = options.endorsementAuth;
+    this.saltKey = options.saltKey;
     this.#options = options;
   }
 

@@ -275,11 +275,11 @@ export class KeyPool {
 }
 
 async function makeAttestationKey(
-  { tpm, endorsementAuth }: TpmKeyProvider,
+  { tpm, endorsementAuth, saltKey }: TpmKeyProvider,
   signal: AbortSignal,
 ): Promise<AttestationKey | undefined> {
   try {
-    return await createAttestationKey(tpm, { algorithm: 'auto', endorsementAuth, signal });
+    return await createAttestationKey(tpm, { algorithm: 'auto', endorsementAuth, saltKey, signal });
   } catch (error) {
     signal.throwIfAborted();
     if (!isKeyprovError(error)) throw error;

@@ -143,9 +143,9 @@ async function attestInTpm(
   { challenge, enrolAk, signal }: Omit<KeyRequestOptions, 'policy'>,
   stock: KeyStock | undefined,
 ): Promise<AttestedKey> {
-  const { tpm, endorsementAuth } = provider;
+  const { tpm, endorsementAuth, saltKey } = provider;
   const stocked = await stock?.attestationKey(tpm, { signal });
-  const ak = stocked ?? (await createAttestationKey(tpm, { algorithm: 'auto', endorsementAuth, signal }));
+  const ak = stocked ?? (await createAttestationKey(tpm, { algorithm: 'auto', endorsementAuth, saltKey, signal }));
   const release = stocked === undefined ? () => ak.close() : async () => {};
   return await withCleanup(async () => {
     const akCertificates = enrolAk && (await cleanUnlessAborted(() => enrolAk(tpm, ak, { signal }), signal));

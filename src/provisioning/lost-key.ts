@@ -37,9 +37,12 @@ const lost = (cause: unknown, message: string, { remedy }: { readonly remedy: st
   new KeyprovError('tpm-identity-changed', message, { cause, remedy });
 
 /** Whether the TPM makes the attestation key of that Name; undefined if it makes none. */
-async function hasAk({ tpm, endorsementAuth }: TpmKeyProvider, name: Uint8Array): Promise<boolean | undefined> {
+async function hasAk(
+  { tpm, endorsementAuth, saltKey }: TpmKeyProvider,
+  name: Uint8Array,
+): Promise<boolean | undefined> {
   try {
-    await using ak = await createAttestationKey(tpm, { algorithm: 'auto', endorsementAuth });
+    await using ak = await createAttestationKey(tpm, { algorithm: 'auto', endorsementAuth, saltKey });
     return equal(ak.object.name, name);
   } catch (error) {
     // The password of the endorsement hierarchy may be missing: then the first error must suffice.

@@ -31,6 +31,8 @@ const VALUES = {
 };
 const CHALLENGE = utf8('challenge');
 const INDEX = 0x01800042;
+/** TPM2_CreatePrimary in the NULL hierarchy, which makes a salt key that cannot be checked. */
+const NULL_PRIMARY = Buffer.from([0, 0, 1, 0x31, 0x40, 0, 0, 7]);
 
 /** Everything that is sent to a new TPM whose hierarchies have authorization values. */
 async function watchedTpm() {
@@ -143,6 +145,22 @@ describe.skipIf(await tpmMissing())('authorization values', () => {
     for (const value of Object.values(VALUES))
       expect(sent.some((command) => command.includes(Buffer.from(value)))).toBe(false);
     expect(await leftovers(tpm)).toEqual([]);
+    await tpm.close();
+  });
+
+  it('go only into sessions with the given salt key', async () => {
+    const { tpm, sent, ...made } = await watchedTpm();
+    for (const object of [made.parent, made.key]) await object.flush();
+    const { owner: ownerAuth, endorsement: endorsementAuth, pin } = VALUES;
+    await using ek = await openEndorsementKey(tpm, { template: 'L-2', endorsementAuth, ownerAuth });
+    const saltKey: SaltKey = { handle: ek.handle, publicArea: ek.publicArea };
+    sent.length = 0;
+    const policy = definePolicy({ algorithm: 'p-256', attestation: 'required', hardware: 'required' });
+    const tpmOptions = { ownerAuth, endorsementAuth, saltKey };
+    const { record } = await provisionKey({ policy, sources: { tpm }, tpmOptions, challenge: CHALLENGE, pin });
+    await requestForKey(record, { policy, sources: { tpm }, tpmOptions, challenge: CHALLENGE });
+    expect(sent.filter((command) => command.subarray(6, 14).equals(NULL_PRIMARY))).toEqual([]);
+    await ek.release();
     await tpm.close();
   });
 });
