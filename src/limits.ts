@@ -1,4 +1,3 @@
-import { byteCount } from './bytes.ts';
 /**
  * The largest accepted input by family, in bytes, or in characters of a text. Longer input is refused before it is
  * read; the error has the limit and the size. docs/verification.md explains each limit.
@@ -27,7 +26,7 @@ export const LIMIT = {
 export function checkSize(input: Uint8Array, limit: number, refuse: (problem: string) => Error): void {
   if (!ArrayBuffer.isView(input) || input.BYTES_PER_ELEMENT !== 1)
     throw new TypeError(refuse('it must be a Uint8Array').message);
-  if (input.length > limit) throw refuse(`${byteCount(input.length)}; the limit is ${limit}`);
+  if (input.length > limit) throw refuse(`${input.length} bytes; the limit is ${limit}`);
 }
 
 /** Does for a text what {@link checkSize} does for bytes. */
