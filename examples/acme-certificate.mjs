@@ -3,7 +3,12 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { definePolicy, openKey, openTpm, provisionKey } from 'keyprov';
 import { buildAcmeDeviceAttest, computeAcmeExtraData, verifyAcmeDeviceAttest } from 'keyprov/formats/services';
-import { buildCertificateRequest, parseCertificateRequest, verifyCertificateRequest } from 'keyprov/formats/x509';
+import {
+  buildCertificateRequest,
+  encodeSpki,
+  parseCertificateRequest,
+  verifyCertificateRequest,
+} from 'keyprov/formats/x509';
 import { createTestAuthority, signingKeyOf } from 'keyprov/testing';
 
 const authority = await createTestAuthority(); // stands for an attestation CA that knows this TPM
@@ -33,4 +38,6 @@ await tpm.close();
 const akRoots = [authority.root];
 const result = await verifyAcmeDeviceAttest(answer, { token, accountKey, akRoots, minTier: 'virtual' });
 console.log('challenge:', result.ok, result.ok && result.tier);
-console.log('request:', verifyCertificateRequest(parseCertificateRequest(csr)));
+const request = parseCertificateRequest(csr);
+const isAttested = result.ok && Buffer.from(encodeSpki(result.publicKey)).equals(request.spki);
+console.log('request:', verifyCertificateRequest(request) && isAttested);

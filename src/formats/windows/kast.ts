@@ -138,8 +138,9 @@ export function buildKast(statement: AttestationStatement, options: BuildKastOpt
 }
 
 /**
- * Returns the statement in a KAST, for `verifyStatement`. What the KAST leaves out comes from the attestation key's
- * public area: the one in the KAST, or, for a claim of the subject only, the TPMT_PUBLIC in `akPubArea`.
+ * Returns the statement in a KAST, for `verifyStatement`. Pass the key of the request that contains the KAST as
+ * `expectedKey`. What the KAST leaves out comes from the attestation key's public area: the one in the KAST, or, for a
+ * claim of the subject only, the TPMT_PUBLIC in `akPubArea`.
  *
  * @throws KeyprovError `request-invalid` without a key attestation, without attestation key, with two different ones,
  * or with policies that do not match the key's authPolicy.

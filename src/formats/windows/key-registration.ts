@@ -62,18 +62,6 @@ export function buildKeyRegistration(registration: KeyRegistration): string {
  * Reads the body of a key registration of that profile, as a service would.
  * @throws KeyprovError `request-invalid` for anything that {@link buildKeyRegistration} would not write. Only the order
  * of the members and the white space between them may differ.
- *
- * @example
- * ```ts
- * import { verifyEvidence } from 'keyprov/attestation';
- * import { parseKeyRegistration, statementFromKeyRegistration } from 'keyprov/formats/windows';
- *
- * // the body you received, the challenge you issued, the attestation CA roots you trust
- * declare const [body, challenge, akRoots]: [string, Uint8Array, Uint8Array[]];
- * const statement = statementFromKeyRegistration(parseKeyRegistration(body, 'attested'));
- * if (statement === undefined) throw new Error('the key is not attested');
- * console.log(await verifyEvidence(statement, { challenge, akRoots, minTier: 'tpm-no-ek-certificate' }));
- * ```
  */
 export function parseKeyRegistration(body: string, profile: KeyRegistration['profile']): KeyRegistration {
   const members = JsonMembers.parse('key registration', body, requestInvalid, MEMBERS[profile]);
@@ -103,6 +91,18 @@ export function parseKeyRegistration(body: string, profile: KeyRegistration['pro
  * `expectedKey`, because a KAST may be about another key.
  *
  * @throws KeyprovError `request-invalid` for a KAST that does not attest a key, or lacks its attestation key.
+ *
+ * @example
+ * ```ts
+ * import { type VerifyEvidenceOptions, verifyEvidence } from 'keyprov/attestation';
+ * import { type KeyRegistration, statementFromKeyRegistration } from 'keyprov/formats/windows';
+ * import { encodeSpki } from 'keyprov/formats/x509';
+ *
+ * declare const [registration, trust]: [KeyRegistration, VerifyEvidenceOptions]; // from parseKeyRegistration; your choice
+ * const statement = statementFromKeyRegistration(registration); // undefined: the key is not attested
+ * const expectedKey = { spki: encodeSpki(registration.publicKey) }; // a KAST may be about another key
+ * if (statement) console.log(await verifyEvidence(statement, { ...trust, expectedKey }));
+ * ```
  */
 export function statementFromKeyRegistration(registration: KeyRegistration): AttestationStatement | undefined {
   if (registration.profile === 'strict' || registration.attestation === undefined) return undefined;

@@ -198,7 +198,8 @@ export function parseLampsAttestation(attributes: readonly Attribute[]): Attesta
 }
 
 /**
- * The statement for `verifyStatement`. The attestation key is known from elsewhere, or found with `findCertifiedAk`.
+ * The statement for `verifyStatement`, which needs the request's key as `expectedKey`. The attestation key is known from
+ * elsewhere, or found with `findCertifiedAk`.
  * @throws KeyprovError `request-invalid` if the public area of the key is missing, or the signature cannot be read.
  *
  * @example
@@ -208,7 +209,7 @@ export function parseLampsAttestation(attributes: readonly Attribute[]): Attesta
  *
  * declare const [received, ak]: [BundledStatement, PublicPart]; // received.type is TPM_CERTIFY_STATEMENT
  * const statement = statementFromTpmCertify(decodeTpmCertify(received.statement), ak);
- * console.log(statement.certInfo.length); // pass `statement` to verifyStatement
+ * console.log(statement.certInfo.length); // verifyStatement needs the request's key too, as expectedKey
  * ```
  */
 export function statementFromTpmCertify(certify: TpmCertify, ak: PublicPart): AttestationStatement {

@@ -91,6 +91,21 @@ describe('messages and comments', () => {
   });
 });
 
+describe('the examples of verifyEvidence', () => {
+  it('say which key the evidence must be about, so that nobody registers another key with it', () => {
+    const pages = filesIn(['docs', 'examples', 'src'], '').filter((path) => /\.(md|mjs|ts)$/.test(path));
+    const examples = pages.flatMap((path) => {
+      const text = textOf(path);
+      if (path.endsWith('.mjs')) return [{ path, code: text }];
+      const block = path.endsWith('.md') ? /^```(?:ts|js)\n([\s\S]*?)^```$/gm : /^ +\* ```ts\n([\s\S]*?)^ +\* ```$/gm;
+      return [...text.matchAll(block)].map(([, code = '']) => ({ path, code }));
+    });
+    const calls = examples.filter(({ code }) => /^(?:(?!\/\/).)*\bverifyEvidence\(/m.test(code));
+    expect(calls.length).toBeGreaterThan(5);
+    expect(calls.filter(({ code }) => !code.includes('expectedKey')).map(({ path }) => path)).toEqual([]);
+  });
+});
+
 /** The text of the sources' comments, without comment markers. */
 const shown = filesIn(['src/formats', 'src/crypto'], '.ts')
   .map((path) => textOf(path).replace(/^ \* ?/gm, ''))
