@@ -1,7 +1,8 @@
 // @ts-check
 // Run at each boot of a virtual machine.
-// The fleet directory stands for your inventory service. It contains one file for each TPM that has booted before.
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+// The fleet directory stands for your inventory service. It contains a file for each machine, and one for each of their TPMs.
+import { randomUUID } from 'node:crypto';
+import { link, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { isKeyprovError, openTpm } from 'keyprov';
 import { checkTpmIdentity, readTpmIdentity } from 'keyprov/keys';
 
@@ -10,7 +11,12 @@ if (fleet === undefined) {
   console.error('usage: node vdi-first-boot.mjs TPM-ADDRESS DIRECTORY FLEET-DIRECTORY');
   process.exit(2);
 }
-const file = `${directory}/tpm-identity.json`;
+const [file, idFile] = [`${directory}/tpm-identity.json`, `${directory}/machine-id`];
+/** @param {string} path */
+const readIfThere = (path) =>
+  readFile(path, 'utf8').catch((error) => {
+    if (error.code !== 'ENOENT') throw error;
+  });
 /** @param {string} text */
 const fromHex = (text) => Uint8Array.from(Buffer.from(text, 'hex'));
 
@@ -21,13 +27,19 @@ const name = Buffer.from(now.endorsementName).toString('hex');
 const json = { ...now, endorsementName: name, storageName: Buffer.from(now.storageName).toString('hex') };
 const text = JSON.stringify({ ...json, clock: `${now.clock}` });
 
-const known = await readFile(file, 'utf8').catch(() => undefined);
+const known = await readIfThere(file);
 if (known === undefined) {
   await mkdir(fleet, { recursive: true });
-  // Only one machine can create a TPM's file. A second machine with the same TPM is a clone.
-  const isFirst = await writeFile(`${fleet}/${name}`, text, { flag: 'wx' }).then(
+  const id = (await readIfThere(idFile)) || randomUUID();
+  for (const path of [idFile, `${fleet}/${id}`]) await writeFile(path, id, { mode: 0o600, flush: true });
+  // Only one machine can create a TPM's file, which contains the machine's id. If the machine stops before it saves the
+  // TPM's identity, it finds its own id at the next boot. A second machine with the same TPM is a clone.
+  const isFirst = await link(`${fleet}/${id}`, `${fleet}/${name}`).then(
     () => true,
-    () => false,
+    async (error) => {
+      if (error.code !== 'EEXIST') throw error;
+      return (await readFile(`${fleet}/${name}`, 'utf8')) === id;
+    },
   );
   console.log(isFirst ? 'first boot: make a key' : 'clone: another machine has this TPM');
   process.exitCode = isFirst ? 0 : 1;
@@ -43,4 +55,7 @@ if (known === undefined) {
     process.exitCode = 1;
   }
 }
-if (process.exitCode !== 1) await writeFile(file, text, { mode: 0o600 });
+if (process.exitCode !== 1) {
+  await writeFile(`${file}.new`, text, { mode: 0o600, flush: true });
+  await rename(`${file}.new`, file); // never a half-written file
+}

@@ -8,5 +8,7 @@ form.addEventListener('submit', async (event) => {
   form.reset();
   const made = await window.keys.create(crypto.getRandomValues(new Uint8Array(32)), pin);
   const signed = made.error ? made : await window.keys.sign(made.id, new TextEncoder().encode('hello'), pin);
-  status.textContent = signed.error ? `${signed.message}; ${signed.remedy}` : `signed by a key in ${made.backend}`;
+  status.textContent = signed.error
+    ? [signed.message, signed.remedy].filter(Boolean).join('; ') // not every error has a remedy
+    : `signed; where the key is: ${made.assurance}`;
 });

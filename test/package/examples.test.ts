@@ -36,6 +36,42 @@ const PROGRAMS: Readonly<Record<string, string>> = {
     '{\n  inLockout: true,\n  failedTries: 3,\n  maxTries: 3,\n  recoveryTimeSeconds: 1000\n}\nsigned after the reset\n',
 };
 
+/** The registered key is a software key, and the attestation is still about the key in the TPM. */
+const FORGED_BODY = "JSON.stringify({ ...JSON.parse(request.body), kngc: (await otherKey('rsa')).kngc })";
+/** What a dishonest client changes in a program with a service, and what the service then says. */
+const FORGED: Readonly<Record<string, readonly [from: string, to: string, stdout: string]>> = {
+  'verify-on-server.mjs': [
+    'parseKeyRegistration(request.body,',
+    `parseKeyRegistration(${FORGED_BODY},`,
+    "false undefined [ 'public-key', 'tier' ]\nfalse undefined [ 'challenge', 'public-key', 'tier' ]\n",
+  ],
+  'enrol-with-activation.mjs': [
+    'parseKeyRegistration(request.body,',
+    `parseKeyRegistration(${FORGED_BODY},`,
+    'false undefined\n',
+  ],
+  'acme-certificate.mjs': [
+    'parseCertificateRequest(csr)',
+    "parseCertificateRequest((await otherKey('ec')).csr)",
+    'challenge: true virtual\nrequest: false\n',
+  ],
+};
+/** Appended to such a program: a software key, in a key registration and in a certificate request that it signs. */
+const OTHER_KEY = `
+/** @param {'rsa' | 'ec'} type */
+async function otherKey(type) {
+  const crypto = await import('node:crypto');
+  const { buildKeyRegistration } = await import('keyprov/formats/windows');
+  const { buildCertificateRequest } = await import('keyprov/formats/x509');
+  const { signingKeyOf } = await import('keyprov/testing');
+  const parameters = type === 'rsa' ? { modulusLength: 2048 } : { namedCurve: 'P-256' };
+  const key = signingKeyOf(crypto.generateKeyPairSync(type, parameters).privateKey);
+  const csr = await buildCertificateRequest({ subject: [], alternativeNames: [{ kind: 'dns', value: 'a.test' }] }, key);
+  if (type === 'ec') return { csr };
+  return { csr, ...JSON.parse(buildKeyRegistration({ profile: 'strict', publicKey: key.publicKey })) };
+}
+`;
+
 /** The programs with their own limit of lines: those in the README, and one with both ends of three messages. */
 const LONGEST: Readonly<Record<string, number>> = { [BASE]: 32, 'sign.mjs': 32, 'enrol-with-activation.mjs': 87 };
 
@@ -144,6 +180,16 @@ describe('the examples', () => {
     expect(await example(name)).toEqual({ code: 0, stdout });
   });
 
+  it.each(Object.entries(FORGED))('%s refuses a request for another key', async (name, [from, to, stdout]) => {
+    const text = await readFile(join('examples', name), 'utf8');
+    expect(text.split(from).length, from).toBe(2);
+    const project = join(directory, 'forged');
+    await mkdir(join(project, 'node_modules'), { recursive: true });
+    await symlink(ROOT, join(project, 'node_modules', 'keyprov')).catch(() => undefined); // the program before made it
+    await writeFile(join(project, name), text.replace(from, () => to) + OTHER_KEY);
+    expect(await ended(process.execPath, [join(project, name)])).toEqual({ code: 0, stdout });
+  });
+
   it('without arguments, work or say in one line what they need', async () => {
     const tested = new Set([...Object.keys(VARIATIONS), ...Object.keys(PROGRAMS)]);
     const names = (await readdir('examples')).filter((name) => /\.(mjs|sh)$/.test(name) && !tested.has(name));
@@ -236,12 +282,40 @@ describe('the examples', () => {
       example('vdi-first-boot.mjs', `libtpms:${at(tpm)}`, at(machine), at('fleet'));
     for (const machine of ['first', 'second']) await mkdir(at(machine), { recursive: true });
     expect(await boot('tpm', 'first')).toEqual({ code: 0, stdout: 'first boot: make a key\n' });
+    await rm(join(at('first'), 'tpm-identity.json')); // as if the machine had stopped before it wrote the file
+    expect(await boot('tpm', 'first')).toEqual({ code: 0, stdout: 'first boot: make a key\n' });
     for (const name of ['copy', 'old']) await cp(at('tpm'), at(name), { recursive: true });
     expect(await boot('tpm', 'first')).toEqual({ code: 0, stdout: 'same TPM\n' });
     expect(await boot('copy', 'second')).toEqual({ code: 1, stdout: 'clone: another machine has this TPM\n' });
     expect(await boot('tpm', 'first')).toEqual({ code: 0, stdout: 'same TPM\n' });
     expect(await boot('old', 'first')).toEqual({ code: 1, stdout: 'tpm-rolled-back\n' });
     expect(await boot('other', 'first')).toEqual({ code: 1, stdout: 'tpm-replaced\n' });
+  });
+
+  it('does not take a failed write to the inventory for a clone', async () => {
+    const machine = join(directory, 'vdi-no-inventory');
+    await mkdir(machine);
+    const { code, stdout } = await example('vdi-first-boot.mjs', `libtpms:${machine}/tpm`, machine, '/proc');
+    expect(stdout).toMatch(/^(?![\s\S]*clone)[\s\S]*\bE(NOENT|ACCES|PERM)\b/);
+    expect(code).toBe(1);
+  });
+
+  it.each([
+    ['a remedy', { error: 'no-tpm', message: 'there is no TPM', remedy: 'add one' }, 'there is no TPM; add one'],
+    ['no remedy', { error: 'store-io', message: 'the disk is full', remedy: undefined }, 'the disk is full'],
+    ['a key in a TPM', { id: 'ngc-1', assurance: 'virtual' }, 'signed; where the key is: virtual'],
+  ])('show in Electron’s window what happened: %s', async (_what, made, shown) => {
+    const [form, status] = [{ elements: { pin: { value: '271828' } }, reset: () => {} }, { textContent: '' }];
+    const listeners: ((event: object) => Promise<void>)[] = [];
+    const querySelector = (selector: string) =>
+      selector === 'form'
+        ? { ...form, addEventListener: (_: string, on: (typeof listeners)[0]) => listeners.push(on) }
+        : status;
+    const keys = { create: async () => made, sign: async () => ({ signature: Uint8Array.of(1) }) };
+    const text = await readFile('examples/electron/window.js', 'utf8');
+    new Function('document', 'window', text)({ querySelector }, { keys });
+    for (const submit of listeners) await submit({ preventDefault: () => {} });
+    expect(status.textContent).toBe(shown);
   });
 
   it('ask AD CS for a certificate', async () => {
