@@ -7,22 +7,21 @@ import { TpmKeyProvider } from '../keys/tpm-provider.ts';
 import { TPM_RH } from '../tpm/constants.ts';
 
 /**
- * Explains why a TPM no longer has the parent of a key: it is another TPM, it was cleared, or it lost its storage root
- * key, as far as the endorsement seed and the record tell. Returns every other error unchanged.
+ * Explains why the TPM at hand cannot use a key: it is not the one that made the key, it was cleared, or it lost its
+ * storage root key, as far as the endorsement seed and the record tell. Returns every other error unchanged.
  */
-export async function explainLoss(
-  error: unknown,
-  { id, tpm, parent }: KeyRecord,
-  provider: KeyProvider,
-): Promise<unknown> {
-  if (!isKeyprovError(error, 'tpm-identity-changed') || !(provider instanceof TpmKeyProvider)) return error;
-  if (tpm?.akName === undefined) return error;
-  const isSame = await hasAk(provider, tpm.akName);
-  if (isSame === undefined) return error;
+export async function explainLoss(error: unknown, record: KeyRecord, provider: KeyProvider): Promise<unknown> {
+  if (!(provider instanceof TpmKeyProvider)) return error;
+  const { id, tpm, parent } = record;
+  const { address } = provider.tpm.transport;
+  const isLost = isKeyprovError(error, 'tpm-identity-changed');
+  const isSame = isLost && tpm?.akName !== undefined ? await hasAk(provider, tpm.akName) : undefined;
+  if (!isLost || isSame === undefined) return nameTpm(error, record, address);
   if (!isSame) {
-    return lost(error, `this is not the TPM that made the key ${id}: its endorsement seed differs`, {
+    const other = lost(error, `this is not the TPM that made the key ${id}: its endorsement seed differs`, {
       remedy: 'use the TPM that made it, or provision a new key',
     });
+    return nameTpm(other, record, address);
   }
   const isPrimary = parent?.handle === TPM_RH.OWNER;
   const what = isPrimary
@@ -31,6 +30,15 @@ export async function explainLoss(
   return lost(error, `the TPM that made the key ${id} ${what}: ${error.message}`, {
     remedy: `${isPrimary ? '' : 'make that storage root key again if you know its template; otherwise, '}provision a new key`,
   });
+}
+
+/** Returns an error that says which TPM to use, if the key was made at another address than that of the TPM at hand. */
+export function nameTpm(error: unknown, { id, tpm }: KeyRecord, address: string | undefined): unknown {
+  const isMissing = isKeyprovError(error, 'no-tpm') || isKeyprovError(error, 'tpm-identity-changed');
+  if (!isMissing || tpm === undefined || tpm.address === address) return error;
+  const where = address === undefined ? '' : `is not in the TPM at ${address}; it `;
+  const problem = `the key ${id} ${where}was made in the TPM at ${tpm.address} (${error.message})`;
+  return new KeyprovError(error.code, problem, { cause: error, remedy: `use the TPM at ${tpm.address}` });
 }
 
 const lost = (cause: unknown, message: string, { remedy }: { readonly remedy: string }): KeyprovError =>

@@ -4,7 +4,7 @@ import { type Bytes, equal } from '../bytes.ts';
 import { encodeSpki, type PublicKey } from '../crypto/public-key.ts';
 import { verifySignature } from '../crypto/verify-signature.ts';
 import { SelectionError } from '../errors/selection-error.ts';
-import { isKeyprovError, KeyprovError, undoOnFailure } from '../errors.ts';
+import { KeyprovError, undoOnFailure } from '../errors.ts';
 import { decodeKeyRecord, encodeKeyRecord, type KeyRecord } from '../keys/key-record.ts';
 import { checkSources, type KeySources, keySources, leaseTpm, softwareOf } from '../keys/key-sources.ts';
 import { checkStore, type KeyStore } from '../keys/key-store.ts';
@@ -24,7 +24,7 @@ import type { LoadKeyOptions } from '../webcrypto/stored-keys.ts';
 import { checkHasPin, type KeepRecord, keepIn, type ReplacePinOptions, replacePin } from './change-pin.ts';
 import { findKey, isChosen, type KeyChoice } from './find-key.ts';
 import { attestForRequest, checkRequestOptions, type KeyRequest, type KeyRequestOptions } from './key-request.ts';
-import { explainLoss } from './lost-key.ts';
+import { explainLoss, nameTpm } from './lost-key.ts';
 import { readPinState } from './pin-state.ts';
 import { requestForKey } from './provision-key.ts';
 import { type RegistrationRecord, readRegistration } from './registration-record.ts';
@@ -308,11 +308,11 @@ export class UserKey {
   /** Runs `work` with the provider of the key. */
   async #use<T>(work: (provider: KeyProvider) => Promise<T>, { signal }: SignalOptions): Promise<T> {
     signal?.throwIfAborted();
-    const { provider, address } = await this.#open();
+    const { provider } = await this.#open();
     try {
       return await work(provider);
     } catch (error) {
-      throw this.#elsewhere(await explainLoss(error, this.#record, provider), address);
+      throw await explainLoss(error, this.#record, provider);
     }
   }
 
@@ -328,7 +328,7 @@ export class UserKey {
     if (this.#closing !== undefined) throw new KeyprovError('transport-closed', `the key ${this.#record.id} is closed`);
     this.#opened ??= this.#openProvider().catch((error: unknown) => {
       this.#opened = undefined;
-      throw this.#elsewhere(error, undefined);
+      throw nameTpm(error, this.#record, undefined);
     });
     return this.#opened;
   }
@@ -347,17 +347,7 @@ export class UserKey {
     if (source === undefined) throw new KeyprovError('no-tpm', 'the key is in a TPM, but the sources have no TPM');
     const { tpm, release } = await leaseTpm(source, { signal, create: false });
     const provider = await undoOnFailure(() => openTpmKeyProvider(tpm, { ...tpmOptions, signal }), release);
-    return { provider, release, address: tpm.transport.address };
-  }
-
-  /** Returns an error that says which TPM to name, if the key is in another one. */
-  #elsewhere(error: unknown, address: string | undefined): unknown {
-    const { tpm, id } = this.#record;
-    const isMissing = isKeyprovError(error, 'no-tpm') || isKeyprovError(error, 'tpm-identity-changed');
-    if (!isMissing || tpm === undefined || tpm.address === address) return error;
-    const where = address === undefined ? '' : `is not in the TPM at ${address}; it `;
-    const problem = `the key ${id} ${where}was made in the TPM at ${tpm.address} (${error.message})`;
-    return new KeyprovError(error.code, problem, { cause: error, remedy: `use the TPM at ${tpm.address}` });
+    return { provider, release };
   }
 }
 
@@ -376,6 +366,4 @@ function unattested(reason: string): SelectionError {
 interface OpenedProvider {
   readonly provider: KeyProvider;
   readonly release: () => Promise<void>;
-  /** Address of the TPM. */
-  readonly address?: string | undefined;
 }

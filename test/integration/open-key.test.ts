@@ -1,5 +1,5 @@
 import '../cheap-scrypt.mjs';
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -15,8 +15,9 @@ import { openKey } from '../../src/provisioning/open-key.ts';
 import { makeKey, provisionKey } from '../../src/provisioning/provision-key.ts';
 import { openTestTpm } from '../../src/testing/index.ts';
 import { listHandles, readLockout } from '../../src/tpm/capabilities.ts';
+import { Clear } from '../../src/tpm/commands/hierarchy.ts';
 import { GetRandom } from '../../src/tpm/commands/random.ts';
-import { TPM_HT } from '../../src/tpm/constants.ts';
+import { TPM_HT, TPM_RH } from '../../src/tpm/constants.ts';
 import { openTpm } from '../../src/tpm/open-tpm.ts';
 import type { Tpm } from '../../src/tpm/tpm.ts';
 import { startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
@@ -161,6 +162,19 @@ describe('the TPM of a key', () => {
     await using other = await openKey({ store, sources: { tpm: 'libtpms' } });
     expect(await asyncRefusal(() => other.sign({ data: DATA, pin: PIN }))).toMatch(
       /^tpm-identity-changed: the key .* is not in the TPM at libtpms.*; use the TPM at libtpms:/,
+    );
+  });
+
+  it('is not sought at its old address if it is here and was cleared', async () => {
+    const [old, now] = ['old', 'now'].map((name) => join(store.directory, name));
+    const sources = { tpm: `libtpms:${old}` };
+    await store.save((await provisionKey({ policy, sources, pin: PIN, challenge: CHALLENGE })).record);
+    await rename(`${old}`, `${now}`);
+    await using tpm = await openTpm(`libtpms:${now}`);
+    await tpm.run(Clear, { authHandle: TPM_RH.LOCKOUT });
+    await using key = await openKey({ store, sources: { tpm } });
+    expect(await asyncRefusal(() => key.sign({ data: DATA, pin: PIN }))).toMatch(
+      /^tpm-identity-changed: the TPM that made the key \S+ was cleared: .*; provision a new key$/,
     );
   });
 });
