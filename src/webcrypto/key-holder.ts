@@ -150,6 +150,8 @@ function hashOf(name: WebHashName | undefined): (typeof HASHES)[keyof typeof HAS
 
 /** @throws DOMException NotSupportedError for keys that no provider can make */
 function userAlgorithmOf({ name, namedCurve, modulusLength, publicExponent }: NormalizedAlgorithm): KeyAlgorithm {
+  const isFixed = namedCurve === undefined && modulusLength === undefined; // Ed25519, X25519
+  if (isFixed) throw domError('NotSupportedError', `a provider cannot make ${name} keys`);
   const kind = namedCurve?.toLowerCase() ?? `rsa-${modulusLength}`;
   const isUsual = publicExponent === undefined || toBigInt(publicExponent) === 65537n;
   if (isKeyAlgorithm(kind) && isUsual) return kind;

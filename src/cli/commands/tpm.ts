@@ -32,12 +32,17 @@ export const tpmCommand: CliCommand = {
 function define(command: Command): void {
   command
     .description(
-      "show a TPM's PIN tries, transient objects and sessions; with options, flush objects, end a lockout, or show the " +
-        'endorsement key certificates',
+      "show a TPM's PIN tries, transient objects and sessions; with options, flush objects or sessions, end a lockout, " +
+        'or show the endorsement key certificates',
     )
     .addOption(storeOption())
-    .addOption(repeatableOption('--flush <handle>', 'flush the object at this handle, such as 0x80000000 (repeatable)'))
-    .option('--flush-all', "flush all objects, including other programs'")
+    .addOption(
+      repeatableOption(
+        '--flush <handle>',
+        'flush the object or session at this handle, such as 0x80000000 (repeatable)',
+      ),
+    )
+    .option('--flush-all', "flush all objects and sessions, including other programs'")
     .option('--reset-lockout', 'set the count of wrong PINs to 0; needs the lockout password if one is set')
     .option('--ek-certificates', 'show the endorsement key certificates instead')
     .addOption(valueOption('--ek-roots <path>', 'also verify with these roots: PEM, DER or directory'))
