@@ -138,7 +138,7 @@ describe.skipIf(await tpmMissing()).each(Object.entries(places))('over %s', (_, 
     },
   );
 
-  test('persistent objects are still there after closing and opening', async () => {
+  test('persistent objects are still there after closing and opening', async ({ skip }) => {
     const nvIndex = 0x01800042;
     const owner = TPM_RH.OWNER;
     {
@@ -148,10 +148,8 @@ describe.skipIf(await tpmMissing()).each(Object.entries(places))('over %s', (_, 
       await tpm.run(NV_DefineSpace, { authHandle: owner, auth: EMPTY, publicInfo });
       await tpm.run(NV_Write, { authHandle: owner, nvIndex, data: utf8('hello'), offset: 0 });
     }
-    await using tpm = await place.open().catch(async (error: unknown) => {
-      throw error;
-    });
-    if (tpm.transport.address.includes(':memory:')) return;
+    await using tpm = await place.open();
+    if (tpm.transport.address.includes(':memory:')) skip('this TPM has no state on disk');
     const { data } = await tpm.run(NV_Read, { authHandle: owner, nvIndex, size: 5, offset: 0 });
     expect(data).toEqual(utf8('hello'));
     await tpm.run(NV_UndefineSpace, { authHandle: owner, nvIndex });

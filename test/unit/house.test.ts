@@ -31,6 +31,26 @@ describe('the tests', () => {
     expect(tests.filter((path) => switched.test(textOf(path)))).toEqual([]);
   });
 
+  it('in test/unit start no process and open no socket', () => {
+    const unit = tests.filter((path) => path.startsWith('test/unit/'));
+    const opens =
+      /^import .* from '(?:node:)?(?:net|tls|dgram|https?|http2|child_process|cluster|worker_threads)';$|^import .*(?:\/integration\/|\bstart(?:IdentityService|Directory|Swtpm)\b)/m;
+    const found = unit.filter((path) => opens.test(textOf(path)));
+    expect(found.filter((path) => !textOf(path).includes('patchBuiltin('))).toEqual([]); // replaces what starts processes
+  });
+
+  it('end without a check for no reason of the machine: vitest counts and shows what it skips', () => {
+    const silent =
+      /^ {2,4}(?:\/\/.*\n {2,4})?if \(.*(?:this machine|process\.platform|:memory:|\bmissing\b).*\) return;$/m;
+    const cases = tests.flatMap((path) =>
+      [...textOf(path).matchAll(/^( *)(?:it|test)\b[\s\S]*?^\1\}\);$/gm)].map(([text]) => ({ path, text })),
+    );
+    expect(cases.length).toBeGreaterThan(1000);
+    expect(
+      cases.filter(({ text }) => silent.test(text)).map(({ path, text }) => `${path}: ${text.split('\n')[0]}`),
+    ).toEqual([]);
+  });
+
   it('that share loaded modules neither replace nor change one', () => {
     const replaces = /\bvi\.mock\(|cheap-scrypt/;
     const unit = tests.filter((path) => path.startsWith('test/unit/') && !path.endsWith('house.test.ts'));
