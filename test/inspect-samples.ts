@@ -173,7 +173,7 @@ export async function inspectSamples(): Promise<Sample[]> {
     add('tpm-command', fromHex('80010000000a0000017c'), 'TPM2_GetTestResult');
     add('tpm-answer', fromHex('80010000001400000000000811223344556677aa'), 'an answer');
     const refused = ['the TPM refused: the TPM is locked after too many failed authorizations'];
-    add('tpm-answer', fromHex('80010000000a00000921'), 'an TPM response in lockout', refused);
+    add('tpm-answer', fromHex('80010000000a00000921'), 'a TPM response in lockout', refused);
     const entries = [
       { command: '80010000000c0000017b0010', answer: '80010000000a00000922', milliseconds: 1 },
       { command: '80010000000a0000017c', milliseconds: 2 },

@@ -7,7 +7,8 @@ import type { AttestationStatement } from './statement.ts';
  *
  * - `software`: the client has the private key now. Nothing shows where it is.
  * - `virtual`: it is in a TPM of an emulator or hypervisor: the operator of the host can copy it.
- * - `tpm-no-ek-certificate`: it is in the TPM of an endorsement key on the verifier's own list.
+ * - `tpm-no-ek-certificate`: it is in the TPM of an endorsement key on the verifier's own list; or it is in a TPM, as the
+ *   CA that certified the attestation key says, but its certificate names no maker (`id:00000000`).
  * - `ek-certificate`: it is in a TPM of a known maker, as the CA that certified the attestation key says.
  * - `activated`: it is in a TPM of a known maker, as the maker's endorsement key certificate says, and the verifier itself
  *   has seen the TPM prove that the attestation key is in it too.

@@ -2,7 +2,7 @@
  * Injects faults into processes: SIGKILL at every point with a side effect (also in a separate PID namespace), SIGTERM, a
  * full disk, too few file descriptors, a clock that jumps. After each fault, the operation runs again without one. Run it as
  * root with `node scripts/reliability.mjs process-faults [--kills N] [--only OPERATION] [--fault PATTERN]
- * [--tpm swtpm|libtpms]`; it prints a table. Scrypt is skipped. If there are fewer kills than points, kills and SIGTERM are
+ * [--tpm swtpm|libtpms]`; it prints a table. Scrypt runs with N = 2. If there are fewer kills than points, kills and SIGTERM are
  * spread over all points.
  */
 import '../cheap-scrypt.mjs';

@@ -17,7 +17,7 @@ import { findCoseScheme, type TpmAttestationObject } from './tpm-attestation-obj
 /**
  * Checks a certificate (DER) of an attestation key in an attestation object of the format `tpm`. Returns the first
  * problem; `undefined` if there is none. WebAuthn Level 3, 8.3.1, which ACME follows: version 3, no subject, the TPM in
- * a critical subjectAltName (TCG EK Credential Profile for TPM 2.0, 3.2.9), the purpose of attestation keys, not an
+ * a critical subjectAltName (TCG EK Credential Profile for TPM 2.0, 3.2.9), the purpose of attestation keys, not a
  * CA. Does not verify the chain: see `verifyEvidence`.
  * @throws KeyprovError `request-invalid` if it is not a certificate.
  *
