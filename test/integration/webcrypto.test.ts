@@ -150,6 +150,16 @@ describe.skipIf(missing)('generateKey in a TPM', () => {
     }
   });
 
+  it('names parameters only if others would work', async () => {
+    const said = (algorithm: object | string, usages: ('sign' | 'deriveBits')[]) =>
+      crypto.subtle.generateKey(Object(algorithm), false, usages).catch((error: unknown) => Object(error).message);
+    expect(await said({ name: 'Ed25519' }, ['sign'])).toBe('a provider cannot make Ed25519 keys');
+    expect(await said({ name: 'X25519' }, ['deriveBits'])).toBe('a provider cannot make X25519 keys');
+    expect(await said(rsa('RSA-PSS', { modulusLength: 1024 }), ['sign'])).toBe(
+      'a provider cannot make RSA-PSS keys with that size, curve or exponent',
+    );
+  });
+
   it('accepts an exponent with leading zeros', async () => {
     const { publicKey } = await pairOf(crypto, rsa('RSA-PSS', { publicExponent: new Uint8Array([0, 1, 0, 1]) }), [
       'sign',
