@@ -168,7 +168,8 @@ describe('the TPM of a key', () => {
   it('is not sought at its old address if it is here and was cleared', async () => {
     const [old, now] = ['old', 'now'].map((name) => join(store.directory, name));
     const sources = { tpm: `libtpms:${old}` };
-    await store.save((await provisionKey({ policy, sources, pin: PIN, challenge: CHALLENGE })).record);
+    const attested = definePolicy({ algorithm: 'p-256', hardware: 'required', attestation: 'required' });
+    await store.save((await provisionKey({ policy: attested, sources, pin: PIN, challenge: CHALLENGE })).record);
     await rename(`${old}`, `${now}`);
     await using tpm = await openTpm(`libtpms:${now}`);
     await tpm.run(Clear, { authHandle: TPM_RH.LOCKOUT });
