@@ -1,4 +1,3 @@
-import { isTpmError } from '../errors/tpm-error.ts';
 import { KeyprovError, withCleanup } from '../errors.ts';
 import type { SignalOptions } from '../signal.ts';
 import { decode } from '../tpm/codec/index.ts';
@@ -11,8 +10,7 @@ import type { Tpm } from '../tpm/tpm.ts';
 import type { TpmObject } from '../tpm/tpm-object.ts';
 import { decodeKeyFile, type KeyFile } from './key-file.ts';
 import type { ProvidedKey } from './provider.ts';
-import { type ParentOptions, parentOf, type StorageParent } from './storage-parent.ts';
-import { spareLastTry } from './tpm-pin.ts';
+import { type ParentOptions, parentOf, type StorageParent, tryParentAuth } from './storage-parent.ts';
 
 /** A key in the TPM, ready for commands. */
 export interface LoadedKey {
@@ -42,33 +40,19 @@ export async function withSaltedSession<T>(
 }
 
 /**
- * Runs `work`, which makes or loads a key under `parent`; `session` authorizes the parent. If the storage root key
- * refuses its password, tries once more if a password can be asked for.
+ * Runs `work`, which makes or loads a key under `parent`; `session` authorizes the parent.
  * @throws PinError `pin-last-try` if the try could lock the TPM.
  */
 export async function underParent<T>(
   tpm: Tpm,
   { parent, session }: Pick<LoadedKey, 'parent' | 'session'>,
-  { signal }: SignalOptions,
+  options: SignalOptions,
   work: (parentHandle: Entity) => Promise<T>,
 ): Promise<T> {
-  const isProtected = parent.publicArea.objectAttributes.noDA !== true;
-  const use = async (authValue: Uint8Array | undefined): Promise<T> => {
-    if (isProtected) await spareLastTry(tpm, { signal });
-    return await work({
-      handle: parent.handle,
-      name: parent.record.name,
-      auth: { session, ...(authValue && { authValue }) },
-    });
-  };
-  try {
-    return await use(parent.authValue);
-  } catch (error) {
-    if (!isTpmError(error) || error.hierarchy !== 'storageParent' || parent.authValue !== undefined) throw error;
-    const asked = await tpm.askPassword('storageParent', { signal });
-    if (asked === undefined) throw error;
-    return await use(asked);
-  }
+  const { handle, record } = parent;
+  return await tryParentAuth(tpm, parent, options, (authValue) =>
+    work({ handle, name: record.name, auth: { session, ...(authValue && { authValue }) } }),
+  );
 }
 
 /** Loads a key under its parent, runs `work` with it, and flushes it, its parent and the session. */

@@ -9,7 +9,7 @@ import { TPM_PT } from '../tpm/constants.ts';
 import { fallbackClassOf, retryAfterOf } from './fallback.ts';
 import { checkSources, type KeySources, leaseTpm, softwareOf } from './key-sources.ts';
 import type { Backend, KeyProvider } from './provider.ts';
-import { provePasswords } from './storage-parent.ts';
+import { proveNewKey } from './storage-parent.ts';
 import { openTpmKeyProvider, type TpmKeyProvider, type TpmKeyProviderOptions } from './tpm-provider.ts';
 
 /** Requirements of the key. */
@@ -43,7 +43,7 @@ export interface Selection {
 
 /**
  * Selects the provider that makes a key: the TPM if policy wants it and it works, otherwise software if policy allows
- * it. This is the only place where that is decided. Also proves the passwords of the hierarchies that the key needs.
+ * it. This is the only place where that is decided. Also proves the passwords that the key needs, and that the TPM has room.
  *
  * @throws SelectionError `tpm-unavailable` if the TPM exists but cannot be used at present (`cause` is the reason);
  * `hardware-required` if only a TPM is allowed and there is none; `attestation-unavailable` or `downgrade-refused` if a
@@ -60,7 +60,7 @@ export async function selectKeyProvider(
 }
 
 interface EarlyOptions extends SelectionOptions {
-  /** Whether the key is made later, so that the passwords of hierarchies are proved now. */
+  /** Whether the key is made later, so that its passwords and slots are proved now. */
   readonly isEarly: boolean;
 }
 
@@ -114,8 +114,7 @@ async function selectTpm(
           remedy: `wait up to ${recoveryTimeSeconds} s, or reset the lockout with the lockout hierarchy's password`,
         });
       }
-      const permanent = properties.get(TPM_PT.PERMANENT) ?? 0;
-      if (isEarly) await provePasswords(tpm, { ...policy, permanent }, { ...tpmOptions, signal });
+      if (isEarly) await proveNewKey(tpm, { ...policy, properties }, { ...tpmOptions, signal });
     }
     return provider;
   };

@@ -1,12 +1,12 @@
 import { EMPTY, equal, toHex } from '../bytes.ts';
 import { isTpmError } from '../errors/tpm-error.ts';
-import { KeyprovError } from '../errors.ts';
+import { KeyprovError, withCleanup } from '../errors.ts';
 import type { Policy } from '../policy/index.ts';
 import type { SignalOptions } from '../signal.ts';
 import { decode, encode } from '../tpm/codec/index.ts';
 import { CreatePrimary } from '../tpm/commands/hierarchy.ts';
-import { ReadPublic } from '../tpm/commands/object.ts';
-import { SRK_HANDLE, TPM_ALG, TPM_RH } from '../tpm/constants.ts';
+import { Create, ReadPublic } from '../tpm/commands/object.ts';
+import { SRK_HANDLE, TPM_ALG, TPM_PT, TPM_RH } from '../tpm/constants.ts';
 import { firstSupported, isUnsupported } from '../tpm/first-supported.ts';
 import { withHiddenAuth } from '../tpm/hidden-auth.ts';
 import { objectName } from '../tpm/names.ts';
@@ -18,6 +18,7 @@ import type { Tpm } from '../tpm/tpm.ts';
 import type { TpmObject } from '../tpm/tpm-object.ts';
 import { TPM_RC } from '../tpm/tpm-rc.ts';
 import type { ProvidedKey } from './provider.ts';
+import { spareLastTry } from './tpm-pin.ts';
 
 /** The parent in a key's record. */
 export type ParentRecord = NonNullable<ProvidedKey['parent']>;
@@ -58,14 +59,17 @@ type NewKeyParentOptions = ParentOptions & { readonly recordedSrkName?: Uint8Arr
  * `recordedSrkName` (if given). Otherwise makes the primary of the P-256 storage template (or of the first template
  * that the TPM supports) with an empty `unique`, which gives the same key each time. Makes nothing persistent.
  */
-export async function parentForNewKey(
+export async function parentForNewKey(tpm: Tpm, options: NewKeyParentOptions = {}): Promise<StorageParent> {
+  return (await usableSrk(tpm, options)) ?? (await makePrimary(tpm, options));
+}
+
+async function usableSrk(
   tpm: Tpm,
-  { recordedSrkName, ...options }: NewKeyParentOptions = {},
-): Promise<StorageParent> {
+  { recordedSrkName, ...options }: NewKeyParentOptions,
+): Promise<StorageParent | undefined> {
   const srk = await readSrk(tpm, options);
   const isWanted = srk !== undefined && (recordedSrkName === undefined || equal(srk.record.name, recordedSrkName));
-  if (isWanted && isStorageKey(srk.publicArea)) return srk;
-  return await makePrimary(tpm, options);
+  return isWanted && isStorageKey(srk.publicArea) ? srk : undefined;
 }
 
 /**
@@ -100,19 +104,101 @@ const gone = (message: string, orElse: string): KeyprovError =>
 /** The bits in which a TPM says that these hierarchies have a password. TPMA_PERMANENT, Part 2, 8.6. */
 const [OWNER_SET, ENDORSEMENT_SET] = [1, 2];
 
+/** Object slots that making a key takes: for the parent, and for the key itself. */
+const SLOTS = 2;
+
+/** What shows whether a new key can be made: the TPM's properties from TPM_PT_PERMANENT on, and the policy. */
+interface Prospect extends Pick<Policy, 'attestation'> {
+  readonly properties: ReadonlyMap<number, number>;
+}
+
+type ProofOptions = NewKeyParentOptions & { readonly endorsementAuth?: Authorization | undefined };
+
 /**
- * Proves the passwords that a new key will need: makes a primary key in each hierarchy, and flushes it. A wrong one does
- * not count, because dictionary attack protection does not cover these hierarchies. `permanent` is TPM_PT_PERMANENT.
- * @throws TpmError `tpm-auth-failed` if a password is missing or wrong.
+ * Proves that the TPM can make a key later: that slots are free, and that the passwords are right. Seals a byte under
+ * the parent if the parent may have a password, or if the TPM seems to be full. Only a wrong password of a storage root
+ * key may count for dictionary attack protection.
+ * @throws TpmError `tpm-auth-failed` if a password is missing or wrong, `tpm-out-of-memory`; PinError `pin-last-try`.
  */
-export async function provePasswords(
+export async function proveNewKey(tpm: Tpm, prospect: Prospect, options: ProofOptions): Promise<void> {
+  const { properties } = prospect;
+  const hasPersistent = properties.get(TPM_PT.HR_PERSISTENT) !== 0;
+  const isFull = (properties.get(TPM_PT.HR_TRANSIENT_AVAIL) ?? SLOTS) < SLOTS;
+  const mayRefuse = isFull || hasBit(prospect, OWNER_SET);
+  await tpm.turn(async () => {
+    const srk = hasPersistent ? await usableSrk(tpm, options) : undefined;
+    const parent = srk ?? (mayRefuse ? await makePrimary(tpm, options) : undefined);
+    if (parent !== undefined) {
+      await withCleanup(
+        () => sealUnder(tpm, parent, options),
+        () => parent.release(),
+      );
+    }
+    await proveAttestation(tpm, prospect, options);
+  }, options);
+}
+
+/**
+ * Proves the endorsement hierarchy's password if policy requires an attestation.
+ * @throws TpmError `tpm-auth-failed` if it is missing or wrong; that does not count.
+ */
+export async function proveAttestation(
   tpm: Tpm,
-  { permanent, attestation }: { readonly permanent: number; readonly attestation: Policy['attestation'] },
-  { endorsementAuth, ...options }: NewKeyParentOptions & { readonly endorsementAuth?: Authorization | undefined },
+  prospect: Prospect,
+  { endorsementAuth, ...options }: ProofOptions,
 ): Promise<void> {
-  if (permanent & OWNER_SET) await (await parentForNewKey(tpm, options)).release();
-  if (permanent & ENDORSEMENT_SET && attestation === 'required') {
-    await (await makePrimary(tpm, { ...options, ownerAuth: endorsementAuth }, TPM_RH.ENDORSEMENT)).release();
+  if (prospect.attestation !== 'required' || !hasBit(prospect, ENDORSEMENT_SET)) return;
+  await (await makePrimary(tpm, { ...options, ownerAuth: endorsementAuth }, TPM_RH.ENDORSEMENT)).release();
+}
+
+const hasBit = ({ properties }: Prospect, bit: number): boolean =>
+  ((properties.get(TPM_PT.PERMANENT) ?? 0) & bit) !== 0;
+
+/** Makes the smallest object there is, and throws it away. */
+async function sealUnder(tpm: Tpm, parent: StorageParent, { saltKey, signal }: ParentOptions): Promise<void> {
+  const { handle, publicArea, record } = parent;
+  const inPublic: TpmtPublic = {
+    ...{ type: TPM_ALG.KEYEDHASH, nameAlg: publicArea.nameAlg, authPolicy: EMPTY, unique: EMPTY },
+    objectAttributes: { fixedTPM: true, fixedParent: true, userWithAuth: true, noDA: true },
+    parameters: { scheme: { scheme: TPM_ALG.NULL } },
+  };
+  const making = {
+    inPublic,
+    inSensitive: { userAuth: EMPTY, data: new Uint8Array(1) },
+    outsideInfo: EMPTY,
+    creationPCR: [],
+  };
+  await tryParentAuth(tpm, parent, { signal }, async (auth = EMPTY) => {
+    const options = { saltKey: saltKey ?? { handle, publicArea }, signal };
+    await withHiddenAuth(tpm, { handle, name: record.name, auth }, options, (parentHandle) =>
+      tpm.run(Create, { parentHandle, ...making }, { signal }),
+    );
+  });
+}
+
+/**
+ * Runs `use`, which gives a storage key its password. If the storage root key refuses, runs it once more if a password
+ * can be asked for.
+ * @throws PinError `pin-last-try` if the try could lock the TPM.
+ */
+export async function tryParentAuth<T>(
+  tpm: Tpm,
+  { publicArea, authValue }: Pick<StorageParent, 'publicArea' | 'authValue'>,
+  { signal }: SignalOptions,
+  use: (authValue: Uint8Array | undefined) => Promise<T>,
+): Promise<T> {
+  const isProtected = publicArea.objectAttributes.noDA !== true;
+  const tryIt = async (value: Uint8Array | undefined): Promise<T> => {
+    if (isProtected) await spareLastTry(tpm, { signal });
+    return await use(value);
+  };
+  try {
+    return await tryIt(authValue);
+  } catch (error) {
+    if (!isTpmError(error) || error.hierarchy !== 'storageParent' || authValue !== undefined) throw error;
+    const asked = await tpm.askPassword('storageParent', { signal });
+    if (asked === undefined) throw error;
+    return await tryIt(asked);
   }
 }
 

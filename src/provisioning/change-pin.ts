@@ -4,6 +4,7 @@ import type { KeyRecord } from '../keys/key-record.ts';
 import { checkStore, type KeyStore } from '../keys/key-store.ts';
 import type { ChangePinOptions, KeyProvider, SignOptions } from '../keys/provider.ts';
 import type { PinTryOptions } from '../keys/tpm-pin.ts';
+import { TpmKeyProvider } from '../keys/tpm-provider.ts';
 import { checkMembers } from '../known-members.ts';
 import { addToPinHistory, judgePin, type PinHistory, type PinPolicy, pinHistoryContains } from '../policy/index.ts';
 import { checkPossiblePin } from '../policy/judge-pin.ts';
@@ -63,6 +64,7 @@ export async function changeUserPin(store: KeyStore, id: string, options: Change
   signal?.throwIfAborted();
   const keep = keepIn(store, id, options);
   if (currentPin instanceof Uint8Array) return await replacePin(record, currentPin, options, keep);
+  await checkLoads(record, options);
   return await withSecret(await askSecret(() => currentPin({ signal }), signal), (pin) =>
     replacePin(record, pin, options, keep),
   );
@@ -78,6 +80,14 @@ export async function loadWithPin(store: KeyStore, id: string): Promise<KeyRecor
 export function checkHasPin({ id, hasPin }: KeyRecord): void {
   if (hasPin) return;
   throw new KeyprovError('key-invalid', `the key ${id} has no PIN to change`, { remedy: 'make a new key with a PIN' });
+}
+
+/** Loads a key in a TPM, before the user gives a PIN or proves who they are for a key that cannot be used now. */
+export async function checkLoads(
+  record: KeyRecord,
+  { provider, signal }: Pick<ReplacePinOptions, 'provider' | 'signal'>,
+): Promise<void> {
+  if (provider instanceof TpmKeyProvider) await provider.useWithoutPin(record, { signal }, async () => {});
 }
 
 const CHECK = utf8('keyprov: is this the PIN of the key?');

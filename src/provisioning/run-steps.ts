@@ -6,11 +6,14 @@ import { encodePublicBlob, keyIdOf } from '../formats/windows/key-registration.t
 import type { KeyRecord } from '../keys/key-record.ts';
 import { readLastBackend } from '../keys/last-backend.ts';
 import { selectKeyProvider } from '../keys/select-provider.ts';
+import { proveAttestation } from '../keys/storage-parent.ts';
 import { judgePin } from '../policy/index.ts';
 import type { KeyRegistrar } from '../registration/key-registrar.ts';
 import { isRegistrationId, peerLine } from '../registration/peer-text.ts';
 import type { RegistrationAnswer } from '../registration/register-key.ts';
 import { unlessAborted } from '../signal.ts';
+import { readProperties } from '../tpm/capabilities.ts';
+import { TPM_PT } from '../tpm/constants.ts';
 import { policyProblem } from './fits-policy.ts';
 import { type KeyRequest, type KeyRequestOptions, requestOf, UNATTESTED } from './key-request.ts';
 import { checkFresh, type MfaProof, passMfa } from './mfa-gate.ts';
@@ -159,8 +162,13 @@ export class RunSteps {
   async #lossOf(key: KeyRecord): Promise<KeyprovError | undefined> {
     const problem = this.#problemOf(key);
     if (problem !== undefined || key.backend === 'software') return problem;
+    const { policy, tpmOptions, signal } = this.#options;
     try {
-      await withTpmOfKey(key, this.#options, async () => {});
+      await withTpmOfKey(key, this.#options, async ({ tpm }) => {
+        if (policy.attestation !== 'required') return;
+        const properties = await readProperties(tpm, TPM_PT.PERMANENT, { signal });
+        await proveAttestation(tpm, { ...policy, properties }, { ...tpmOptions, signal });
+      });
       return undefined;
     } catch (error) {
       if (!isLost(error)) throw error;

@@ -24,6 +24,12 @@ export type HierarchyAuth = {
 /** The bits in which a TPM says that a hierarchy has a password. TPMA_PERMANENT, Part 2, 8.6. */
 const SET_BITS: Partial<Record<HierarchyName, number>> = { owner: 1, endorsement: 2, lockout: 4 };
 
+/**
+ * The functions that were called. No `Tpm` tries the storage root key without its password again: a refused try may
+ * count for dictionary attack protection.
+ */
+const NEEDED = new WeakSet<object>();
+
 /** A handle argument that needs a password, and the password. */
 interface BareHandle {
   readonly key: string;
@@ -53,7 +59,8 @@ export class HierarchyPasswords {
     if (name === undefined) return undefined;
     if (name === 'storageParent') {
       const given = this.#given[name];
-      return given instanceof Uint8Array ? given : await this.#asked.get(name);
+      const isKnown = given instanceof Uint8Array || (given !== undefined && NEEDED.has(given));
+      return isKnown ? await this.ask(name, { signal }) : undefined;
     }
     const isSet = await this.#isSet(name, { signal });
     if (isSet === false) return undefined;
@@ -66,6 +73,7 @@ export class HierarchyPasswords {
   async ask(name: HierarchyName, options: SignalOptions): Promise<Uint8Array | undefined> {
     const given = this.#given[name];
     if (given === undefined || given instanceof Uint8Array) return given;
+    NEEDED.add(given);
     const asked = this.#asked.get(name) ?? given(options);
     this.#asked.set(name, asked);
     try {

@@ -12,7 +12,7 @@ import { valueOption } from '../options/value-option.ts';
 import { readRecovery } from '../provision-run.ts';
 import { withStoredKey } from '../stored-key.ts';
 import { readPin } from '../terminal/pin-file.ts';
-import { newPinPrompt, readCurrentPin } from '../terminal/pin-input.ts';
+import { checkUsable, newPinPrompt, readCurrentPin } from '../terminal/pin-input.ts';
 import type { Outcome } from '../terminal/report.ts';
 
 /** `keyprov change-pin`. */
@@ -55,6 +55,7 @@ async function runChangePin(given: Arguments, context: Context): Promise<Outcome
     let pin: Bytes | undefined;
     try {
       if (newPin !== undefined) await judgePin(newPin, policy, { signal });
+      await checkUsable(key, file, context);
       pin = await readCurrentPin(`Current PIN of ${whose}`, { file, prompter, report }, signal);
       // Without a terminal the new PIN is in the input, and is there before the current PIN is tried.
       if (newFile !== undefined || !prompter.isTerminal) newPin ??= await readCurrentPin('New PIN', newInput, signal);

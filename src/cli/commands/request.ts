@@ -138,7 +138,7 @@ async function buildFor(
   // The PIN is asked for only when the key signs.
   let pin: Promise<Bytes | undefined> | undefined;
   const sign: RequestInput['signing']['sign'] = async (what) => {
-    pin ??= readPinOf(record, pinFile, context);
+    pin ??= readPinOf({ key, record }, pinFile, context);
     return await key.sign({ ...what, pin: await pin, signal });
   };
   const endorsementKey = async () =>

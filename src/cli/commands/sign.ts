@@ -45,9 +45,10 @@ async function runSign(given: Arguments, context: Context): Promise<Outcome> {
   given.check();
   await checkOutput(output);
   const store = await openExistingStore(given, context);
-  return await withStoredKey(store, wanted, context, async ({ key, record }) => {
+  return await withStoredKey(store, wanted, context, async (stored) => {
+    const { key, record } = stored;
     const data = await fileIo(input, () => readFile(input), signal);
-    return await withSecret(await readPinOf(record, file, context), async (pin) => {
+    return await withSecret(await readPinOf(stored, file, context), async (pin) => {
       report.progress.begin('sign', `with the ${record.algorithm} key ${record.id}`);
       const signature = await key.sign({ data, pin, force, signal });
       if (output !== undefined) await writeResult(output, signature, signal);

@@ -1,6 +1,8 @@
 import { type Bytes, concatSecrets, wipe, withSecret } from '../../bytes.ts';
 import { KeyprovError } from '../../errors.ts';
+import type { KeyRecord } from '../../keys/key-record.ts';
 import { PinRefusedError, pinFromFile } from '../../policy/index.ts';
+import type { UserKey } from '../../provisioning/open-key.ts';
 import type { NewPinPrompt, NewPinRequest } from '../../provisioning/pin-entry.ts';
 import { readPin } from './pin-file.ts';
 import type { Prompter } from './prompter.ts';
@@ -72,13 +74,31 @@ function noPin(prompter: Prompter, option = '--pin-file'): KeyprovError {
   return new KeyprovError('pin-required', `no PIN: ${where}`, { remedy: `pass ${option}, or ${how}` });
 }
 
+type PinContext = Omit<PinInputOptions, 'file'> & { readonly signal: AbortSignal };
+
+/** Checks that the key can be used, if the user is about to type its PIN. */
+export async function checkUsable(
+  key: Pick<UserKey, 'prove'>,
+  file: string | undefined,
+  { prompter, signal }: PinContext,
+): Promise<void> {
+  if (file === undefined && prompter.isTerminal) await key.prove({ signal });
+}
+
 /** The PIN of a key; undefined if the key has none. The caller wipes it. */
 export async function readPinOf(
-  { hasPin, name }: { readonly hasPin: boolean; readonly name: string },
+  {
+    key,
+    record: { hasPin, name },
+  }: { readonly key: Pick<UserKey, 'prove'>; readonly record: Pick<KeyRecord, 'hasPin' | 'name'> },
   file: string | undefined,
-  { report, prompter, signal }: Omit<PinInputOptions, 'file'> & { readonly signal: AbortSignal },
+  context: PinContext,
 ): Promise<Bytes | undefined> {
-  if (hasPin) return await readCurrentPin(`PIN of ${name}`, { file, prompter, report }, signal);
+  const { report, prompter, signal } = context;
+  if (hasPin) {
+    await checkUsable(key, file, context);
+    return await readCurrentPin(`PIN of ${name}`, { file, prompter, report }, signal);
+  }
   if (file !== undefined) report.warn('the key has no PIN: --pin-file is not used');
   return undefined;
 }

@@ -21,6 +21,7 @@ function fakeTpm({ manufacturer = 'INTC', permanent = 0, testParms = 0, onComman
   const properties: readonly (readonly [property: number, value: number])[] = [
     [TPM_PT.MANUFACTURER, uint32At(new TextEncoder().encode(manufacturer), 0)],
     [TPM_PT.PERMANENT, permanent],
+    [TPM_PT.HR_PERSISTENT, 0],
     [TPM_PT.LOCKOUT_INTERVAL, 600],
   ];
   return new FakeTpm((code, command) => {
