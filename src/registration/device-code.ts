@@ -7,7 +7,7 @@ import { isEntraHost } from './entra-hosts.ts';
 import { peerLine } from './peer-text.ts';
 import { peerTime } from './peer-time.ts';
 import { SERVICE_MEMBERS, type ServiceOptions } from './service-message.ts';
-import { absoluteUrl, isSafeUrl } from './service-url.ts';
+import { absoluteUrl, isSafeUrl, isTrustedAddress } from './service-url.ts';
 import { type Sleep, sleepFor } from './sleep.ts';
 import { type IssuedTokens, issuedTokens, postForm, readMembers, secondsIn } from './token-endpoint.ts';
 
@@ -83,7 +83,7 @@ export async function authenticateWithDeviceCode(
     };
   });
   const page = new URL(prompt.verificationUrl);
-  if (page.hostname !== url.hostname && !isEntraHost(url.hostname) && !trustedHosts.includes(page.hostname)) {
+  if (!isEntraHost(url.hostname) && !isTrustedAddress(page, url, trustedHosts)) {
     throw new ServiceError(
       'service-untrusted',
       `POST ${url.origin}${url.pathname}: the sign-in page is at ${page.origin}`,

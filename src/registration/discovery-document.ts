@@ -1,6 +1,5 @@
 import { isJsonObject, JsonMembers } from '../json.ts';
 import { parseXml, type XmlElement, XmlError } from '../policy/xml.ts';
-import { isSafeUrl } from './service-url.ts';
 
 /** A service that discovery found. */
 export interface DiscoveredService {
@@ -79,12 +78,6 @@ export function endpointsOf(services: DiscoveredServices): [string, URL][] {
 
 const named = <T>(all: readonly (readonly [string, T | undefined])[]): [string, T][] =>
   all.flatMap(([name, value]) => (value === undefined ? [] : [[name, value]]));
-
-/** Whether the address has TLS, and its host is the asked one or trusted. */
-export function isTrustedAddress(url: URL, asked: URL, trustedHosts: readonly string[]): boolean {
-  const isTrusted = url.hostname === asked.hostname || trustedHosts.some((host) => host.toLowerCase() === url.hostname);
-  return isTrusted && isSafeUrl(url) && url.username === '' && url.password === '';
-}
 
 /** Reads a service; undefined without an address or a resource, which make it useless. */
 function readService(raw: Members, name: string, endpointName: string, resourceName: string) {

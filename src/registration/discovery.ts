@@ -7,7 +7,6 @@ import {
   type DiscoveredServices,
   DiscoveryFormError,
   endpointsOf,
-  isTrustedAddress,
   readDiscoveryDocument,
   servicesOf,
 } from './discovery-document.ts';
@@ -15,7 +14,7 @@ import { TRUSTED_HOSTS } from './entra-hosts.ts';
 import { exchange } from './exchange.ts';
 import { peerLine } from './peer-text.ts';
 import { SERVICE_MEMBERS, type ServiceAnswer, type ServiceOptions } from './service-message.ts';
-import { baseUrl, pathSegment } from './service-url.ts';
+import { baseUrl, isTrustedAddress, pathSegment } from './service-url.ts';
 import { isOwnResource } from './token-resource.ts';
 
 /** Options of {@link discoverServices}. */

@@ -10,6 +10,12 @@ export function isSafeUrl(url: URL): boolean {
   return url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url));
 }
 
+/** Whether a response of `asked` may lead to the address: its host is the asked one or trusted, and it has TLS. */
+export function isTrustedAddress(url: URL, asked: URL, trustedHosts: readonly string[]): boolean {
+  const isTrusted = url.hostname === asked.hostname || trustedHosts.some((host) => host.toLowerCase() === url.hostname);
+  return isTrusted && isSafeUrl(url) && url.username === '' && url.password === '';
+}
+
 /** A URL that the caller gives as `name`. @throws TypeError if it has no scheme, or is no URL for another reason. */
 export function absoluteUrl(url: string | URL, name: string): URL {
   if (!URL.canParse(String(url)))

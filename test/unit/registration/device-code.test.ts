@@ -173,6 +173,24 @@ describe('authenticateWithDeviceCode', () => {
   });
 
   it.each([
+    ['https://login.contoso.test/', 'service-untrusted'],
+    ['https://login.contoso.test/', 'shown', 'Login.Contoso.test'],
+    ['https://login.contoso.test/', 'service-untrusted', 'contoso.test'],
+    ['https://login.contoso.test.evil.test/', 'service-untrusted', 'login.contoso.test'],
+  ])('with the page %s: %s if trustedHosts has %s', async (page, outcome, ...trustedHosts) => {
+    const { fetch } = serviceStub({ ...started, verification_url: page }, tokens);
+    const onCode = ({ verificationUrl }: DeviceCodePrompt) => {
+      expect(verificationUrl).toBe(page);
+    };
+    const options = { fetch, onCode, sleep: async () => {}, trustedHosts };
+    const found = await authenticateWithDeviceCode(demand, options).then(
+      () => 'shown',
+      (error) => Object(error).code,
+    );
+    expect(found).toBe(outcome);
+  });
+
+  it.each([
     [{ interval: 0 }, 1000, 899],
     [{ interval: 2_147_484 }, 300_000, 2],
     [{ interval: '99999999999999999999' }, 300_000, 2],
