@@ -93,7 +93,9 @@ export class RunSteps {
   async settle(error: unknown): Promise<ProvisionOutcome | undefined> {
     const { step } = this.#journal.state.progress;
     const service = error instanceof ServiceError ? error : undefined;
-    const isRefused = service !== undefined && !service.outcomeUnknown && service.retry !== 'backoff';
+    // A refusal is the answer to the last request, even if an earlier one may have registered the key.
+    const isOpen = service?.retry === 'backoff' || (service?.code === 'service-answer' && service.outcomeUnknown);
+    const isRefused = service !== undefined && !isOpen;
     try {
       const isNowhere = step === 'begun' || step === 'made' || (step === 'sending' && isRefused && !this.#maybeSent);
       if (isNowhere) await this.#journal.remove();
@@ -226,6 +228,7 @@ export class RunSteps {
       const request = { token: proof.token(), body, user, clientRequestId: this.#journal.state.id };
       const more: Parameters<KeyRegistrar['register']>[1] = {
         signal,
+        outcomeUnknown: this.#maybeSent,
         onRetry: ({ error, delayMs }) =>
           onEvent({ type: 'retry', step: 'registration', reason: error.message, delayMs }),
       };
@@ -276,6 +279,7 @@ export class RunSteps {
   /** Sets the journal back to its start. Another key is another request, with its own id. */
   async #forget(): Promise<void> {
     await this.#journal.write({ progress: { step: 'begun' }, id: randomUUID() });
+    this.#maybeSent = false;
   }
 
   /** Saves the key, then removes the journal. An earlier start may have been interrupted between the two. */

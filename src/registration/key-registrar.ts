@@ -20,11 +20,12 @@ export interface KeyRegistrar {
   challenge(options?: SignalOptions): Promise<Bytes>;
   /**
    * Registers a key. Registering the same key of the same user and device again must not create a second registration.
+   * `outcomeUnknown` says that an earlier call may have registered it.
    * @throws ServiceError, whose `retry` and `outcomeUnknown` say how to continue.
    */
   register(
     request: RegistrationRequest,
-    options?: Pick<RegisterKeyOptions, 'onRetry' | 'signal'>,
+    options?: Pick<RegisterKeyOptions, 'onRetry' | 'outcomeUnknown' | 'signal'>,
   ): Promise<RegistrationAnswer>;
   /**
    * Unregisters a key. Absent if the service cannot. `kid` comes from the registration service, so an implementation

@@ -68,11 +68,18 @@ export interface RegisterKeyOptions extends ServiceOptions {
   /** Maximum wait between attempts, in milliseconds. Gives up if the service asks for a longer one. Default 300,000. */
   readonly maxDelayMs?: number | undefined;
   /**
-   * Looks up whether the key is already registered. Called before an attempt if an earlier one may have taken effect.
-   * If it finds the key, that is the result; otherwise the request is sent again. `service-unreachable` and
+   * An earlier call with the same key may have registered it: its error says so with `outcomeUnknown`, or its process was
+   * killed. Default false.
+   */
+  readonly outcomeUnknown?: boolean | undefined;
+  /**
+   * Looks up whether the key of the request is already registered. Called before an attempt if an earlier one may have
+   * taken effect. If it finds the key, that is the result; otherwise the request is sent. `service-unreachable` and
    * `service-timeout` count as `unknown`.
    */
-  readonly lookup?: ((options: SignalOptions) => Promise<RegistrationAnswer | 'absent' | 'unknown'>) | undefined;
+  readonly lookup?:
+    | ((request: RegistrationRequest, options: SignalOptions) => Promise<RegistrationAnswer | 'absent' | 'unknown'>)
+    | undefined;
   /** Called before each wait. */
   readonly onRetry?: ((retry: RegistrationRetry) => void) | undefined;
   readonly sleep?: Sleep | undefined;
@@ -110,14 +117,16 @@ export async function registerKey(
     'registerKey',
     options,
     'apiVersionIn:=query|header? maxAttempts:number? maxDelayMs:number? lookup:function? onRetry:function? sleep:function?',
-    'now:function? random:function?',
+    'outcomeUnknown:boolean? now:function? random:function?',
     SERVICE_MEMBERS,
   );
   const { maxAttempts = 4, maxDelayMs = 300_000, onRetry = () => {}, sleep = sleepFor, lookup, signal } = options;
   if (!(maxAttempts >= 1)) throw new RangeError(`maxAttempts must be 1 or more, not ${maxAttempts}`);
   const sending = buildRequest(service, request, options);
-  let outcomeUnknown = false;
+  let { outcomeUnknown = false } = options;
   for (let attempt = 1; ; attempt++) {
+    const found = outcomeUnknown && lookup ? await lookUp(() => lookup(request, { signal }), signal) : 'unknown';
+    if (typeof found !== 'string') return found;
     try {
       return readAnswer(await exchange({ ...sending, outcomeUnknown }, options), request);
     } catch (error) {
@@ -129,8 +138,6 @@ export async function registerKey(
       onRetry({ attempt, delayMs, reason: error.message, error });
       await unlessAborted(() => sleep(delayMs, { signal }), signal);
     }
-    const found = outcomeUnknown && lookup ? await lookUp(lookup, signal) : 'unknown';
-    if (typeof found !== 'string') return found;
   }
 }
 
@@ -199,11 +206,11 @@ function backoff(attempt: number, random: () => number = Math.random): number {
 }
 
 async function lookUp(
-  lookup: NonNullable<RegisterKeyOptions['lookup']>,
+  lookup: () => ReturnType<NonNullable<RegisterKeyOptions['lookup']>>,
   signal: AbortSignal | undefined,
 ): Promise<RegistrationAnswer | 'absent' | 'unknown'> {
   try {
-    return await unlessAborted(() => lookup({ signal }), signal);
+    return await unlessAborted(lookup, signal);
   } catch (error) {
     signal?.throwIfAborted();
     const maybe = isKeyprovError(error, 'service-unreachable') || isKeyprovError(error, 'service-timeout');

@@ -3,11 +3,13 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { toBase64 } from '../../src/bytes.ts';
 import { type KeyStore, openKeyStore } from '../../src/keys/key-store.ts';
 import { openSoftwareKeyProvider } from '../../src/keys/software-provider.ts';
 import { definePolicy } from '../../src/policy/index.ts';
 import { provision } from '../../src/provisioning/provision.ts';
 import { listRuns } from '../../src/provisioning/run-journal.ts';
+import type { OpenKeyRegistrarOptions } from '../../src/registration/open-key-registrar.ts';
 import type { RequestFault } from '../../src/testing/index.ts';
 import { type IdentityWorld, startIdentityWorld } from './support/identity-world.ts';
 
@@ -24,7 +26,7 @@ beforeEach(async () => {
 afterEach(() => rm(store.directory, { recursive: true }));
 
 /** A run with a software key, which is the quickest, that begins as if nothing had been before. */
-async function run(user: string): Promise<string> {
+async function run(user: string, lookup?: OpenKeyRegistrarOptions['lookup']): Promise<string> {
   const waits: number[] = [];
   const sleep = async (ms: number) => {
     waits.push(ms);
@@ -32,7 +34,7 @@ async function run(user: string): Promise<string> {
   try {
     const outcome = await provision({
       ...{ user, deviceId: world.device.deviceId, store, prerequisites: 'skip', pin: 'none' },
-      registrar: await world.registrar({ sleep }),
+      registrar: await world.registrar({ sleep, lookup }),
       policy: definePolicy({ hardware: 'discouraged', algorithm: 'p-256' }),
       sources: { software: async () => openSoftwareKeyProvider({ wrappingSecret: new Uint8Array(32).fill(1) }) },
       mfa: async () => ({ status: 'passed', token: await world.token(user) }),
@@ -43,6 +45,12 @@ async function run(user: string): Promise<string> {
     return `${Object(error).code}, ${waits.length} repetitions`;
   }
 }
+
+/** Lets each request to register a key end like that. */
+const intercept = (fault: RequestFault) =>
+  world.service.setIntercept(({ method, path }) =>
+    method === 'POST' && path.startsWith('/EnrollmentServer/key') ? fault : 'continue',
+  );
 
 const keysOf = (user: string) => world.service.keys().filter(({ upn }) => upn === user);
 
@@ -109,9 +117,7 @@ describe('a run with a service that fails', () => {
       users += 1;
       const user = `f${users}@contoso.test`;
       world.addUser(user);
-      world.service.setIntercept(({ method, path }) =>
-        method === 'POST' && path.startsWith('/EnrollmentServer/key') ? fault : 'continue',
-      );
+      intercept(fault);
       expect(await run(user)).toBe(said);
       expect((await listRuns(store)).length).toBe(left === 'journal' ? 1 : 0);
       expect(keysOf(user)).toHaveLength(fault === 'drop-after' ? 1 : 0);
@@ -122,4 +128,39 @@ describe('a run with a service that fails', () => {
       expect(await listRuns(store)).toEqual([]);
     },
   );
+
+  it('looks for the key before it sends the request of an earlier call again', async () => {
+    const user = 'looked-up@contoso.test';
+    world.addUser(user);
+    const asked: unknown[] = [];
+    const lookup: OpenKeyRegistrarOptions['lookup'] = async ({ body, clientRequestId }) => {
+      asked.push(JSON.parse(body).kngc);
+      const [key] = keysOf(user);
+      return key === undefined ? 'absent' : { kid: key.kid, upn: user, clientRequestId, further: {} };
+    };
+    const posts = () =>
+      world.service.requests.filter(
+        ({ method, path }) => method === 'POST' && path.startsWith('/EnrollmentServer/key'),
+      );
+    const before = posts().length;
+    intercept('drop-after');
+    expect(await run(user)).toBe('pending service-unreachable, 3 repetitions');
+    world.service.setIntercept();
+    expect(posts().length - before).toBe(4);
+    expect(await run(user, lookup)).toBe('registered');
+    expect([posts().length - before, asked]).toEqual([4, keysOf(user).map(({ keyMaterial }) => toBase64(keyMaterial))]);
+  });
+
+  it('ends with a refusal even if an earlier request may have registered the key, and keeps the run', async () => {
+    const user = 'refused-later@contoso.test';
+    world.addUser(user);
+    intercept('drop-after');
+    expect(await run(user)).toBe('pending service-unreachable, 3 repetitions');
+    intercept(answer(403, DETAILS));
+    expect(await run(user)).toBe('service-refused, 0 repetitions');
+    expect(await listRuns(store)).toHaveLength(1);
+    world.service.setIntercept();
+    expect(await run(user)).toBe('registered');
+    expect(keysOf(user)).toHaveLength(1);
+  });
 });

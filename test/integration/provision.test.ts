@@ -424,6 +424,14 @@ describe('a run that policy has overtaken', () => {
     },
   );
 
+  it('leaves nothing if the service refuses the other key', async () => {
+    registrar.faults.push({ after: lost() }, 'none', { before: refused() });
+    expect((await run()).status).toBe('pending');
+    expect(await asyncRefusal(() => run({ ...stricter, profile: 'attested' }))).toMatch('service-refused');
+    expect(registrar.keys).toEqual([]);
+    await nothingLeft();
+  });
+
   it('never continues with a software key if hardware is now required', async () => {
     registrar.faults.push({ after: lost() });
     await run();

@@ -1,7 +1,11 @@
 import { readFileSync } from 'node:fs';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { ErrorCode } from '../../../src/errors.ts';
-import { registerKey } from '../../../src/registration/register-key.ts';
+import {
+  type RegistrationAnswer,
+  type RegistrationRequest,
+  registerKey,
+} from '../../../src/registration/register-key.ts';
 import { errorOfCode } from '../../error-of-code.ts';
 import { asyncRefusal } from '../../refusal.ts';
 import { serviceStub } from '../../service-stub.ts';
@@ -76,6 +80,26 @@ describe('registerKey', () => {
       registerKey({ endpoint }, example, { fetch, lookup, sleep: async () => {} }),
     );
     expect([found, sent.length]).toEqual([outcome, count]);
+  });
+
+  it('looks for the key first if an earlier call may have registered it', async () => {
+    const { fetch, sent } = serviceStub(response.body);
+    const found = { kid: 'k', upn: example.user, clientRequestId: example.clientRequestId, further: {} };
+    const lookup = vi.fn(async (_: RegistrationRequest): Promise<RegistrationAnswer | 'absent'> => found);
+    expect(await registerKey({ endpoint }, example, { fetch, lookup, outcomeUnknown: true })).toBe(found);
+    expect([sent.length, lookup.mock.calls.map(([asked]) => asked)]).toEqual([0, [example]]);
+    lookup.mockResolvedValue('absent');
+    expect(await registerKey({ endpoint }, example, { fetch, lookup, outcomeUnknown: true })).toMatchObject(
+      response.body,
+    );
+    expect([sent.length, lookup.mock.calls.length]).toEqual([1, 2]);
+  });
+
+  it('says that the outcome is unknown if that of an earlier call is', async () => {
+    const { fetch } = serviceStub(new Response('', { status: 403 }));
+    const refused = (outcomeUnknown: boolean) => registerKey({ endpoint }, example, { fetch, outcomeUnknown });
+    await expect(refused(true)).rejects.toMatchObject({ code: 'service-refused', outcomeUnknown: true });
+    await expect(refused(false)).rejects.toMatchObject({ code: 'service-refused', outcomeUnknown: false });
   });
 
   it.each<[object, object, typeof Error]>([
