@@ -55,7 +55,10 @@ export interface CommandNames {
 
 /** The error for a response code other than 0. */
 export function tpmError(command: string, code: number, names: CommandNames, detail = ''): TpmError {
-  const responseCode: ResponseCode = decodeResponseCode(code);
+  const decoded = decodeResponseCode(code);
+  // One wrong password of the lockout hierarchy blocks the next one, whatever the count of wrong PINs. Part 1, 19.8.
+  const isBlocked = decoded.base === TPM_RC.LOCKOUT && names.values?.includes(TPM_RH.LOCKOUT);
+  const responseCode: ResponseCode = isBlocked ? { ...decoded, ...LOCKOUT_BLOCKED } : decoded;
   const { position } = responseCode;
   const list = position?.kind === 'parameter' ? names.parameters : position?.kind === 'handle' ? names.handles : [];
   const parameterName = position === undefined ? undefined : list[position.number - 1];
@@ -64,14 +67,23 @@ export function tpmError(command: string, code: number, names: CommandNames, det
   const hierarchy = errorCode === 'tpm-auth-failed' ? whoseOf(refused, command) : undefined;
   const message = describeResponseCode(responseCode, command, parameterName);
   if (hierarchy === undefined) {
-    return new TpmError(errorCode, message + detail, { command, responseCode, remedy: responseCode.advice });
+    const whose = isBlocked ? ({ hierarchy: 'lockout' } as const) : {};
+    return new TpmError(errorCode, message + detail, { command, responseCode, ...whose, remedy: responseCode.advice });
   }
   const called = CALLED[hierarchy];
   return new TpmError(errorCode, `${message}: the ${called} has a password, but it was missing or wrong${detail}`, {
     ...{ command, responseCode, hierarchy },
-    remedy: giveIt(hierarchy),
+    remedy: hierarchy === 'lockout' ? `${LOCKOUT_WAIT}, then ${giveIt(hierarchy)}` : giveIt(hierarchy),
   });
 }
+
+const LOCKOUT_WAIT = "wait for the TPM's lockout recovery time (if it is 0, restart the machine)";
+
+/** TPM_RC_LOCKOUT for the lockout hierarchy itself. */
+const LOCKOUT_BLOCKED = {
+  meaning: 'an earlier password for the lockout hierarchy was wrong, so the TPM accepts none at present',
+  advice: `${LOCKOUT_WAIT}, then provide the right password`,
+};
 
 /** The error for a command that is not sent, since the TPM says that a hierarchy has a password, and none is known. */
 export function passwordMissing(hierarchy: HierarchyName): TpmError {

@@ -139,6 +139,22 @@ describe.skipIf(missing !== undefined)('a TPM whose hierarchies tpm2-tools have 
     },
   );
 
+  it('says of a wrong one of the lockout hierarchy that it blocks the next one, not that it ends the lockout', async () => {
+    await takeOwnership();
+    const reset = (lockout: Uint8Array | undefined) =>
+      tools.ours((tpm) => tpm.run(DictionaryAttackLockReset, { lockHandle: TPM_RH.LOCKOUT }), {
+        hierarchyAuth: { lockout },
+      });
+    const wait = "wait for the TPM's lockout recovery time (if it is 0, restart the machine), then provide";
+    expect(await asyncRefusal(() => reset(utf8('another')))).toMatch(
+      `missing or wrong; ${wait} the lockout hierarchy's password (hierarchyAuth.lockout)`,
+    );
+    await expect(reset(AUTH.lockout)).rejects.toMatchObject({
+      ...{ code: 'tpm-lockout', hierarchy: 'lockout', remedy: `${wait} the right password` },
+      message: expect.stringContaining('an earlier password for the lockout hierarchy was wrong'),
+    });
+  });
+
   it('names the password that is missing or wrong, and makes no software key without a word', async () => {
     await takeOwnership();
     const policy = definePolicy({ hardware: 'preferred', attestation: 'required', algorithm: 'p-256' });

@@ -7,7 +7,6 @@ import { TPM_RH } from '../../tpm/constants.ts';
 import { flushVolatile, readVolatile, type VolatileEntry } from '../../tpm/contents.ts';
 import { openTpm } from '../../tpm/open-tpm.ts';
 import type { Tpm } from '../../tpm/tpm.ts';
-import { TPM_RC } from '../../tpm/tpm-rc.ts';
 import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import { describeLockout, END_LOCKOUT } from '../lockout-report.ts';
@@ -113,17 +112,13 @@ async function resetLockout(tpm: Tpm, signal: AbortSignal): Promise<void> {
   try {
     await tpm.run(DictionaryAttackLockReset, { lockHandle: TPM_RH.LOCKOUT }, { signal });
   } catch (error) {
-    const isBlocked = isTpmError(error, TPM_RC.LOCKOUT);
-    if (!isBlocked && !(isTpmError(error) && error.hierarchy === 'lockout')) throw error;
+    if (!isTpmError(error) || error.hierarchy !== 'lockout') throw error;
+    const { command, responseCode, hierarchy } = error;
     const { lockoutRecoverySeconds: seconds } = await readLockout(tpm, { signal });
-    const until = seconds === 0 ? 'until the machine restarts' : `for ${seconds} seconds`;
     const wait = seconds === 0 ? 'restart the machine' : `wait ${seconds} seconds`;
-    const what = isBlocked
-      ? 'an earlier password for the lockout hierarchy was'
-      : 'the password for the lockout hierarchy is';
-    throw new TpmError(error.code, `${what} wrong; the TPM accepts no password ${until}`, {
-      ...{ cause: error, command: error.command, responseCode: error.responseCode, hierarchy: 'lockout' },
-      ...{ retryAfterSeconds: seconds, remedy: `${wait}, then pass the right one` },
+    throw new TpmError(error.code, error.message, {
+      ...{ cause: error, command, responseCode, hierarchy, retryAfterSeconds: seconds === 0 ? undefined : seconds },
+      remedy: `${wait}, then pass the right password (--tpm-auth lockout=FILE)`,
     });
   }
 }
