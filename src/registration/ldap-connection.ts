@@ -65,7 +65,11 @@ export async function bindLdap(
     const bind = async (): Promise<void> => {
       if (needsTls) await client.startTLS(tlsOptions);
       // Else data received in clear would be read as if it had come through TLS.
-      if (!incoming.isEmpty) throw new ServiceError('service-untrusted', `LDAP: ${where} sent data before TLS began`);
+      if (!incoming.isEmpty) {
+        throw new ServiceError('service-untrusted', `LDAP: ${where} sent data before TLS began`, {
+          remedy: 'find out who changes the connection, or connect with ldaps:',
+        });
+      }
       await (needsTls ? connectedOnly(client, incoming) : client).bind(dn, password);
     };
     // ldapts does not take a signal.

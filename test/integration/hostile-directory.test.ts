@@ -127,7 +127,9 @@ describe('a hostile directory', () => {
       new TLSSocket(socket, { isServer: true, cert: certificate, key: privateKey }).on('error', () => undefined);
       return undefined;
     });
-    expect(await look(port, { host: '127.1', ca: roots.pem })).toMatch(/^service-untrusted: .* sent data before TLS/);
+    expect(await look(port, { host: '127.1', ca: roots.pem })).toMatch(
+      /^service-untrusted: .* sent data before TLS began; find out who changes the connection/,
+    );
   });
 });
 
