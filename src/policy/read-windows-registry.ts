@@ -21,9 +21,10 @@ export interface ReadWindowsRegistryOptions extends ReadRegistryOptions, SignalO
 /**
  * Reads the settings of Windows Hello for Business from the registry of this Windows machine, for the user of this
  * process. Runs `reg.exe export` for each key that can hold settings, and {@link readRegistryExport} for its output.
- * @throws PolicyError like {@link readRegistryExport}, and for an existing key that cannot be read; KeyprovError
- * `library-missing` without `reg.exe` or `whoami.exe`, as on any other system; `library-unsuitable` if one of them is
- * ended, does not end within a minute or prints more than 1 MiB; `store-io` for an export of more than 16 MiB.
+ * @throws PolicyError like {@link readRegistryExport}, and for an existing key that this user may not read; KeyprovError
+ * `library-missing` without `reg.exe` or `whoami.exe`, as on any other system; `library-unsuitable` if one of them fails,
+ * is ended, does not end within a minute, prints more than 1 MiB, or prints no SID; `store-io` for an export of more than
+ * 16 MiB.
  *
  * @example
  * ```ts
@@ -66,35 +67,46 @@ function settingKeys(): readonly string[] {
 /** Returns the output of `reg export` for a key; undefined if the key does not exist. */
 async function exportKey(key: string, file: string, options: SignalOptions): Promise<Bytes | undefined> {
   // A 32-bit Node.js would see other keys than those of the policies.
-  const exported = await run('reg.exe', ['export', key, file, '/y', '/reg:64'], options);
+  const exported = await runReg(['export', key, file, '/y', '/reg:64'], options);
   if (exported !== undefined && existsSync(file)) return await readInput(file, options);
   if (!(await isThere(key, options))) return undefined;
   const expected = 'a key that this user can read';
   throw new PolicyError([{ setting: key, problem: 'cannot be read with reg.exe', expected }]);
 }
 
-/** Tells whether a key exists, by listing its parent: `reg` fails alike for a missing key and a forbidden one. */
+/**
+ * Tells whether a key exists, by listing its parent: `reg` fails alike for a missing key and a forbidden one.
+ * @throws KeyprovError `library-unsuitable` if `reg` cannot list a root key, such as where policy forbids it to run.
+ */
 async function isThere(key: string, options: SignalOptions): Promise<boolean> {
   const parent = key.slice(0, key.lastIndexOf('\\'));
-  const listed = await run('reg.exe', ['query', parent, '/reg:64'], options);
-  if (listed !== undefined) return listed.split('\n').some((line) => line.trim().toLowerCase() === key.toLowerCase());
-  return parent.includes('\\') && (await isThere(parent, options));
+  const query = ['query', parent, '/reg:64'];
+  const listed = parent.includes('\\')
+    ? await runReg(query, options)
+    : await runProgram(windowsProgram('reg.exe'), query, {
+        ...options,
+        remedy: `run reg.exe query ${parent} to see why`,
+      });
+  if (listed === undefined) return await isThere(parent, options);
+  return listed.split('\n').some((line) => line.trim().toLowerCase() === key.toLowerCase());
 }
 
 /** Without it, the settings of another user could not be told from those of this one. */
 async function ownSid(options: SignalOptions): Promise<string> {
-  const printed = await run('whoami.exe', ['/user', '/fo', 'csv', '/nh'], options);
-  const [, , comma, sid, end] = printed?.trim().split('"') ?? [];
-  if (comma === ',' && end === '' && sid?.startsWith('S-1-')) return sid;
-  throw new KeyprovError('library-missing', "whoami.exe does not report this user's SID", {
-    remedy: 'pass the SID as userSid',
+  const remedy = 'pass the SID as userSid';
+  const printed = await runProgram(windowsProgram('whoami.exe'), ['/user', '/fo', 'csv', '/nh'], {
+    ...options,
+    remedy,
   });
+  const [, , comma, sid, end] = printed.trim().split('"');
+  if (comma === ',' && end === '' && sid?.startsWith('S-1-')) return sid;
+  throw new KeyprovError('library-unsuitable', "whoami.exe does not report this user's SID", { remedy });
 }
 
-/** Returns the output of a Windows program; undefined if it fails with exit code 1, as for a missing key. */
-async function run(name: string, args: readonly string[], options: SignalOptions): Promise<string | undefined> {
+/** Returns the output of `reg.exe`; undefined if it fails with exit code 1, as for a missing key. */
+async function runReg(args: readonly string[], options: SignalOptions): Promise<string | undefined> {
   try {
-    return await runProgram(windowsProgram(name), args, options);
+    return await runProgram(windowsProgram('reg.exe'), args, options);
   } catch (error) {
     if (error instanceof KeyprovError && errorCode(error.cause) === 1) return undefined;
     throw error;

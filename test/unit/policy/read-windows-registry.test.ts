@@ -10,7 +10,7 @@ import { patchBuiltin } from '../../patch-builtin.ts';
 let keys: Map<string, string[]>;
 /** Keys that this user may not read. */
 let closed: string[];
-let whoami = '';
+let whoami: string | Error;
 let ran: string[];
 let exported: string[];
 /** The result in place of an export, and how much data follows in its file. */
@@ -42,8 +42,9 @@ function reg([verb, key = '', file = '']: readonly string[]): string {
 const program = async (path: string, args: readonly string[]) => {
   ran.push(path);
   if (!path.startsWith('C:\\Windows\\System32\\')) throw failed('ENOENT');
-  const stdout = path.endsWith('\\reg.exe') ? reg(args) : whoami;
-  return { stdout, stderr: '' };
+  if (path.endsWith('\\reg.exe')) return { stdout: reg(args), stderr: '' };
+  if (whoami instanceof Error) throw whoami;
+  return { stdout: whoami, stderr: '' };
 };
 patchBuiltin(childProcess, {
   execFile: Object.assign((): never => expect.unreachable(), {
@@ -54,7 +55,10 @@ patchBuiltin(childProcess, {
 
 beforeEach(() => {
   process.env.SystemRoot = 'C:\\Windows';
-  keys = new Map([[`${HKLM}\\Microsoft\\Windows`, []]]);
+  keys = new Map([
+    [`${HKLM}\\Microsoft\\Windows`, []],
+    ['HKEY_CURRENT_USER\\SOFTWARE\\Microsoft', []],
+  ]);
   closed = [];
   whoami = `"PC\\ada","${SID}"\r\n`;
   ran = [];
@@ -112,8 +116,35 @@ describe('readWindowsRegistry', () => {
     async (printed) => {
       whoami = printed;
       await expect(readWindowsRegistry()).rejects.toMatchObject({
-        code: 'library-missing',
+        code: 'library-unsuitable',
         message: "whoami.exe does not report this user's SID",
+        remedy: 'pass the SID as userSid',
+      });
+    },
+  );
+
+  it('says what to do if whoami.exe fails', async () => {
+    whoami = failed(1);
+    await expect(readWindowsRegistry()).rejects.toMatchObject({
+      code: 'library-unsuitable',
+      message: 'whoami.exe ended with exit code 1',
+      remedy: 'pass the SID as userSid',
+    });
+    expect(await readWindowsRegistry({ userSid: SID })).toEqual({ layers: [], ignored: [] });
+  });
+
+  it.each(['HKEY_LOCAL_MACHINE', 'HKEY_CURRENT_USER'])(
+    'does not take a reg.exe that cannot even list %s for an empty registry',
+    async (root) => {
+      keys.set(`HKEY_CURRENT_USER\\SOFTWARE\\${GPO}`, ['"Enabled"=dword:00000001']);
+      closed = [...keys.keys()].flatMap((key) => {
+        const parts = key.split('\\');
+        return key.startsWith(root) ? parts.map((_, index) => parts.slice(0, index + 1).join('\\')) : [];
+      });
+      await expect(readWindowsRegistry()).rejects.toMatchObject({
+        code: 'library-unsuitable',
+        message: 'reg.exe ended with exit code 1',
+        remedy: `run reg.exe query ${root} to see why`,
       });
     },
   );
