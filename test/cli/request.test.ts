@@ -276,30 +276,53 @@ describe.skipIf(missing)('a key in a TPM', () => {
     expect(await problemsOf('--format', 'ssh', ...url)).toMatchObject({
       problems: ['--attestation-ca cannot be used with --format ssh'],
     });
-    expect(await problemsOf('--format', 'kast', ...url, '--ak-certificate', path('ak.pem'))).toMatchObject({
+    for (const format of ['kast', 'go-attestation', 'go-attestation-ak']) {
+      expect(await problemsOf('--format', format, ...url)).toMatchObject({
+        problems: [`--attestation-ca cannot be used with --format ${format}`],
+      });
+    }
+    expect(await problemsOf('--format', 'statement', ...url, '--ak-certificate', path('ak.pem'))).toMatchObject({
       problems: ['--ak-certificate cannot be used with --attestation-ca'],
     });
     const connection = ['--proxy', 'http://proxy.example', '--service-ca', path('ak.pem'), '--ek-service'];
-    expect(await problemsOf('--format', 'kast', ...connection)).toMatchObject({
+    expect(await problemsOf('--format', 'statement', ...connection)).toMatchObject({
       problems: ['ek-service', 'service-ca', 'proxy'].map((name) => `--${name} works only with --attestation-ca`),
     });
-    expect(await problemsOf('--format', 'ssh', ...connection)).toMatchObject({
-      problems: ['ek-service', 'service-ca', 'proxy'].map((name) => `--${name} cannot be used with --format ssh`),
-    });
+    for (const format of ['ssh', 'kast']) {
+      expect(await problemsOf('--format', format, ...connection)).toMatchObject({
+        problems: ['ek-service', 'service-ca', 'proxy'].map(
+          (name) => `--${name} cannot be used with --format ${format}`,
+        ),
+      });
+    }
+  });
+
+  it.each([
+    ['acme', ['challenge', 'token'], '--token cannot be used with --challenge'],
+    ['acme', ['statement', 'account-key'], '--account-key cannot be used with --statement'],
+    ['kast', ['statement', 'challenge'], '--challenge cannot be used with --statement'],
+    ['csr-wcce', ['ak-certificate', 'ek-certificate'], '--ek-certificate cannot be used with --ak-certificate'],
+    ['csr-wcce', ['attestation-ca', 'ek-certificate'], '--ek-certificate cannot be used with --attestation-ca'],
+  ])('refuses what has no effect on %s beside another option: %j', async (format, options, problem) => {
+    const value = (option: string) => (option === 'attestation-ca' ? 'https://ca.example' : 'aa');
+    const args = ['request', '--store', path('ec'), '--tpm', tpm, '--format', format];
+    const { json } = await commands.onlyJson([...args, ...options.flatMap((name) => [`--${name}`, value(name)])]);
+    const problems = (json.error as { problems: string[] }).problems.filter((one) => one.includes(' cannot be used '));
+    expect(problems).toEqual([problem]);
   });
 
   it('fails as a service if the attestation CA does', async () => {
     const server = createServer((_, response) => response.writeHead(500).end()).listen(0, '127.0.0.1');
     await once(server, 'listening');
     const url = `http://127.0.0.1:${Object(server.address()).port}`;
-    const args = ['attest', '--format', 'kast', '--challenge', 'aa', '--store', path('ec'), '--tpm', tpm];
+    const args = ['attest', '--format', 'statement', '--challenge', 'aa', '--store', path('ec'), '--tpm', tpm];
     const { status, json } = await commands.json([...args, '--attestation-ca', url]);
     server.close();
     expect({ status, json }).toMatchObject({ status: 13, json: { error: { code: 'service-unreachable' } } });
   });
 
   it('names only its own options if the proxy is not a URL', async () => {
-    const args = ['attest', '--format', 'kast', '--challenge', 'aa', '--store', path('ec'), '--tpm', tpm];
+    const args = ['attest', '--format', 'statement', '--challenge', 'aa', '--store', path('ec'), '--tpm', tpm];
     const connection = ['--attestation-ca', 'https://ca.example', '--proxy', 'nonsense'];
     const problems = ['--service-ca, --proxy: the proxy is not an http or https URL'];
     expect((await commands.json([...args, ...connection])).json).toMatchObject({ error: { code: 'usage', problems } });
@@ -317,7 +340,7 @@ describe.skipIf(missing)('a key in a TPM', () => {
   it.each([
     ['request', ['--format', 'csr'], 5, 'pin-required'],
     ['request', ['--format', 'csr-lamps', '--ak-certificate', '/nowhere'], 7, 'store-io'],
-    ['request', ['--format', 'kast', '--ak-certificate', 'package.json'], 7, 'certificate-invalid'],
+    ['request', ['--format', 'statement', '--ak-certificate', 'package.json'], 7, 'certificate-invalid'],
   ] as const)('is not used: %s %j', async (command, args, exit, code) => {
     const { status, json } = await commands.onlyJson([command, ...args, '--store', path('rsa'), '--tpm', tpm]);
     expect({ status, json }).toMatchObject({ status: exit, json: { ok: false, error: { code } } });

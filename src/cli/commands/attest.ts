@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import type { CliCommand, Context } from '../command.ts';
 import type { Arguments } from '../options/arguments.ts';
 import type { Outcome } from '../terminal/report.ts';
-import { REQUEST_FORMATS, type RequestFormat } from './formats/request-formats.ts';
+import { REQUEST_FORMATS, type RequestFormat, usedBy } from './formats/request-formats.ts';
 import { defineFormats, runFormat } from './request.ts';
 
 /** The formats that contain a statement. */
@@ -27,7 +27,9 @@ function define(command: Command): void {
 }
 
 async function runAttest(given: Arguments, context: Context): Promise<Outcome> {
-  const needs = ({ needs: own = [], extraData }: RequestFormat) =>
-    extraData === undefined ? [...own, 'challenge' as const] : own;
+  const needs = (format: RequestFormat) => {
+    const { needs: own = [], extraData } = format;
+    return extraData === undefined && usedBy(format).has('challenge') ? [...own, 'challenge' as const] : own;
+  };
   return await runFormat(given, context, { formats: FORMATS, needs });
 }

@@ -28,6 +28,14 @@ const OPTIONS = {
   statement: ['file', 'attestation.json to use instead of a new one'],
 } as const;
 
+/** Options, and those that have no effect beside them unless the format needs them. */
+const WITHOUT_EFFECT: readonly (readonly [option: string, others: readonly FormatOption[]])[] = [
+  ['attestation-ca', ['ek-certificate']],
+  ['ak-certificate', ['ek-certificate']],
+  ['challenge', ['token', 'account-key']],
+  ['statement', ['challenge', 'token', 'account-key']],
+];
+
 /** An option that only some formats use. */
 export type FormatOption = keyof typeof OPTIONS;
 
@@ -74,6 +82,13 @@ export function readFormatOptions(given: Arguments, { format, needed, used }: Fo
   );
   if (!used.has('ak-certificate')) given.refuse(['attestation-ca'], `cannot be used with --format ${format}`);
   if (hasCa) given.refuse(['ak-certificate', 'statement'], 'cannot be used with --attestation-ca');
+  for (const [name, others] of WITHOUT_EFFECT) {
+    if (!given.isThere(name)) continue;
+    given.refuse(
+      others.filter((other) => used.has(other) && !needed.includes(other)),
+      `cannot be used with --${name}`,
+    );
+  }
   const read = async <T>(name: FormatOption, use: (content: Uint8Array) => T): Promise<T | undefined> => {
     const path = texts.get(name);
     return path === undefined ? undefined : use(await readInput(path, given));

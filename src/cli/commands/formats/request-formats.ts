@@ -41,6 +41,8 @@ export interface RequestFormat {
   readonly needs?: readonly FormatOption[];
   /** Options that it uses if they are given, besides those of every format that attests. */
   readonly uses?: readonly FormatOption[];
+  /** Options of {@link ATTESTING} that do not change it. */
+  readonly ignores?: readonly FormatOption[];
   /** Set if it contains a statement; `keyprov attest` makes a new one. */
   readonly attests?: true;
   /** The data over which the key is certified. Default: the challenge itself. */
@@ -50,10 +52,13 @@ export interface RequestFormat {
 }
 
 const CSR_OPTIONS = ['name', 'for-user'] as const;
+/** The options of formats that attest. */
+const ATTESTING: readonly FormatOption[] = ['challenge', 'ak-certificate', 'statement'];
 
 /** The options that a format needs or uses. */
-export function usedBy({ needs = [], uses = [], attests }: RequestFormat): ReadonlySet<FormatOption> {
-  return new Set([...needs, ...uses, ...(attests ? (['challenge', 'ak-certificate', 'statement'] as const) : [])]);
+export function usedBy({ needs = [], uses = [], ignores = [], attests }: RequestFormat): ReadonlySet<FormatOption> {
+  const attesting = attests ? ATTESTING.filter((option) => !ignores.includes(option)) : [];
+  return new Set([...needs, ...uses, ...attesting]);
 }
 
 /** The values of `--format`. */
@@ -131,16 +136,19 @@ export const REQUEST_FORMATS: Readonly<Record<string, RequestFormat>> = {
   kast: {
     title: 'key attestation statement of Windows',
     attests: true,
+    ignores: ['ak-certificate'],
     build: (input) => kastOf(input, 'authority-and-subject'),
   },
   'go-attestation': {
     title: 'CertificationParameters of go-attestation, JSON',
     attests: true,
+    ignores: ['ak-certificate'],
     build: (input) => json(buildGoCertificationParameters(statementOf(input))),
   },
   'go-attestation-ak': {
     title: 'AttestationParameters of the attestation key, JSON',
     attests: true,
+    ignores: ['ak-certificate', 'challenge'],
     build: (input) => {
       const { ak, akCreation } = statementOf(input);
       if (akCreation === undefined)
