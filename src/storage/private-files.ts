@@ -4,9 +4,11 @@ import {
   constants,
   fstatSync,
   lstatSync,
+  mkdtempSync,
   openSync,
   readFileSync,
   readlinkSync,
+  rmdirSync,
   statSync,
 } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
@@ -39,6 +41,24 @@ export function openPrivateDirectory(directory: string): string {
   makeDirectory(path);
   checkOwnerAndMode(path, statSync(path, { bigint: true }), OTHERS_WRITE);
   return path;
+}
+
+/**
+ * Checks that {@link openPrivateDirectory} would succeed and that files can be made there. Only trying tells: some file
+ * systems, such as /proc, refuse new directories to root as well. Leaves nothing behind.
+ * @throws as {@link openPrivateDirectory} does.
+ */
+export function tryPrivateDirectory(directory: string): void {
+  const path = absolutePath(directory);
+  checkWayTo(path);
+  let [at, missing] = [path, path];
+  while (lstatSync(at, { throwIfNoEntry: false }) === undefined) [at, missing] = [dirname(at), at];
+  if (at === path) checkOwnerAndMode(path, statSync(path, { bigint: true }), OTHERS_WRITE);
+  try {
+    rmdirSync(mkdtempSync(join(at, 'keyprov-')));
+  } catch (error) {
+    throw errorCode(error) === undefined ? error : Object.assign(Object(error), { path: missing });
+  }
 }
 
 export interface PrivateFile {

@@ -7,7 +7,7 @@ import { describeFileError, isThere } from '../storage/file-error.ts';
 import { type StoreLockOptions, takeInTurn } from '../storage/hold-lock.ts';
 import { type FileLock, type TryLock, takeKernelLock } from '../storage/kernel-lock.ts';
 import type { Holder } from '../storage/lock-holder.ts';
-import { openPrivateDirectory, readPrivateFile } from '../storage/private-files.ts';
+import { openPrivateDirectory, readPrivateFile, tryPrivateDirectory } from '../storage/private-files.ts';
 import { absolutePath } from '../storage/user-paths.ts';
 
 const MAGIC = utf8('KPTPM2ST');
@@ -144,6 +144,11 @@ export class StateFile {
     if (this.#lock === undefined) throw new TypeError(`${this.directory} was closed`);
     return this.#saved !== undefined && equal(state, this.#saved);
   }
+}
+
+/** Checks that a TPM can be made in a directory, and leaves nothing there. @throws as {@link StateFile.open} does */
+export function tryStateDirectory(directory: string): void {
+  stateIo(directory, () => tryPrivateDirectory(directory));
 }
 
 async function lockDirectory(directory: string, tryLock: TryLock, options: StoreLockOptions): Promise<FileLock> {

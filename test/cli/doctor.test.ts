@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { chmodSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { missingPrograms } from '../integration/support/local-swtpm.ts';
@@ -9,8 +9,8 @@ import { type CallOptions, keyprov, keyprovJson, libtpmsMissing, temporaryDirect
 const missing = await libtpmsMissing();
 
 /** The findings by name. */
-function doctor(options: CallOptions = {}) {
-  const { status, json } = keyprovJson(['doctor'], options);
+function doctor(options: CallOptions = {}, args: readonly string[] = []) {
+  const { status, json } = keyprovJson(['doctor', ...args], options);
   const { ok, tpms, checks } = Object(json);
   const byName = new Map<string, object>(Array.from(checks, (check) => [Object(check).name, Object(check)]));
   return { status, ok, tpms, of: (name: string) => byName.get(name) };
@@ -141,6 +141,46 @@ describe('keyprov doctor', () => {
     expect(doctor({ env }).of('KEYPROV_TPM')).toMatchObject({ status: 'ok', tpm: env.KEYPROV_TPM });
     expect(readdirSync(state)).toEqual([]);
   });
+
+  it.skipIf(missing || process.platform !== 'linux')(
+    'says so if it cannot make a TPM or a store where they are to be, as the commands do',
+    () => {
+      using directory = temporaryDirectory();
+      const at = (name: string) => join(directory.path, name);
+      writeFileSync(at('file'), '');
+      mkdirSync(at('open'));
+      chmodSync(at('open'), 0o777);
+      symlinkSync(at('nowhere'), at('link'));
+      for (const [path, problem] of [
+        ['/proc/x', 'does not exist'],
+        ['/proc/x/y', 'does not exist'],
+        [at('file'), 'is not a directory'],
+        [at('file/x'), 'is not a directory'],
+        [at('link'), 'does not exist|is not a directory'],
+        [at('open'), 'is writable by other users'],
+        [at('open/x'), 'is writable by other users'],
+      ] as const) {
+        const env = { KEYPROV_STORE: path };
+        const tpm = ['--tpm', `libtpms:${path}`];
+        const { status, of } = doctor({ env }, tpm);
+        const found = { status: 'problem', detail: expect.stringMatching(problem) };
+        expect({ path, status, tpm: of('KEYPROV_TPM'), store: of('key store') }).toMatchObject({
+          ...{ path, status: 1, tpm: found, store: found },
+        });
+        expect(readdirSync(directory.path).sort()).toEqual(['file', 'link', 'open']);
+        expect(readdirSync(at('open'))).toEqual([]);
+        const error = { message: expect.stringMatching(problem) };
+        for (const args of [
+          ['--tpm', 'none'],
+          [...tpm, '--hardware', 'required', '--store', at('other')],
+        ]) {
+          const { json } = keyprovJson(['create', ...args], { env });
+          expect({ path, args, json }).toMatchObject({ path, args, json: { ok: false, error } });
+        }
+        rmSync(at('other'), { recursive: true, force: true });
+      }
+    },
+  );
 
   it.each([
     ['chip', /^'chip' is not the address of a TPM/],

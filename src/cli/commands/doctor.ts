@@ -3,11 +3,13 @@ import type { Command } from 'commander';
 import { isKeyprovError, KeyprovError, withCleanup } from '../../errors.ts';
 import { PolicyError, policyInForce } from '../../policy/index.ts';
 import { unlessAborted } from '../../signal.ts';
-import { describeFileError, errorCode } from '../../storage/file-error.ts';
+import { describeFileError, isThere } from '../../storage/file-error.ts';
+import { tryPrivateDirectory } from '../../storage/private-files.ts';
 import { runProgram } from '../../storage/run-program.ts';
 import { refuseOnWindows } from '../../storage/windows.ts';
 import { parseTpmAddress, type TpmAddress } from '../../tpm/address.ts';
 import { openTpm } from '../../tpm/open-tpm.ts';
+import { tryStateDirectory } from '../../tpm/state-file.ts';
 import { locateLibtpms } from '../../tpm/transports/libtpms.ts';
 import { locateTctiLoader } from '../../tpm/transports/tcti.ts';
 import { readNature } from '../../tpm/virtual.ts';
@@ -145,8 +147,11 @@ function checkStore(path: string | undefined): Check {
   if (path === undefined) {
     return { name, status: 'problem', detail: 'this user has no home directory', remedy: 'set KEYPROV_STORE or HOME' };
   }
-  const error = accessError(path, constants.R_OK | constants.W_OK | constants.X_OK);
-  if (error !== undefined && errorCode(error) !== 'ENOENT') {
+  try {
+    if (isThere(path)) accessSync(path, constants.R_OK);
+    tryPrivateDirectory(path);
+  } catch (error) {
+    if (error instanceof KeyprovError) return { name, status: 'problem', detail: error.message, remedy: error.remedy };
     const { what, remedy } = describeFileError(path, error);
     return { name, status: 'problem', detail: `${path} ${what}`, remedy };
   }
@@ -242,9 +247,9 @@ async function checkTpmVariable(environment: Environment): Promise<Check> {
     try {
       return await openBriefly(address);
     } catch (error) {
-      const isNew = address.kind === 'libtpms' && isKeyprovError(error, 'no-tpm');
-      if (isNew) return { detail: `${text}: does not exist yet; the first key creates it`, tpm: text };
-      throw error;
+      if (address.kind !== 'libtpms' || !address.directory || !isKeyprovError(error, 'no-tpm')) throw error;
+      tryStateDirectory(address.directory);
+      return { detail: `${text}: does not exist yet; the first key creates it`, tpm: text };
     }
   });
 }
