@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -9,6 +9,7 @@ import { addressOf, openPage } from './support/page-client.ts';
 const missing = await libtpmsMissing();
 const commands = commandLines({ cheapScrypt: true });
 const PIN = '730519-Xq';
+const DEVICE = 'a40e6b36-4d0f-4d3a-8f5c-0a0d6b8a3c11';
 
 interface Entry {
   readonly status: string;
@@ -21,6 +22,10 @@ interface Entry {
 /** The entries of each section of a state. */
 const sectionsOf = (state: Record<string, unknown>): Record<string, Entry[]> =>
   Object.fromEntries(Array.from(Object(state.sections), (section) => [Object(section).id, Object(section).entries]));
+
+/** What each section shows if it has no entries. */
+const emptyOf = (state: Record<string, unknown>): Record<string, string> =>
+  Object.fromEntries(Array.from(Object(state.sections), (section) => [Object(section).id, Object(section).empty]));
 
 const rowsOf = (entry: Entry | undefined): Record<string, string> => Object.fromEntries(entry?.rows ?? []);
 
@@ -75,13 +80,42 @@ describe('keyprov dashboard', () => {
     expect(existsSync(store())).toBe(false);
   });
 
+  it.skipIf(process.platform === 'win32')(
+    'reports a store that others may write to, until it is private again',
+    async () => {
+      mkdirSync(store(), { mode: 0o700 });
+      const { page } = await dashboard(['--tpm', 'none', '--user', 'ada@contoso.test'].concat('--device-id', DEVICE));
+      expect((await page.stateThat(sectionsOf)).errors).toEqual([]);
+      chmodSync(store(), 0o777);
+      const { errors, empty } = await page.stateThat((state) => {
+        const { errors: [error] = [] } = sectionsOf(state);
+        return error === undefined ? undefined : { errors: sectionsOf(state).errors, empty: emptyOf(state).keys };
+      });
+      expect(errors).toEqual([
+        {
+          ...{ status: 'problem', name: 'store', detail: `${store()} is writable by other users (mode 0777)` },
+          ...{ remedy: `chmod go-w ${store()}`, rows: [['code', 'not-private']] },
+        },
+      ]);
+      expect(empty).toBe('The key store cannot be used: see Errors.');
+      expect(await page.post('check')).toBe(204);
+      const checked = await page.stateThat((state) => {
+        const found = sectionsOf(state).prerequisites ?? [];
+        return found[0]?.name === 'prerequisites' ? found : undefined;
+      });
+      expect(checked.map((entry) => rowsOf(entry).code)).toEqual(['not-private']);
+      chmodSync(store(), 0o700);
+      const well = await page.stateThat((state) =>
+        sectionsOf(state).errors?.length === 0 ? emptyOf(state).keys : undefined,
+      );
+      expect(well).toBe(`There is no key in ${store()}.`);
+    },
+  );
+
   it('shows failed prerequisites with remedies, and the winning source of each setting', async () => {
     writeFileSync(path('policy.json'), '{"hardware":"required","pin":{"minLength":9}}');
     const { page } = await dashboard(
-      ['--tpm', 'none', '--policy', path('policy.json'), '--user', 'ada@contoso.test'].concat(
-        '--device-id',
-        'a40e6b36-4d0f-4d3a-8f5c-0a0d6b8a3c11',
-      ),
+      ['--tpm', 'none', '--policy', path('policy.json'), '--user', 'ada@contoso.test'].concat('--device-id', DEVICE),
       { KEYPROV_POLICY_HARDWARE: 'preferred', KEYPROV_POLICY_ATTESTATION: 'required', SSH_CONNECTION: 'x' },
     );
     const { prerequisites = [], policy = [] } = await page.stateThat(sectionsOf);

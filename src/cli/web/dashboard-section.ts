@@ -1,4 +1,5 @@
 import { isKeyprovError } from '../../errors.ts';
+import type { KeyStore } from '../../keys/key-store.ts';
 import type { ReportRow } from '../key-report.ts';
 import { wayOn } from '../terminal/ways-on.ts';
 
@@ -21,6 +22,9 @@ export interface DashboardSection {
   readonly empty: string;
   readonly entries: readonly DashboardEntry[];
 }
+
+/** Opens the key store; undefined if there is none yet. */
+export type OpenStore = () => Promise<KeyStore | undefined>;
 
 /** An error as an entry. @throws one that is not of this library: a mistake in it */
 export function problemEntry(name: string, error: unknown): DashboardEntry {

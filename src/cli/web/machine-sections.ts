@@ -1,5 +1,4 @@
 import { isKeyprovError, withCleanup } from '../../errors.ts';
-import type { KeyStore } from '../../keys/key-store.ts';
 import { describePinRules, explainPolicy, type PolicyInForce } from '../../policy/index.ts';
 import { isWindowsSettingName } from '../../policy/windows-settings.ts';
 import type { RunOwner } from '../../provisioning/run-journal.ts';
@@ -12,7 +11,7 @@ import { checkAll } from '../commands/doctor.ts';
 import { describeLockout, END_LOCKOUT } from '../lockout-report.ts';
 import { TPM_VARIABLE } from '../options/tpm-option.ts';
 import { checkRunPrerequisites } from '../prerequisite-facts.ts';
-import { type DashboardEntry, type DashboardSection, problemEntry } from './dashboard-section.ts';
+import { type DashboardEntry, type DashboardSection, type OpenStore, problemEntry } from './dashboard-section.ts';
 
 /** What the machine is looked at with. */
 export interface MachineSources {
@@ -22,8 +21,7 @@ export interface MachineSources {
   readonly environment: Environment;
   /** Text of `dsregcmd /status`; undefined to run it if there is one. */
   readonly dsregcmd: string | undefined;
-  /** Undefined if there is none yet. */
-  readonly store: KeyStore | undefined;
+  readonly openStore: OpenStore;
   /** For whom the prerequisites are checked; undefined if nobody says so. */
   readonly owner: RunOwner | undefined;
   readonly signal: AbortSignal;
@@ -71,9 +69,10 @@ async function lockoutEntry({ address, signal }: MachineSources): Promise<Dashbo
 }
 
 async function prerequisiteEntries(sources: MachineSources): Promise<DashboardEntry[]> {
-  const { store, owner, inForce: merged, address, environment, dsregcmd, signal } = sources;
+  const { openStore, owner, inForce: merged, address, environment, dsregcmd, signal } = sources;
   if (owner === undefined) return [];
   try {
+    const store = await openStore();
     const { findings } = await checkRunPrerequisites(
       { ...owner, store, address, merged, environment, dsregcmd },
       { signal },

@@ -1,4 +1,4 @@
-import { type KeyStore, openKeyStore } from '../../keys/key-store.ts';
+import { openKeyStore } from '../../keys/key-store.ts';
 import { sleepFor } from '../../registration/sleep.ts';
 import type { Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
@@ -35,11 +35,9 @@ export async function showDashboard(given: Arguments, context: Context): Promise
   const dsregcmd = await readDsregcmd(given);
   given.check();
   const path = storePath(given, environment);
-  let store: KeyStore | undefined;
-  const openStore = async () => {
-    if (store === undefined && (await exists(path))) store = await openKeyStore(path);
-    return store;
-  };
+  // Opened anew for each look, since its rights may change.
+  const openStore = async () => ((await exists(path)) ? await openKeyStore(path, { create: false }) : undefined);
+  await openStore();
   const isKnown = dsregcmd !== undefined || process.platform === 'win32';
   const owner = isKnown || (user && deviceId) ? { user: user ?? '', deviceId: deviceId ?? '' } : undefined;
   const lookAtMachine = async () => {
@@ -50,7 +48,7 @@ export async function showDashboard(given: Arguments, context: Context): Promise
       dsregcmd,
       owner,
       signal,
-      store: await openStore(),
+      openStore,
     };
     return { machineAt: new Date().toISOString(), machine: await machineSections(sources) };
   };
@@ -58,7 +56,7 @@ export async function showDashboard(given: Arguments, context: Context): Promise
   const policy = policySection(inForce);
   const look = async (): Promise<DashboardState> => ({
     machineAt,
-    sections: [...(await storeSections(await openStore(), inForce, new Date())), ...machine, policy],
+    sections: [...(await storeSections(openStore, inForce, new Date())), ...machine, policy],
   });
   const state = new LiveState<DashboardState>(await look());
   let again = new AbortController();

@@ -11,36 +11,37 @@ import { listRuns } from '../../provisioning/run-journal.ts';
 import { describeSyncStatus, forecastSync } from '../../registration/sync-status.ts';
 import { exists } from '../file-io.ts';
 import { keyRows, type ReportRow } from '../key-report.ts';
-import { type DashboardEntry, type DashboardSection, problemEntry } from './dashboard-section.ts';
+import { type DashboardEntry, type DashboardSection, type OpenStore, problemEntry } from './dashboard-section.ts';
 
 const MINUTE_MS = 60_000;
 const DAY_MS = 24 * 60 * MINUTE_MS;
 
 /** What is in a store: read again and again, without a TPM. */
 export async function storeSections(
-  store: KeyStore | undefined,
+  openStore: OpenStore,
   inForce: PolicyInForce,
   now: Date,
 ): Promise<readonly DashboardSection[]> {
   const keys: DashboardEntry[] = [];
   const runs: DashboardEntry[] = [];
   const errors: DashboardEntry[] = [];
-  if (store !== undefined) {
-    await orEntry('store', errors, async () => {
-      const { records, damaged } = await store.list();
-      errors.push(...damaged.map((error) => problemEntry('key record', error)));
-      for (const record of records) {
-        await orEntry(record.id, errors, async () => {
-          keys.push(await keyEntry(store, record, inForce, now));
-          errors.push(...keyErrors(record, inForce));
-        });
-      }
-    });
+  let where = 'The key store cannot be used: see Errors.';
+  await orEntry('store', errors, async () => {
+    const store = await openStore();
+    where = store === undefined ? 'There is no key store yet.' : `There is no key in ${store.directory}.`;
+    if (store === undefined) return;
     await orEntry('journal', errors, async () => {
       runs.push(...(await listRuns(store)).map(runEntry));
     });
-  }
-  const where = store === undefined ? 'There is no key store yet.' : `There is no key in ${store.directory}.`;
+    const { records, damaged } = await store.list();
+    errors.push(...damaged.map((error) => problemEntry('key record', error)));
+    for (const record of records) {
+      await orEntry(record.id, errors, async () => {
+        keys.push(await keyEntry(store, record, inForce, now));
+        errors.push(...keyErrors(record, inForce));
+      });
+    }
+  });
   return [
     { id: 'keys', title: 'Keys', empty: where, entries: keys },
     { id: 'runs', title: 'Unfinished runs', empty: 'None.', entries: runs },
