@@ -48,7 +48,7 @@ export class Room {
         this.#marks?.problem === undefined
           ? ''
           : `; keyprov cannot recognize crashed programs' objects because ${this.#marks.directory} cannot be used`;
-      return `${await this.#once('', () => this.#objects.occupants())}${marks}; \`keyprov tpm\` lists and flushes them`;
+      return `${await this.#once('', () => this.#objects.occupants())}${marks}`;
     } catch {
       return ''; // the TPM cannot say what it holds; that it is full matters more
     }

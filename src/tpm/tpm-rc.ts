@@ -122,7 +122,7 @@ type CodeText = readonly [meaning: string, advice?: string];
 
 const NOT_LOADED_HANDLE: CodeText = ['the handle belongs to a transient object or session that is not loaded'];
 const NOT_LOADED_SESSION: CodeText = ['the authorization uses a session that is not loaded'];
-const FLUSH = 'flush a loaded object or session and try again';
+const FLUSH = 'flush a loaded object or session with `keyprov tpm`, which lists them, and try again';
 const REPORT = 'the command is malformed: report this with a recording of the traffic';
 
 /** The meaning of each code, in our words after Part 2, 6.6.3. */
