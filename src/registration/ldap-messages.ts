@@ -77,5 +77,5 @@ function sizeOf(bytes: Uint8Array): number | undefined {
 }
 
 function wrong(problem: string): ServiceError {
-  return new ServiceError('service-answer', `LDAP: ${problem}`);
+  return new ServiceError('service-answer', `LDAP: ${problem}`, { remedy: "check the directory's address and port" });
 }

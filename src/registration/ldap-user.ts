@@ -48,8 +48,11 @@ export async function findLdapUser(
   });
   const [entry, second] = searchEntries;
   if (entry === undefined || second !== undefined) {
-    const found = entry === undefined ? 'no entry' : 'more than one entry';
-    throw new ServiceError('service-answer', `LDAP: ${found} below ${base} matches ${filter}`);
+    const [found, remedy] =
+      entry === undefined
+        ? ['no entry', 'check the user name and the base of the search']
+        : ['more than one entry', 'choose a base with only one of them'];
+    throw new ServiceError('service-answer', `LDAP: ${found} below ${base} matches ${filter}`, { remedy });
   }
   const wrongName = (problem: string) =>
     new ServiceError('service-answer', `LDAP: invalid distinguished name of the user: ${problem}`);

@@ -116,11 +116,11 @@ describe('ldapReader', () => {
   });
 
   it.each([
-    ['nobody', [], 'no entry'],
-    ['two', [{ dn: DN }, { dn: BASE }], 'more than one entry'],
-  ])('refuses an answer with %s', async (_, entries, expected) => {
+    ['nobody', [], 'no entry', 'check the user name and the base of the search'],
+    ['two', [{ dn: DN }, { dn: BASE }], 'more than one entry', 'choose a base with only one of them'],
+  ])('refuses an answer with %s', async (_, entries, expected, remedy) => {
     const found = await asyncRefusal(() => directory(async () => entries).reader.read('ada'));
-    expect(found).toBe(`service-answer: LDAP: ${expected} below ${BASE} matches (userPrincipalName=ada)`);
+    expect(found).toBe(`service-answer: LDAP: ${expected} below ${BASE} matches (userPrincipalName=ada); ${remedy}`);
   });
 
   it.each([
