@@ -298,6 +298,7 @@ describe.skipIf(missing)('a key in a TPM', () => {
   });
 
   it.each([
+    ['csr', ['name', 'for-user'], '--for-user cannot be used with --name'],
     ['acme', ['challenge', 'token'], '--token cannot be used with --challenge'],
     ['acme', ['statement', 'account-key'], '--account-key cannot be used with --statement'],
     ['kast', ['statement', 'challenge'], '--challenge cannot be used with --statement'],

@@ -32,6 +32,7 @@ const OPTIONS = {
 const WITHOUT_EFFECT: readonly (readonly [option: string, others: readonly FormatOption[]])[] = [
   ['attestation-ca', ['ek-certificate']],
   ['ak-certificate', ['ek-certificate']],
+  ['name', ['for-user']],
   ['challenge', ['token', 'account-key']],
   ['statement', ['challenge', 'token', 'account-key']],
 ];

@@ -57,8 +57,7 @@ export async function csrOf(
   { key, signing, options }: RequestInput,
   attributes: readonly Attribute[],
 ): Promise<string> {
-  const name = options.texts.get('name') ?? options.texts.get('for-user');
-  const subject = buildCommonName(textOf(options, 'name', name ?? key.user));
+  const subject = buildCommonName(textOf(options, 'name', options.texts.get('for-user') ?? key.user));
   return encodePem('CERTIFICATE REQUEST', await buildCertificateRequest({ subject, attributes }, signing));
 }
 
