@@ -1,6 +1,6 @@
 // @ts-check
 // Signs with a key of tpm2-tools. KEYPROV_TPM contains the TPM's address.
-// tpm2_create -C 0x81000001 -G ecc -u KEY.pub -r KEY.priv made the key. Its printed output is not needed.
+// The command that made the key: tpm2_create -C 0x81000001 -G ecc -u KEY.pub -r KEY.priv (its output is not needed).
 import { createHash, verify } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { encodeSpkiPem, openTpm } from 'keyprov';

@@ -1,6 +1,6 @@
 #!/bin/sh
 # OpenSSL signs, and requests a certificate, with a key in a TPM.
-# It needs tpm2-openssl, and KEYPROV_TPM and TPM2OPENSSL_TCTI for the same TPM, as `keyprov sim -- sh openssl.sh DIRECTORY` sets.
+# It needs tpm2-openssl, and KEYPROV_TPM and TPM2OPENSSL_TCTI for one TPM: `keyprov sim -- sh openssl.sh DIRECTORY` sets both.
 set -eu
 [ $# -eq 1 ] || { echo 'usage: sh openssl.sh DIRECTORY' >&2; exit 2; }
 directory=$1

@@ -6,7 +6,7 @@ import { commands, readLockout, TPM_RH } from 'keyprov/tpm';
 const utf8 = new TextEncoder();
 const hierarchyAuth = { owner: utf8.encode('owner password'), lockout: utf8.encode('lockout password') };
 const tpm = await openTpm('libtpms', { hierarchyAuth });
-// An administrator has done this once, for example with tpm2_changeauth
+// On a real TPM, an administrator does this once, for example with tpm2_changeauth
 await tpm.run(commands.HierarchyChangeAuth, { authHandle: TPM_RH.OWNER, newAuth: hierarchyAuth.owner });
 await tpm.run(commands.HierarchyChangeAuth, { authHandle: TPM_RH.LOCKOUT, newAuth: hierarchyAuth.lockout });
 

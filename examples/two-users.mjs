@@ -1,5 +1,5 @@
 // @ts-check
-// Like provision.mjs, for two users of one device. Each has a key and a PIN, in one store and one TPM.
+// Like provision.mjs, for two users of one device. Each has a key and a PIN; they share the store and the TPM.
 import * as keyprov from 'keyprov';
 import { joinDevice, startIdentityService } from 'keyprov/testing';
 

@@ -1,5 +1,5 @@
 // @ts-check
-// WebAuthn with a key in a TPM, for authenticator and relying party: `node webauthn.mjs`.
+// WebAuthn with a key in a TPM, for the authenticator and the relying party: `node webauthn.mjs`.
 import { createHash, randomBytes, verify } from 'node:crypto';
 import { definePolicy, encodeSpkiPem, openKey, openTpm, provisionKey } from 'keyprov';
 import * as webauthn from 'keyprov/formats/webauthn';
@@ -36,7 +36,7 @@ const trust = { challenge, rpId, origins: [origin], akRoots: [authority.root] };
 const result = await webauthn.verifyWebauthnTpm(registration, { ...trust, minTier: 'virtual' });
 console.log('registration:', result.ok, result.ok && result.tier);
 
-// Sign-in: the authenticator signs authenticator data and the digest of client data; the relying party verifies them
+// Sign-in: the authenticator signs its data and the digest of the client data; the relying party verifies the signature
 const authData = webauthn.encodeAuthenticatorData({ rpIdHash, ...flags, signCount: 1 });
 const clientDataJson = webauthn.buildWebauthnClientData({
   type: 'webauthn.get',

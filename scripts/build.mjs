@@ -147,7 +147,7 @@ async function bundleForWeb(targets) {
   });
   await build.close();
   const others = output.flatMap(({ imports }) => imports.filter((name) => !name.startsWith('web/')));
-  if (others.length > 0) throw new Error(`what is for the web imports ${others}`);
+  if (others.length > 0) throw new Error(`the modules for the web import ${others}`);
 }
 
 const sources = fingerprint();
@@ -160,7 +160,7 @@ if (builtFrom() === sources) {
     const { status } = spawnSync(process.execPath, [tsc, '-p', join(root, 'tsconfig.build.json'), '--outDir', next], {
       stdio: 'inherit',
     });
-    if (status !== 0) throw new Error('the compiler found errors, dist/ is as it was');
+    if (status !== 0) throw new Error('the compiler found errors; dist/ is unchanged');
     const { exports, bin } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
     await bundle(modulesBehind(Object.values(exports).map((target) => target.default)));
     await bundle(modulesBehind(Object.values(bin)));

@@ -87,6 +87,6 @@ if (!process.argv.includes('--check')) {
   writeFileSync(path, text);
   console.log('man/keyprov.1: written');
 } else if (readFileSync(path, 'utf8') !== text) {
-  console.error('man/keyprov.1 is not that of this build: run node scripts/man-page.mjs');
+  console.error('man/keyprov.1 does not match this build: run node scripts/man-page.mjs');
   process.exitCode = 1;
 }

@@ -81,7 +81,7 @@ function countResult() {
   const judged = new Set(Object.keys(files).flatMap((path) => judgedOf(path.replace(/^src\//, ''))));
   const unjudged = [...survivors].filter((one) => !judged.has(one));
   for (const one of unjudged) console.log(`not judged: ${one}`);
-  for (const one of judged) if (!survivors.has(one)) console.log(`judged, but found: ${one}`);
+  for (const one of judged) if (!survivors.has(one)) console.log(`judged, but now found by the tests: ${one}`);
   return { found: withStatus('Killed', 'Timeout').length, missed: missed.length, unjudged: unjudged.length };
 }
 

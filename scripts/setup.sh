@@ -112,7 +112,7 @@ disable_services() {
   local package script
   for package in "${missing[@]}"; do
     while read -r script; do
-      "${sudo[@]}" update-rc.d "${script##*/}" disable >/dev/null || say "${script##*/} will start with the machine"
+      "${sudo[@]}" update-rc.d "${script##*/}" disable >/dev/null || say "cannot disable ${script##*/}: it will start when the machine boots"
     done < <(dpkg-query -L "$package" 2>/dev/null | grep '^/etc/init.d/.')
   done
 }

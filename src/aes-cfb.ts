@@ -3,8 +3,8 @@ import { createCipheriv } from 'node:crypto';
 const BLOCK = 16;
 
 /**
- * AES in CFB mode with full blocks (NIST SP 800-38A, 6.3), made of ECB, for runtimes that have no CFB: Deno 2.9 has none,
- * Bun 1.4 lacks that of AES-192.
+ * AES in CFB mode with full blocks (NIST SP 800-38A, 6.3), built from ECB, for runtimes without CFB: Deno 2.9 has none,
+ * and Bun 1.4 lacks it for AES-192.
  */
 export function aesCfbByBlocks(
   direction: 'encrypt' | 'decrypt',

@@ -38,9 +38,9 @@ export function concat(...parts: readonly Uint8Array[]): Bytes {
 }
 
 /**
- * Joins secrets like {@link concat}, into memory that {@link wipe} really clears. `new Uint8Array` of up to 64 bytes
- * lies among the objects of V8. When native code such as an HMAC asks for it, V8 copies it elsewhere and leaves the
- * first bytes behind.
+ * Joins secrets like {@link concat}, into memory that {@link wipe} really clears. A `new Uint8Array` of up to
+ * 64 bytes lies in V8's own heap. When native code such as an HMAC needs it, V8 copies the bytes elsewhere and leaves
+ * the original behind.
  */
 export function concatSecrets(...parts: readonly Uint8Array[]): Bytes {
   const out = new Uint8Array(new ArrayBuffer(parts.reduce((length, part) => length + part.length, 0)));

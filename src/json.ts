@@ -117,7 +117,8 @@ export class JsonMembers {
   /** A member that is a non-negative integer. */
   integer(name: string): number {
     const value = this.#members.get(name);
-    if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) throw this.#wrongKind(name, 'a number');
+    if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0)
+      throw this.#wrongKind(name, 'a whole number');
     return value;
   }
 

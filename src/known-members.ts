@@ -52,7 +52,7 @@ const KINDS = {
 
 type Kind = keyof typeof KINDS;
 
-/** The kind for a type: for a union of words `=` and each of them. Other alternatives are checked where they are used. */
+/** The kind for a type; for a union of words, `=` and the words. Other types are checked where they are used. */
 type KindOf<Type> = [Type] extends [Uint8Array]
   ? 'bytes'
   : [Type] extends [boolean]
@@ -111,9 +111,9 @@ type IfComplete<Options, Known> = [MarkedMembers<Options>, Known] extends [Known
 /**
  * Refuses wrong options from callers without types: a forgotten object, a misspelled member, which would have no effect,
  * and a member of another kind, such as a string instead of an array, which would match parts of the string. The result
- * has all members as its own, also those that `options` inherits, which a copy with `...` would lose, each read once.
- * `known` are the names of all members with their kinds, such as `origins:texts akNonce:bytes? hash:=sha1|sha256? time`,
- * with spaces in between; the compiler checks that `function` gets them all.
+ * has all members as its own, also those that `options` inherits, which a copy with `...` would lose. Each is read
+ * once. `known` has the names of all members with their kinds, such as `origins:texts akNonce:bytes? hash:=sha1|sha256?
+ * time`, with spaces in between; the compiler checks that none is missing.
  * @param name of the function that has the options.
  * @throws TypeError that names the member and what it must be; RangeError for a number below 0 or NaN.
  */

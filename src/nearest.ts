@@ -23,16 +23,24 @@ function plain(name: string): string {
   return name.toLowerCase().replace(/[^a-z0-9]/g, '');
 }
 
+/** The number of characters with which all names begin. */
+function sharedStart([first = '', ...others]: readonly string[]): number {
+  const differs = [...first].findIndex((character, at) => others.some((name) => name[at] !== character));
+  return differs < 0 ? first.length : differs;
+}
+
 /**
  * Returns the one of `names` that was most likely meant by `typed`, for "did you mean": case and separators do not
- * count, and at most a third of its characters may differ. `undefined` if none is near.
+ * count, and at most a third of its characters may differ, apart from those with which all names begin. `undefined` if
+ * none is near.
  */
 export function nearest<T extends string>(typed: string, names: readonly T[]): T | undefined {
   const wanted = plain(typed.slice(0, 64));
+  const own = (name: string): number => name.length - (names.length > 1 ? sharedStart(names) : 0);
   let best: { readonly name: T; readonly away: number } | undefined;
   for (const name of names) {
     const away = distance(wanted, plain(name));
-    if (away <= Math.floor(name.length / 3) && away < (best?.away ?? Infinity)) best = { name, away };
+    if (away <= Math.floor(own(name) / 3) && away < (best?.away ?? Infinity)) best = { name, away };
   }
   return best?.name;
 }

@@ -57,7 +57,7 @@ import { keyRecord } from './key-record.ts';
 import { ecKey, rsaKey } from './signing-key.ts';
 import { paperKey, paperStatement, signAs } from './unit/attestation/paper-tpm.ts';
 
-const NOT_VERIFIED = 'only its description is read; nothing is verified';
+const NOT_VERIFIED = 'keyprov shows only its main fields, and verifies nothing';
 
 const NOT_USED = ['keyprov does not support Ed25519 keys'];
 

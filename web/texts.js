@@ -11,7 +11,7 @@ export const TEXTS = {
     begin: 'Next',
     cancel: 'Cancel',
     signIn: 'Sign in',
-    signInText: 'Waiting for the sign-in of {user} with a second factor.',
+    signInText: 'Waiting for {user} to sign in with a second factor.',
     code: 'Sign in with a second factor',
     codeText: 'Open this page, on this device or another one, and sign in as {user}:',
     codeLabel: 'Enter this code there:',

@@ -1,4 +1,4 @@
-// Each test gets a new TPM: libtpms in this process, or swtpm.
+// The first test gets a new TPM (libtpms in this process, or swtpm); the second uses the TPM of `keyprov sim`.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { definePolicy, openKey, openTpm, provisionKey } from 'keyprov';

@@ -18,7 +18,7 @@ async function withPin(text, work) {
   }
 }
 
-/** Errors lose their class on the way to a window, so it receives code, message and the members it needs. */
+/** Errors lose their class on the way to a window, so it receives the code, message and other members that it needs. */
 const answer = (work) =>
   work().catch((error) => {
     if (!isKeyprovError(error)) throw error;

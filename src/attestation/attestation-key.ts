@@ -1,13 +1,15 @@
 import { type Bytes, EMPTY } from '../bytes.ts';
 import { checkMembers } from '../known-members.ts';
+import type { SignalOptions } from '../signal.ts';
 import { encode } from '../tpm/codec/index.ts';
 import type { HandleArg } from '../tpm/command.ts';
 import { CreatePrimary } from '../tpm/commands/hierarchy.ts';
 import { Create, Load } from '../tpm/commands/object.ts';
 import { TPM_RH } from '../tpm/constants.ts';
 import { firstSupported } from '../tpm/first-supported.ts';
-import { type HiddenAuthOptions, withHiddenAuth } from '../tpm/hidden-auth.ts';
+import { withHiddenAuth } from '../tpm/hidden-auth.ts';
 import type { Authorization } from '../tpm/session.ts';
+import type { SaltKey } from '../tpm/start-session.ts';
 import type { TpmtTkCreation } from '../tpm/structures/base.ts';
 import { TPMT_PUBLIC, type TpmsCreationData, type TpmtPublic } from '../tpm/structures/object.ts';
 import { akTemplate, type UserKeyAlgorithm } from '../tpm/templates.ts';
@@ -60,7 +62,7 @@ export class AttestationKey {
 }
 
 /** Options of {@link createAttestationKey}. */
-export interface CreateAttestationKeyOptions extends HiddenAuthOptions {
+export interface CreateAttestationKeyOptions extends SignalOptions {
   /**
    * Signs with RSASSA or ECDSA, and SHA-256; with P-384 and RSA 3072, SHA-384. `auto`: RSA 2048, which all services
    * accept; if the TPM lacks that, the first of RSA 3072, P-256 and P-384.
@@ -68,14 +70,16 @@ export interface CreateAttestationKeyOptions extends HiddenAuthOptions {
   readonly algorithm: UserKeyAlgorithm | 'auto';
   /**
    * The storage key to make it under, such as the SRK; each call then makes another key. Without a parent, it is a
-   * primary key of the endorsement hierarchy: the same TPM makes the same key each time, so you need not store it. Only
-   * a primary key certifies the true reset counts and firmware version (TPMS_ATTEST, Part 2, 10.12.12).
+   * primary key of the endorsement hierarchy: the same TPM makes the same key each time, so you need not store it. A
+   * key under the SRK certifies obscured reset counts and firmware versions (TPMS_ATTEST, Part 2, 10.12.12).
    */
   readonly parent?: HandleArg | undefined;
   /** The endorsement hierarchy's authorization, for a primary key. Default: the password given to the `Tpm`. */
   readonly endorsementAuth?: Authorization | undefined;
   /** At most 64 bytes for the creation data (outsideInfo); a KeyAttestationStatement may want a nonce there. */
   readonly nonce?: Uint8Array | undefined;
+  /** A trusted key that salts the session in which a password (bytes) is proved. Default: one that the TPM makes for it. */
+  readonly saltKey?: SaltKey | undefined;
 }
 
 const AK_ALGORITHMS: readonly UserKeyAlgorithm[] = ['rsa-2048', 'rsa-3072', 'p-256', 'p-384'];
@@ -129,7 +133,7 @@ export async function createAttestationKey(tpm: Tpm, options: CreateAttestationK
 export async function loadAttestationKey(
   tpm: Tpm,
   saved: SavedAttestationKey,
-  options: HiddenAuthOptions & { readonly parent: HandleArg },
+  options: Pick<CreateAttestationKeyOptions, 'saltKey' | 'signal'> & { readonly parent: HandleArg },
 ): Promise<AttestationKey> {
   const { parent, saltKey, signal } = checkMembers('loadAttestationKey', options, 'parent saltKey signal');
   const { publicArea, privateArea, creation } = saved;

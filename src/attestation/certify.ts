@@ -27,8 +27,8 @@ export interface CertifyKeyOptions extends SignalOptions {
   /** The key to certify, with its authorization if it has one. */
   readonly key: HandleArg;
   /**
-   * How the use of the key is authorized. `key`: with the authorization in `key`. `windows-hello-policy`: with the
-   * branch of `windowsHelloPolicy` that lets anyone run TPM2_Certify, without the PIN and even in lockout.
+   * How the use of the key is authorized. `key` (default): with the authorization in `key`. `windows-hello-policy`:
+   * with the branch of `windowsHelloPolicy` that lets anyone run TPM2_Certify, without the PIN and even in lockout.
    */
   readonly authorization?: 'key' | 'windows-hello-policy' | undefined;
   readonly ak: AttestationKey;

@@ -31,8 +31,8 @@ const TCG = { manufacturer: '2.23.133.2.1', model: '2.23.133.2.2', version: '2.2
 
 /**
  * Reads an endorsement key certificate: in DER, in PEM, or as a TPM keeps it in NV, with zeros or 0xff behind it or in
- * a TCG structure. The TPM's attributes may be in any directory name of the subjectAltName, in one relative name or
- * several, or in the subject.
+ * a TCG structure. The TPM's attributes may be in any directory name of the subjectAltName, in one or several relative
+ * distinguished names, or in the subject.
  *
  * @throws KeyprovError `certificate-invalid` if the bytes are not one certificate.
  */

@@ -29,8 +29,8 @@ export interface OpenEndorsementKeyOptions extends SignalOptions {
    */
   readonly template?: EkTemplateName | 'auto' | undefined;
   /**
-   * The endorsement hierarchy's authorization; bytes are proved in a salted session. Default: the password given to the
-   * `Tpm`.
+   * The endorsement hierarchy's authorization. A password (bytes) is proved in a salted session, never sent. Default:
+   * the password given to the `Tpm`.
    */
   readonly endorsementAuth?: Authorization | undefined;
   /**
@@ -40,8 +40,8 @@ export interface OpenEndorsementKeyOptions extends SignalOptions {
   /** The Name that the key must have, from a record or a verified certificate. */
   readonly expectedName?: Uint8Array | undefined;
   /**
-   * How its use is authorized. `policy`: with its template's policy, which needs the endorsement authorization.
-   * `auth-value`, high range only: with its own authorization value, which is empty.
+   * How its use is authorized. `policy` (default): with its template's policy, which needs the endorsement hierarchy's
+   * authorization. `auth-value`, only for the templates H-…: with its own authorization value, which is empty.
    */
   readonly authorization?: 'policy' | 'auth-value' | undefined;
 }
@@ -71,7 +71,8 @@ const isEkHandle = (handle: number): boolean => handle >= 0x81010000 && handle <
  * Uses the template and (low range) the nonce in NV, if there are any: TCG EK Credential Profile for TPM 2.0, 2.2.1.
  *
  * @throws KeyprovError `tpm-identity-changed` if the TPM's key does not have `expectedName`; TpmError if the TPM
- * refuses, `tpm-auth-failed` if the endorsement hierarchy wants an authorization.
+ * refuses, `tpm-auth-failed` if the endorsement hierarchy wants an authorization; TypeError for `auth-value` with a
+ * template L-….
  */
 export async function openEndorsementKey(tpm: Tpm, options: OpenEndorsementKeyOptions = {}): Promise<EndorsementKey> {
   options = checkMembers(

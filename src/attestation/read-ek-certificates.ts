@@ -35,7 +35,7 @@ export interface EkCertificateProblem {
 /** The result of {@link readEkCertificates}. Many TPMs hold no certificate: then the lists are empty. */
 export interface EkCertificates {
   readonly certificates: readonly FoundEkCertificate[];
-  /** Certificates in DER from NV and from a fetcher that may lead from these to a root. */
+  /** More certificates in DER, from NV or a fetcher, which may lead from `certificates` to a root. */
   readonly chain: readonly Bytes[];
   readonly problems: readonly EkCertificateProblem[];
 }

@@ -29,7 +29,7 @@ export interface VerifyEkCertificateOptions extends Omit<ChainOptions, 'extended
   /** The endorsement key that the certificate must be for. If absent, only the certificate is checked. */
   readonly ek?: TpmtPublic | undefined;
   /**
-   * Accepted TPM manufacturers, in the form used in certificates (`id:494E5443`, in any case). Default: {@link
+   * Accepted TPM manufacturers, in the form used in certificates (`id:494E5443`; case is ignored). Default: {@link
    * TPM_MANUFACTURERS}, the registered ones. swtpm's `id:00001014` is not registered: list it to accept it.
    */
   readonly allowedManufacturers?: readonly string[] | undefined;

@@ -22,7 +22,7 @@ export interface VerifyEvidenceOptions extends Omit<VerifyOptions, 'attestationK
   readonly minTier: Tier;
   /** As in `verifyStatement`; applies to certificates too. */
   readonly acceptSha1?: boolean | undefined;
-  /** Set it if you know that the TPM belongs to an emulator or hypervisor. Default false. */
+  /** Set it if you know that the TPM is an emulator's or hypervisor's: the tier is then `virtual`. Default false. */
   readonly virtual?: boolean | undefined;
 }
 

@@ -20,8 +20,9 @@ export interface VerifyOptions {
    */
   readonly challenge: Uint8Array;
   /**
-   * The attestation key that you trust, because of its certificate or an activated credential. A SubjectPublicKeyInfo
-   * does not show attributes, so the certificate or the activation must also stand for those in the statement.
+   * The attestation key that you trust, because of its certificate or an activated credential. If you identify it by
+   * `spki` or `spkiSha256`, which do not show its attributes, the certificate or the activation must also vouch for the
+   * attributes in the statement.
    */
   readonly attestationKey: KeyIdentity;
   /** The key that must have been certified, such as the one in a certificate request. */
@@ -43,11 +44,11 @@ export type VerificationResult =
 
 /**
  * Verifies that the key of `statement` was made in the TPM that holds a trusted attestation key, cannot leave it, and
- * was certified over `challenge`. Needs no TPM and trusts nothing in the statement. See `verifyEvidence` for whom to
- * trust.
+ * was certified over `challenge`. Needs no TPM and trusts nothing in the statement. `verifyEvidence` also finds out
+ * whether to trust the attestation key.
  *
- * Makes every check, each with a finding, and never throws because of the statement. Checks a creation only if there is
- * one, and the subject of an option only if the option is set.
+ * Makes every check, each with a finding, and never throws because of the statement. Checks a creation only if the
+ * statement has one, and an optional expectation, such as `keyParent`, only if you set it.
  *
  * @throws TypeError for an unknown option or one of another kind.
  *
@@ -194,7 +195,7 @@ const AK_SET: Attributes = [...KEY_SET, 'restricted', 'sign'];
 const AK_CLEAR: Attributes = ['decrypt', 'encryptedDuplication'];
 
 function parentProblem({ name }: Subject, parent: Uint8Array, qualified: Uint8Array): string | undefined {
-  return equal(qualifiedName(parent, name()), qualified) ? undefined : 'its qualified name is under another parent';
+  return equal(qualifiedName(parent, name()), qualified) ? undefined : 'its qualified name belongs to another parent';
 }
 
 /** Creation data and extraData both hold the nonce, if there was one: microsoft/TSS.MSR, PCPTool. */

@@ -21,15 +21,15 @@ export const EXIT = {
   overdue: 14,
 } as const;
 
-/** The same for people: each code, two blanks, and its meaning. */
+/** The same for people: each code, two spaces, and its meaning. */
 export const EXIT_CODES = `  0  success
   1  unexpected error; doctor: no TPM can be opened, or the one in --tpm cannot; the user did not confirm
   2  wrong arguments, policy file or TPM address; a request that does not fit the key
   3  the policy does not allow the key
   4  the TPM, its state or its library cannot be reached or used
-  5  the PIN is missing or wrong, or must be changed; or the TPM is locked
+  5  the PIN is missing or wrong, must be changed, or cannot be recovered; or the TPM or software key is locked
   6  the TPM refused a command, or is not the one in the record
-  7  a file or key is missing, damaged, already there, or cannot be read or written
+  7  a file or key is missing, damaged, in use, already there, or cannot be read or written; several keys match
   8  the statement or a certificate does not verify
   9  inspect: the file is damaged, or has an unknown or unexpected format
   10  not finished: run the command again, or wait for the synchronization

@@ -37,8 +37,8 @@ export async function writeResult(path: string, data: Uint8Array | string, signa
 }
 
 /**
- * Checks that {@link writeResult} can write to `path`, before a PIN is tried or a TPM makes what would be lost. Leaves
- * nothing behind. @throws KeyprovError `store-io`
+ * Checks that {@link writeResult} can write to `path`, before a PIN is tried or a TPM makes something that would be
+ * lost. Leaves nothing behind. @throws KeyprovError `store-io`
  */
 export async function checkOutput(path: string | undefined): Promise<void> {
   if (path === undefined) return;

@@ -10,7 +10,7 @@ import { readNature } from '../tpm/virtual.ts';
 import type { NamedTpm } from './options/tpm-option.ts';
 import type { Progress } from './terminal/progress.ts';
 
-/** The places of the keys of a store, for one call of a command. All users of the TPM share it. */
+/** The places of a store's keys, for one call of a command. The TPM is opened once, on first use. */
 export interface KeyPlaces {
   readonly sources: KeySources;
   /** The TPM. @throws KeyprovError `no-tpm` if no TPM may be used; errors of `openTpm`. */
@@ -18,8 +18,8 @@ export interface KeyPlaces {
 }
 
 /**
- * Runs `work` with the named TPM and store, and closes the TPM if it was opened. Makes the TPM only with `create`: it is
- * missing where a key should be.
+ * Runs `work` with the named TPM and store, and closes the TPM if it was opened. Without `create`, a missing virtual TPM
+ * is an error, since keys should be in it.
  */
 export async function withKeyPlaces<T>(
   { address, hierarchyAuth, create = false }: NamedTpm & Pick<OpenTpmOptions, 'create'>,

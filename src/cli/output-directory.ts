@@ -21,9 +21,9 @@ export type ExportedFiles = Partial<Record<(typeof EXPORTS)[number], string>>;
 /**
  * Prepares the directory for a key, and creates it with mode 0700 if it is missing. Keeps other processes out until the
  * key is written or the directory discarded.
- * @throws KeyprovError `key-exists` if it has the key of an earlier call, or files of others, and `force` is not set, or if
- * it has any other key; `not-private` if it belongs to another user, or if others may write in it; `store-busy` while another process
- * makes a key there; `store-io`.
+ * @throws KeyprovError `key-exists` if it has the key of an earlier call, or files that keyprov did not write, and
+ * `force` is not set, or if it has any other key; `not-private` if it belongs to another user, or if others may write
+ * in it; `store-busy` while another process makes a key there; `store-io`.
  */
 export async function openOutputDirectory(
   path: string,

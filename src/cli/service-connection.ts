@@ -38,7 +38,7 @@ export interface ServiceUse {
   readonly onCode?: ((code: DeviceCodePrompt) => void) | undefined;
 }
 
-/** Runs `work` with what has attestation keys certified, and with the requests to use, and closes the connections. */
+/** Runs `work` with a function that has attestation keys certified, and with a `fetch`, and closes the connections. */
 export async function withAttestationCa<T>(
   { attestationCa, ekService, ...service }: AttestationCaArguments & Partial<Pick<ServiceArguments, 'device'>>,
   work: (enrolAk: EnrolAk | undefined, fetch: ServiceFetch) => Promise<T>,

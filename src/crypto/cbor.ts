@@ -2,7 +2,7 @@ import { type Bytes, byteCount, compare, concat, copy, utf8 } from '../bytes.ts'
 import { CodecError } from '../errors/codec-error.ts';
 import { checkSize, LIMIT } from '../limits.ts';
 
-/** The kinds of CBOR in COSE keys and WebAuthn objects. Numbers are integers of at most 53 bits. */
+/** The kinds of CBOR values in COSE keys and WebAuthn objects. Numbers are integers of at most 53 bits. */
 export type CborValue = number | boolean | null | string | Uint8Array | readonly CborValue[] | CborMap;
 /** A CBOR map. */
 export type CborMap = ReadonlyMap<number | string, CborValue>;

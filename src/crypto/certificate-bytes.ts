@@ -35,7 +35,7 @@ export function splitCertificates(bytes: Uint8Array): Bytes[] {
  */
 export function onlyCertificate(bytes: Uint8Array): Bytes {
   const [only, ...more] = splitCertificates(bytes);
-  if (only === undefined || more.length > 0) throw invalid(`expected one, not ${more.length + (only ? 1 : 0)}`);
+  if (only === undefined || more.length > 0) throw invalid(`expected one, found ${more.length + (only ? 1 : 0)}`);
   return only;
 }
 

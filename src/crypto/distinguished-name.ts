@@ -1,11 +1,14 @@
 import { printable } from '../printable.ts';
-/** One attribute of a name: its OID, and its value as text; for a value that is not a string, `#` and its DER in hexadecimal. */
+/**
+ * One attribute of a name: its OID, and its value as text. A value that is not a valid string is given as `#` and its
+ * DER in hexadecimal.
+ */
 export interface NameAttribute {
   readonly type: string;
   readonly value: string;
 }
 
-/** An X.501 Name: relative names from the root on, each a set of attributes, mostly one. RFC 5280, 4.1.2.4. */
+/** An X.501 Name: relative names from the root on, each a set of attributes, usually only one. RFC 5280, 4.1.2.4. */
 export type DistinguishedName = readonly (readonly NameAttribute[])[];
 
 const SHORT: Readonly<Record<string, string>> = { '2.5.4.3': 'CN', '2.5.4.6': 'C', '2.5.4.10': 'O', '2.5.4.11': 'OU' };

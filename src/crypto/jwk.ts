@@ -5,7 +5,7 @@ import { type Curve, isCurve } from './curve.ts';
 import { digest } from './kdf.ts';
 import { checkPublicKey, type EcPublicKey, type PublicKey, type RsaPublicKey } from './public-key.ts';
 
-/** A public key as JSON Web Key (RFC 7517; RFC 7518, 6.2 and 6.3), with its required members only. */
+/** A public key as a JSON Web Key (RFC 7517; RFC 7518, 6.2 and 6.3), with its required members only. */
 export type PublicJwk =
   | { readonly kty: 'RSA'; readonly n: string; readonly e: string }
   | { readonly kty: 'EC'; readonly crv: Curve; readonly x: string; readonly y: string };
@@ -14,7 +14,7 @@ export type PublicJwk =
 const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'];
 
 /**
- * The key as JSON Web Key.
+ * The key as a JSON Web Key.
  *
  * @throws KeyprovError `key-invalid` for an invalid key.
  *
@@ -42,7 +42,7 @@ export function decodeJwk(jwk: unknown): PublicKey {
   const members = JsonMembers.parse('JWK', jwk, invalid);
   const secret = PRIVATE_MEMBERS.find((name) => members.has(name));
   if (secret !== undefined) {
-    throw members.wrong(secret, 'belongs to a private key, but a public key is expected');
+    throw members.wrong(secret, 'belongs to a private or symmetric key, but a public key is expected');
   }
   const key = members.value('kty') === 'RSA' ? readRsa(members) : readEc(members);
   checkPublicKey(key);

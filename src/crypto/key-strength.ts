@@ -7,6 +7,6 @@ import { isRocaWeak } from './roca.ts';
  */
 export function weaknessOf(key: PublicKey): string | undefined {
   if (key.kty === 'EC') return undefined;
-  if (bitLength(key.n) < 2048) return `it is an RSA key of ${bitLength(key.n)} bits`;
+  if (bitLength(key.n) < 2048) return `an RSA key of ${bitLength(key.n)} bits is too short; the minimum is 2048`;
   return isRocaWeak(key.n) ? 'its private key can be computed (ROCA, CVE-2017-15361)' : undefined;
 }

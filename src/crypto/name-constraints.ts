@@ -41,7 +41,7 @@ export function nameProblem(
     const sameKind = permitted.filter((base) => isSameKind(base, name));
     const isPermitted = sameKind.length === 0 || sameKind.some((base) => matches(base, name) === true);
     const isExcluded = excluded.some((base) => isSameKind(base, name) && matches(base, name) !== false);
-    if (!isPermitted || isExcluded) return `${describe(name)} is outside the name constraints`;
+    if (!isPermitted || isExcluded) return `${describe(name)} is not allowed by the name constraints`;
   }
   return undefined;
 }

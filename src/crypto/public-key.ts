@@ -54,9 +54,11 @@ export function checkPublicKey(key: PublicKey): void {
   const { n, e } = key;
   const wrong = (problem: string) => new KeyprovError('key-invalid', `RSA public key: ${problem}`);
   if (n[0] === 0 || e[0] === 0) throw wrong('the modulus or exponent has leading zeros');
-  if (bitLength(n) < 512 || bitLength(n) > 16384) throw wrong(`its modulus has ${bitLength(n)} bits`);
+  if (bitLength(n) < 512 || bitLength(n) > 16384)
+    throw wrong(`its modulus has ${bitLength(n)} bits; 512 to 16384 are supported`);
   if (!isOdd(n)) throw wrong('its modulus is even');
-  if (e.length > 8 || !isOdd(e) || (e.length === 1 && e[0] === 1)) throw wrong(`exponent 0x${toHex(e.subarray(0, 9))}`);
+  if (e.length > 8 || !isOdd(e) || (e.length === 1 && e[0] === 1))
+    throw wrong(`its exponent 0x${toHex(e.subarray(0, 9))} must be odd, above 1 and at most 8 bytes long`);
 }
 
 /** The key as PKCS#1 RSAPublicKey (RFC 8017, A.1.1). */

@@ -30,9 +30,12 @@ export interface ChainOptions {
   readonly roots: readonly (Uint8Array | Certificate)[];
   /** When the certificates must be valid. Default: now. */
   readonly time?: Date | undefined;
-  /** The OID of a purpose that the certificate must have. A CA certificate with purposes must have it too. */
+  /**
+   * The OID of a purpose that the certificate must have. An intermediate certificate with purposes must have it too, or
+   * anyExtendedKeyUsage.
+   */
   readonly extendedKeyUsage?: string | undefined;
-  /** Whether the certificate may also name no purpose. Default false. */
+  /** Also accepts a certificate without any purpose. Default false. */
   readonly mayLackPurpose?: boolean | undefined;
   /** Accepts SHA-1 in signatures too, for old chains of TPM makers. Default false. */
   readonly acceptSha1?: boolean | undefined;
@@ -169,7 +172,9 @@ function lengthProblem(
 ): string | undefined {
   const limit = basicConstraints?.pathLength;
   const counted = path.slice(1, 1 + below).filter((one) => !isSelfIssued(one)).length;
-  return limit !== undefined && counted > limit ? `it allows ${limit} CAs below it, but has ${counted}` : undefined;
+  return limit !== undefined && counted > limit
+    ? `the number of CAs below it is ${counted}; its limit is ${limit}`
+    : undefined;
 }
 
 /**

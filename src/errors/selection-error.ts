@@ -6,7 +6,7 @@ export type AttemptCode = ErrorCode | 'virtual-tpm-refused';
 /** One way to make the key that was tried or passed over. */
 export interface Attempt {
   readonly backend: 'tpm' | 'software';
-  /** `used`: it made the key. `failed`: it was tried and failed. `passed-over`: it was not tried. */
+  /** `used`: it made the key. `failed`: it was tried, and failed or was refused. `passed-over`: it was not tried. */
   readonly outcome: 'used' | 'failed' | 'passed-over';
   /** Why, for programs: the code of its error, or of the rule that passed it over. */
   readonly code?: AttemptCode;

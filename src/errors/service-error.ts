@@ -13,8 +13,9 @@ export interface ErrorDetails {
   /** `code`, `ErrorType`, or `error`: for programs, but no list of the values is published. */
   readonly code?: string;
   readonly message?: string;
-  /** From Entra ID's registration service: the exact reason, and what was requested. */
+  /** From Entra ID's registration service: the exact reason. */
   readonly subcode?: string;
+  /** From Entra ID's registration service: what was requested. */
   readonly operation?: string;
   /** `ERROR_FAIL` in MS-KPP. */
   readonly response?: string;
@@ -88,7 +89,7 @@ export class ServiceError extends KeyprovError {
     this.misplaced = options.misplaced;
   }
 
-  /** As the other errors, with `windowsCode` as Windows writes it: `0x801C0012`. */
+  /** Does the same as for other errors, but writes `windowsCode` as Windows does: `0x801C0012`. */
   override toJSON(): Record<string, unknown> {
     const { windowsCode } = this;
     const hex = windowsCode?.toString(16).toUpperCase().padStart(8, '0');

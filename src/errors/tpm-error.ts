@@ -54,7 +54,7 @@ export class TpmError extends KeyprovError {
     | 'tpm-command-blocked';
   /** The command without its `TPM2_`; undefined if none was sent, or its name is unknown. */
   readonly command: string | undefined;
-  /** The response code, decoded; undefined if no command was sent, or the operating system refused. */
+  /** The decoded response code of the TPM or of a layer in front of it; undefined if there was none. */
   readonly responseCode: ResponseCode | undefined;
   /** Seconds until the TPM accepts one more try, after `tpm-lockout` or a wrong password; undefined if unknown. */
   readonly retryAfterSeconds: number | undefined;

@@ -98,7 +98,7 @@ interface Gathered extends Description {
   readonly fields: readonly Field[];
 }
 
-/** The result of `work`; `undefined` if it fails, which its absence tells. */
+/** The result of `work`; `undefined` if it fails. */
 export function orNothing<T>(work: () => T): T | undefined {
   try {
     return work();

@@ -12,7 +12,7 @@ export interface Format<T> {
   readonly title: string;
   /** Tells quickly whether the input may be of this format. */
   readonly claims: (input: T) => boolean;
-  /** Whether it may claim inputs of other formats: one that it cannot read is then not taken for a damaged one. */
+  /** Whether it may also claim inputs of other formats. Then an input that it cannot read does not count as damaged. */
   readonly unmarked?: boolean;
   /** Whether files of it can be longer than {@link MAX_USUAL_SIZE}. */
   readonly large?: boolean;

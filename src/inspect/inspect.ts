@@ -63,11 +63,12 @@ interface Found extends Candidate {
 const RANK: Readonly<Record<Confidence, number>> = { certain: 0, likely: 1, damaged: 2, none: 3 };
 
 /**
- * Recognises and describes the content of a file: any format of this library, in bytes or as hexadecimal, base64,
+ * Recognizes and describes the content of a file: any format of this library, in bytes or as hexadecimal, base64,
  * base64url, PEM or JSON text, also nested. Decrypts nothing and shows no secret.
  *
  * Never throws because of the bytes. A file that cannot be read is `damaged` or `unknown`; oddities are in `problems`.
- * Does not read files of more than 1 MiB. Above 128 KiB, reads only states and recordings.
+ * Does not read files of more than 1 MiB. Above 128 KiB, reads only states of virtual TPMs and recordings of TPM
+ * commands.
  * @throws TypeError for a wrong option.
  *
  * @example
@@ -87,7 +88,10 @@ export async function inspect(bytes: Uint8Array, options: InspectOptions = {}): 
   const [best, ...others] = byRank(found, hint);
   if (best === undefined) {
     const isLarge = bytes.length > MAX_USUAL_SIZE;
-    return unknown(bytes, isLarge ? ['at this size, keyprov reads only virtual TPM states and recordings'] : []);
+    return unknown(
+      bytes,
+      isLarge ? ['at this size, keyprov reads only states of virtual TPMs and recordings of TPM commands'] : [],
+    );
   }
   const isPossible = (other: Found) =>
     other.format !== best.format && (best.confidence === 'damaged' || other.confidence !== 'damaged');

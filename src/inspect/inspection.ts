@@ -7,7 +7,10 @@ export type Confidence = 'certain' | 'likely' | 'damaged' | 'none';
 
 /** The format that was found. */
 export interface Reading {
-  /** For programs: `tpmt-public`, `certificate`, … or `unknown`; a name from {@link FORMATS}. */
+  /**
+   * For programs: a name from {@link FORMATS}, such as `certificate`; `pem` for several PEM blocks or one of another
+   * kind, `json` for damaged JSON, or `unknown`.
+   */
   readonly format: string;
   /** For people. */
   readonly title: string;

@@ -137,7 +137,7 @@ export const JSON_FORMATS: readonly Format<JsonInput>[] = [
   },
   {
     format: 'smallstep-credential',
-    title: "response of smallstep's attestation CA to attest",
+    title: "credential from smallstep's attestation CA",
     claims: has('credential', 'secret'),
     read: ({ value }) => credentialFields(decodeSmallstepCredential(value)),
   },

@@ -43,7 +43,7 @@ function describeAttributeCertificate(children: DerInput['children']): Descripti
   const isOfPlatform = types.some((type) => type.startsWith('2.23.133.'));
   return {
     ...(isOfPlatform && { title: 'TCG platform certificate (X.509 attribute certificate)' }),
-    problems: ['only its description is read; nothing is verified'],
+    problems: ['keyprov shows only its main fields, and verifies nothing'],
     fields: [
       ...optional(holder, ({ der }) =>
         field('holder', `the certificate that it belongs to (${byteCount(der.length)})`),

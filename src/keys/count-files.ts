@@ -144,9 +144,9 @@ export class CountFiles {
   #putBack(seen: string): PinError {
     return new PinError(
       'key-locked',
-      `an old copy of the PIN try counter was restored in ${this.#directory}: ${seen}`,
+      `a file of the PIN try counter in ${this.#directory} was replaced with an old copy, or deleted: ${seen}`,
       {
-        remedy: "if you restored it on purpose, reset this key's PIN try counter (PinTryLog.reset)",
+        remedy: "if you did that on purpose, reset this key's PIN try counter (PinTryLog.reset)",
       },
     );
   }

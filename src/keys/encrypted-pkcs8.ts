@@ -28,7 +28,7 @@ interface Envelope {
 
 /**
  * Encrypts a private key (PKCS#8 PrivateKeyInfo in DER) under a secret, as PEM: EncryptedPrivateKeyInfo (RFC 5958,
- * section 3) with PBES2 (RFC 8018, A.4) of scrypt (RFC 7914, section 7; N = `cost`, r = 8, p = 1) and AES-256-GCM
+ * section 3) by PBES2 (RFC 8018, A.4) with scrypt (RFC 7914, section 7; N = `cost`, r = 8, p = 1) and AES-256-GCM
  * (RFC 5084, 3.2; the tag follows the ciphertext). OpenSSL 3.0 cannot read such files: its PBES2 lacks GCM.
  */
 export async function encryptPkcs8(pkcs8: Uint8Array, secret: Uint8Array, cost: number): Promise<string> {

@@ -4,9 +4,9 @@ import { KeyprovError } from '../errors.ts';
 import { UNSUPPORTED } from '../tpm/first-supported.ts';
 
 /**
- * Why a TPM cannot make a key. `absent`: it is missing or permanently unusable, so under `preferred` software may make
- * the key. `temporary`: it exists, and will be usable again after a repair or a wait. `password`: the caller gave a wrong
- * password or none, so software never makes the key.
+ * Why a TPM cannot make a key. `absent`: it is missing or permanently unusable, so under `hardware: 'preferred'`
+ * software may make the key. `temporary`: it exists, and will be usable again after a repair or a wait. `password`: the
+ * caller gave a wrong password or none, so software never makes the key.
  */
 export type FallbackClass = 'absent' | 'temporary' | 'password';
 

@@ -16,7 +16,7 @@ import { KeyprovError } from '../errors.ts';
 
 /**
  * A loadable TPM key as a `TSS2 PRIVATE KEY` file (draft-bottomley-tpm2-keys). tpm2-openssl and tpm2-pytss load only
- * files without optional members.
+ * files without `rsaParent` and `description`.
  */
 export interface KeyFile {
   /** TPM2B_PUBLIC, including its two length bytes. */
@@ -55,7 +55,7 @@ export async function encodeKeyFile(file: KeyFile): Promise<string> {
 }
 
 /**
- * Reads a PEM block `TSS2 PRIVATE KEY`. If `emptyAuth` is missing the key has a PIN, as the draft says. TRUE may be
+ * Reads a PEM block `TSS2 PRIVATE KEY`. If `emptyAuth` is missing, the key has a PIN, as the draft says. TRUE may be
  * written 01, as tpm2-tss-engine and tpm2-pytss do; everything else must be DER.
  * @throws KeyprovError `key-invalid` for a damaged file, and for anything but a plain loadable key: importable keys,
  * sealed data, and keys with `policy`, `secret`, `authPolicy` or `parentName`. The message says which.

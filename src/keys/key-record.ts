@@ -41,7 +41,10 @@ export interface RecordedTpm extends TpmNature {
  * `encodeKeyRecord` to write it as text, not `JSON.stringify`, which cannot write its bytes and bigints.
  */
 export interface KeyRecord extends ProvidedKey {
-  /** The record's id in the store: 1 to 64 lower-case letters, digits, `.`, `_` and `-`. */
+  /**
+   * The record's id in the store: 1 to 64 lower-case letters, digits, `.`, `_` and `-`. The first and last are letters
+   * or digits.
+   */
   readonly id: string;
   /** For people. */
   readonly name: string;
@@ -80,7 +83,9 @@ export function isRecordId(id: string): boolean {
 
 export function checkKeyId(id: string): void {
   if (!isRecordId(id)) {
-    throw new RangeError(`the key id ${JSON.stringify(id)} must consist of 1 to 64 characters from a-z 0-9 . _ -`);
+    throw new RangeError(
+      `the key id ${JSON.stringify(id)} must have 1 to 64 characters from a-z 0-9 . _ - and start and end with a-z 0-9`,
+    );
   }
 }
 

@@ -70,7 +70,7 @@ export function keySources(options: KeySourcesOptions = {}): KeySources {
 /** For callers without types. @throws TypeError for anything but sources */
 export function checkSources(sources: KeySources): void {
   if (typeof sources !== 'object' || sources === null)
-    throw new TypeError('sources must be an object with tpm and software, such as from keySources()');
+    throw new TypeError('sources must be an object with tpm and software, such as keySources() returns');
   const { tpm, software } = checkMembers('sources', sources, 'tpm software');
   if (tpm !== undefined && !(tpm instanceof Tpm) && typeof tpm !== 'string' && typeof tpm !== 'function')
     throw new TypeError('sources: tpm must be a Tpm, an address, or a function that opens the TPM');

@@ -117,7 +117,8 @@ export class KeyStore {
   }
 
   /**
-   * Loads a record. @throws KeyprovError `key-not-found`, `store-invalid`, `store-io`; RangeError for an invalid id.
+   * Loads a record.
+   * @throws KeyprovError `key-not-found`, `store-invalid`, `not-private`, `store-io`; RangeError for an invalid id.
    */
   async load(id: string): Promise<KeyRecord> {
     checkKeyId(id);
@@ -126,7 +127,8 @@ export class KeyStore {
 
   /**
    * Adds a key: its record, or an object with one, as `provisionKey` returns it.
-   * @throws KeyprovError `key-exists`, `store-busy`, `store-io`; RangeError for an invalid id.
+   * @throws KeyprovError `key-exists`, `store-busy`, `store-io`, `store-invalid` for a record that could not be read
+   * again; RangeError for an invalid id.
    */
   async save(key: KeyRecord | { readonly record: KeyRecord }, options: StoreLockOptions = {}): Promise<void> {
     const lock = checkMembers('KeyStore.save', options, LOCK_MEMBERS);
@@ -165,7 +167,7 @@ export class KeyStore {
    * Removes a key and its count of PIN tries, or a damaged record. Keeps a note of whether the user's last key was in a
    * TPM or in software, so the next key is not weaker by accident; `note: false`, for a key that was replaced, keeps no
    * note. A registered key stays registered at its service: see `unregisterKey`.
-   * @throws KeyprovError `key-not-found`, `store-busy`, `store-io`
+   * @throws KeyprovError `key-not-found`, `store-busy`, `store-io`; RangeError for an invalid id.
    */
   async delete(id: string, given: StoreLockOptions & { readonly note?: boolean | undefined } = {}): Promise<void> {
     const { note = true, ...options } = checkMembers('KeyStore.delete', given, LOCK_MEMBERS, 'note:boolean?');
@@ -203,7 +205,7 @@ export class KeyStore {
       const old = await readOldDirectory(this.directory);
       if (old?.id === id) return old;
       throw new KeyprovError('key-not-found', `the key store at ${this.directory} has no key ${id}`, {
-        remedy: "list the store's keys (keyprov status)",
+        remedy: `list the store's keys (keyprov status --store ${this.directory})`,
       });
     }
     const record = decodeKeyRecord(file.bytes.toString(), path);

@@ -17,7 +17,7 @@ const LAST_KEY: RecordFormat<LastKey> = {
   version: 1,
   what: 'record of the previous key',
   code: 'store-invalid',
-  remedy: 'to allow a software key as the next key, remove the file',
+  remedy: 'restore a copy of the file, or remove it, after which the next key may be a software key',
   toJson: ({ user, backend }) => ({ user, backend }),
   fromJson: (members) => ({ user: members.text('user'), backend: members.oneOf('backend', ['tpm', 'software']) }),
 };

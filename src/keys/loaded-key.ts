@@ -15,7 +15,7 @@ import { type ParentOptions, parentOf, type StorageParent, tryParentAuth } from 
 /** A key in the TPM, ready for commands. */
 export interface LoadedKey {
   readonly object: TpmObject;
-  /** The value that authorizes it; empty for a key without a PIN, or used without it. */
+  /** The value that authorizes it; empty for a key without a PIN, or for one that is used without its PIN. */
   readonly authValue: Uint8Array;
   /** Salted; encrypts the first parameter of commands and of responses according to its `use`. */
   readonly session: Session;

@@ -15,10 +15,10 @@ export function newPinDerivation(): PinDerivation {
 }
 
 /**
- * Derives the value that authorizes a key from its PIN (UTF-8): 32 bytes of base64url text from scrypt, which other
- * tools accept as a password, or the digest of Windows' Platform Crypto Provider. The caller wipes it.
- * @throws KeyprovError `key-invalid` for parameters that scrypt does not have, or that demand too much work; TypeError
- * for a PIN that is not UTF-8, with a derivation of Windows.
+ * Derives a key's authorization value from its PIN (UTF-8): 32 bytes of base64url text from scrypt, which other tools
+ * accept as a password, or the digest of Windows' Platform Crypto Provider. The caller wipes it.
+ * @throws KeyprovError `key-invalid` for parameters that scrypt does not allow, or that demand too much work; TypeError
+ * for a PIN that is not UTF-8, with a Windows derivation.
  */
 export async function deriveAuthValue(pin: Uint8Array, derivation: PinDerivation): Promise<Bytes> {
   if (derivation.kdf === 'scrypt') {

@@ -29,7 +29,7 @@ const FREE_TRIES = 5;
 /** The first wait, in milliseconds; each further wrong PIN doubles it, up to the longest. */
 const FIRST_WAIT = 30_000;
 const LONGEST_WAIT = 3_600_000;
-/** How long a try may wait for those of other processes, in milliseconds; each of them takes a third of a second. */
+/** How long a try may wait for one of another process, in milliseconds; each takes a third of a second. */
 const LOCK_TIMEOUT = 60_000;
 
 /**
@@ -73,7 +73,8 @@ export class PinTryLog {
    * Counts a PIN try for `key`, then calls `tryPin`, which returns whether the PIN was correct. If `tryPin` throws, the
    * try stays counted.
    * @throws PinError `pin-wrong`; `key-locked` without a try, during the wait or because an old count was put back.
-   * KeyprovError `store-invalid` for a damaged counter, `store-busy` after a minute of other tries, `store-io`.
+   * KeyprovError `store-invalid` for a damaged counter, `store-busy` if another process's try takes over a minute,
+   * `store-io`.
    */
   async attempt(key: PublicKey, tryPin: () => Promise<boolean>, options: SignalOptions = {}): Promise<void> {
     await this.#exclusive(key, options, async (files) => {
@@ -112,7 +113,7 @@ export class PinTryLog {
   /**
    * Sets the counter of a key to 0, even if it is damaged or an old copy. Call it only after checking that the user may
    * reset it.
-   * @throws KeyprovError `store-busy` after a minute of other tries, `store-io`.
+   * @throws KeyprovError `store-busy` if another process's try takes over a minute, `store-io`.
    */
   async reset(key: PublicKey, options: SignalOptions = {}): Promise<void> {
     await this.#exclusive(key, options, (files) => files.reset());

@@ -19,8 +19,8 @@ export type PreparedKeyParts = Omit<CreateResult, 'outPrivate'> & {
 };
 
 /**
- * A key in the TPM that has no PIN yet. Until then, 32 random bytes that only this object has authorize it. Outside the
- * TPM, the key exists only encrypted by the TPM, and only until the TPM is reset.
+ * A key in the TPM that has no PIN yet. Until it gets one, only 32 random bytes in this object authorize its use.
+ * Outside the TPM, the key exists only encrypted by the TPM, and only until the TPM is reset.
  */
 export class PreparedTpmKey {
   readonly algorithm: KeyAlgorithm;
@@ -29,7 +29,7 @@ export class PreparedTpmKey {
   readonly #authValue: Bytes;
   readonly #parts: PreparedKeyParts;
 
-  /** Use {@link prepareTpmKey}. */
+  /** Use `TpmKeyProvider.prepare`. */
   constructor(tpm: Tpm, object: TpmObject, authValue: Bytes, parts: PreparedKeyParts) {
     this.algorithm = parts.algorithm;
     this.#tpm = tpm;
@@ -41,7 +41,8 @@ export class PreparedTpmKey {
   /**
    * Gives the key its real authorization value, by TPM2_ObjectChangeAuth in a salted session.
    * @returns the key as TPM2_Create would have made it with that value, with the same proof of creation.
-   * @throws KeyprovError `tpm-identity-changed`; TpmError if the TPM refuses.
+   * @throws KeyprovError `tpm-identity-changed`; `key-invalid` if the TPM has lost the key; TpmError if the TPM
+   * refuses.
    */
   async finish(newAuth: Uint8Array, options: ParentOptions): Promise<CreateResult & PreparedKeyParts> {
     options = checkMembers('PreparedTpmKey.finish', options, 'ownerAuth parentAuth:bytes? saltKey signal');

@@ -87,12 +87,16 @@ export interface KeyProvider {
   readonly assurance: Assurance;
   /** Tells whether this provider can make keys of that algorithm. @throws like `Tpm.run` if a TPM cannot answer. */
   supports(algorithm: KeyAlgorithm, options?: SignalOptions): Promise<boolean>;
-  /** Makes a key. @throws KeyprovError `algorithm-unsupported` if `supports` is false. */
+  /**
+   * Makes a key.
+   * @throws KeyprovError `algorithm-unsupported` if `supports` is false; `pin-required` for a software key without a
+   * PIN if the provider has no wrapping secret.
+   */
   create(options: CreateKeyOptions): Promise<ProvidedKey>;
   /**
    * Returns the bare signature: for RSA, as long as the modulus; for EC, in the requested format.
    * @throws KeyprovError `pin-required`; `key-invalid` for a private key that is damaged or belongs to another
-   * provider. PinError `pin-wrong`, or if the PIN was not tried `pin-last-try`, `key-locked`; TpmError `tpm-lockout`.
+   * provider. PinError `pin-wrong`, or `pin-last-try` or `key-locked` if the PIN was not tried; TpmError `tpm-lockout`.
    */
   sign(key: ProvidedKey, options: SignOptions): Promise<Bytes>;
   /**

@@ -21,8 +21,8 @@ export interface SelectionOptions extends SignalOptions {
   readonly previous?: Backend | undefined;
   readonly allowDowngrade?: boolean | undefined;
   /**
-   * When software may make the key under `preferred`: only if the TPM is absent (the default), or after any failure,
-   * even a temporary one. A wrong or missing password never counts. See `FALLBACK_REASONS`.
+   * When software may make the key under `hardware: 'preferred'`: only if the TPM is absent (the default), or after any
+   * failure, even a temporary one. A wrong or missing password never counts. See `FALLBACK_REASONS`.
    */
   readonly fallBack?: 'absent' | 'any' | undefined;
   readonly tpmOptions?: TpmKeyProviderOptions | undefined;
@@ -47,7 +47,8 @@ export interface Selection {
  *
  * @throws SelectionError `tpm-unavailable` if the TPM exists but cannot be used at present (`cause` is the reason);
  * `hardware-required` if only a TPM is allowed and there is none; `attestation-unavailable` or `downgrade-refused` if a
- * rule forbids software; `no-key-provider` if nothing is left.
+ * rule forbids software; `algorithm-unsupported` if the software provider cannot make such keys; `no-key-provider` if
+ * nothing is left. KeyprovError `address-invalid` for a wrong address.
  */
 export async function selectKeyProvider(
   policy: Policy,
@@ -164,7 +165,7 @@ function refusalOf(
   const repair = own ?? 'repair the TPM';
   const remedy = `${repair}, or change the policy`;
   if (isKeyprovError(cause, 'attestation-unavailable')) {
-    const reason = `policy requires attestation, but the key could not be attested${why}`;
+    const reason = `policy requires attestation, but ${cause.message}`;
     return { code: cause.code, reason, remedy };
   }
   const mustBeTpm = hardware === 'required' || attestation === 'required';
@@ -182,13 +183,17 @@ function refusalOf(
     const reason = `policy requires attestation, which needs a TPM${why}`;
     return { code: 'attestation-unavailable', reason, remedy };
   }
+  const isDiscouraged = cause === undefined;
+  const wayOn = isDiscouraged ? 'change the policy' : repair;
   if (previous === 'tpm' && !allowDowngrade) {
-    const reason = `the user's key was made in a TPM, but none is usable now${why}`;
-    return { code: 'downgrade-refused', reason, remedy: `${repair}, or allow the downgrade (allowDowngrade)` };
+    const now = isDiscouraged ? 'policy discourages hardware' : 'none is usable now';
+    const reason = `the user's key was made in a TPM, but ${now}${why}`;
+    return { code: 'downgrade-refused', reason, remedy: `${wayOn}, or allow the downgrade (allowDowngrade)` };
   }
   if (software === undefined) {
-    const reason = `no TPM is usable, and the sources have no software provider${why}`;
-    return { code: 'no-key-provider', reason, remedy: `${repair}, or add the software provider to the sources` };
+    const now = isDiscouraged ? 'policy discourages hardware' : 'no TPM is usable';
+    const reason = `${now}, and the sources have no software provider${why}`;
+    return { code: 'no-key-provider', reason, remedy: `${wayOn}, or add the software provider to the sources` };
   }
   return undefined;
 }

@@ -35,11 +35,11 @@ export interface StorageParent {
   release(): Promise<void>;
 }
 
-/** Options for making the primary. */
+/** Options for using the parent of a key, and for making it if it is a primary key. */
 export interface ParentOptions extends SignalOptions {
   /**
-   * The owner hierarchy's authorization; bytes are proved in a salted session. Default: the password given to the
-   * `Tpm`.
+   * The owner hierarchy's authorization. A password (bytes) is proved in a salted session, never sent. Default: the
+   * password given to the `Tpm`.
    */
   readonly ownerAuth?: Authorization | undefined;
   /** The storage root key's authorization value. Default: the password given to the `Tpm`. */

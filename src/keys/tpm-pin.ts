@@ -20,8 +20,8 @@ function triesLeft({ inLockout, maxTries, failedTries }: LockoutState): number {
  * Runs `work`, which gives a PIN to the TPM, after counting the tries left. Does not ask a locked TPM, and refuses the
  * try that could lock it unless forced, since the lockout affects every protected key of that TPM.
  *
- * @throws PinError `pin-wrong` with the tries left, or `pin-last-try`; TpmError `tpm-lockout`. The latter two say after
- * how many seconds one try is given back. Part 1, 19.8.
+ * @throws PinError `pin-wrong` with the tries left, or `pin-last-try`; TpmError `tpm-lockout`. Each says after how many
+ * seconds one try is given back. Part 1, 19.8.
  */
 export async function tryPin<T>(tpm: Tpm, options: PinTryOptions, work: () => Promise<T>): Promise<T> {
   // Another try between counting and trying could be the one that locks the TPM.

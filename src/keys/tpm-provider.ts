@@ -129,7 +129,8 @@ export class TpmKeyProvider implements KeyProvider {
   /**
    * Makes a key with the public area of a Windows Hello key. With a PIN it is under the TPM's dictionary attack
    * protection; without one it is not, since there is nothing to guess.
-   * @throws TypeError for an option that is unknown or of another kind; else like {@link Tpm.run}.
+   * @throws KeyprovError `algorithm-unsupported` if the TPM cannot make such keys; TypeError for an option that is
+   * unknown or of another kind; else like {@link Tpm.run}.
    */
   async create(given: CreateTpmKeyOptions): Promise<CreatedTpmKey> {
     const { algorithm, usage, pin, signal } = checkMembers(

@@ -20,8 +20,8 @@ export interface WrappingSecretOptions {
 
 /**
  * Reads the secret that encrypts a store's software keys without a PIN: 32 random bytes in a file next to the keys
- * (mode 0600), made at the first call. It protects copies of single key files, and backups without it, but not against
- * anyone who can read the directory. The caller wipes it.
+ * (mode 0600), created by the first call. It protects copies of single key files, and backups without it, but not
+ * against anyone who can read the directory. The caller wipes it.
  * @throws KeyprovError `store-invalid` if the file has another size, or is missing and must not be made; `not-private`
  * if others can read it; `store-io`
  */
@@ -38,6 +38,6 @@ export async function readWrappingSecret(store: KeyStore, options: WrappingSecre
   if (secret?.length === SIZE) return view(secret);
   const problem = secret === undefined ? 'is missing' : `has ${byteCount(secret.length)}, not ${SIZE}`;
   throw new KeyprovError('store-invalid', `the wrapping secret ${path} ${problem}`, {
-    remedy: 'restore a copy: without it, all keys without a PIN are lost',
+    remedy: 'restore a copy: without it, all software keys without a PIN are lost',
   });
 }

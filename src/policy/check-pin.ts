@@ -33,7 +33,7 @@ export function checkPinEncoding(pin: Uint8Array): PinProblem[] {
   if (first === 0xef && second === 0xbb && third === 0xbf) return wrong("Your PIN can't begin with a byte order mark.");
   const hasMark = (first === 0xff && second === 0xfe) || (first === 0xfe && second === 0xff);
   if (hasMark || hasEveryOtherZero(pin)) return wrong('Your PIN must be text in UTF-8, not in UTF-16.');
-  if (pin.includes(0)) return wrong("Your PIN can't have a zero byte (NUL) in it.");
+  if (pin.includes(0)) return wrong("Your PIN can't contain a zero byte (NUL).");
   return buffer.isUtf8(pin) ? [] : wrong('Your PIN must be text in UTF-8, but some of its bytes are not.');
 }
 
@@ -109,7 +109,7 @@ export async function checkNewPin(
 }
 
 /**
- * Describes the PIN rules for the user, each as a sentence without a full stop.
+ * Describes the PIN rules for the user, each as a sentence without its period.
  * @throws TypeError if rules are missing; PolicyError if one is wrong.
  */
 export function describePinRules(policy: PinPolicy): string[] {

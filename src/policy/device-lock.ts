@@ -1,6 +1,7 @@
 import type { PolicyProblem } from '../errors/policy-error.ts';
 import type { FoundSetting } from './policy-layer.ts';
 import type { WindowsSettingName } from './windows-settings.ts';
+import { show } from './wording.ts';
 
 /** The DeviceLock settings about passwords that also apply to PINs, with their smallest and largest value. */
 const RANGES = {
@@ -41,7 +42,8 @@ export function fromDeviceLock(given: readonly DeviceLockValue[], problems: Poli
       numbers.set(name, value.value);
     } else {
       const setting = `${value.origin}: ${name}`;
-      problems.push({ setting, problem: 'is not in range', expected: `an integer from ${smallest} to ${largest}` });
+      const problem = `is ${show(value.value)}`;
+      problems.push({ setting, problem, expected: `an integer from ${smallest} to ${largest}` });
     }
   }
   const found: FoundSetting[] = [];

@@ -1,3 +1,4 @@
+/** Rules for keys and PINs: read from Windows, files and the environment, merged as Windows does, and explained. */
 export type { PinProblem, PinProblemCode } from '../errors/pin-refused-error.ts';
 export { PinRefusedError } from '../errors/pin-refused-error.ts';
 export type { PolicySource } from '../errors/policy-error.ts';

@@ -25,8 +25,9 @@ export interface MergeOptions {
   /** The Microsoft documents whose defaults apply. Default `current`. */
   readonly documents?: PolicyDocuments | undefined;
   /**
-   * How to combine the PIN rules of PassportForWork with those of EAS and DeviceLock. `strictest`: the stricter value
-   * of each rule. `passport`: PassportForWork's rules. Default `strictest`; `passport` with the documents of 2016.
+   * How to combine the PIN rules of PassportForWork with those of Exchange ActiveSync and DeviceLock. `strictest`: the
+   * stricter value of each rule. `passport`: PassportForWork's rules. Default `strictest`; `passport` with the
+   * documents of 2016.
    */
   readonly pinConflict?: 'strictest' | 'passport' | undefined;
 }
@@ -51,11 +52,11 @@ export interface MergedPolicy {
 }
 
 /**
- * Merges layers as Windows does, setting by setting: user GPO before computer GPO before user CSP before device CSP
- * before EAS, then this library's environment variables, command line, files and objects. If layers have the same rank,
- * the first one wins. `hardware` and `RequireSecurityDevice` are one setting.
+ * Merges layers as Windows does, setting by setting: Group Policy (user before computer), the CSP (user before device),
+ * Exchange ActiveSync, then this library's environment variables, command line, files and objects. If layers have the
+ * same rank, the first one wins. `hardware` and `RequireSecurityDevice` are one setting.
  *
- * @throws PolicyError if effective settings contradict each other; TypeError for a layer with wrong types.
+ * @throws PolicyError if effective settings contradict each other; TypeError for a layer with an invalid value.
  */
 export function mergePolicy(layers: readonly PolicyLayer[], options: MergeOptions = {}): MergedPolicy {
   options = checkMembers('mergePolicy', options, MERGE_MEMBERS);
@@ -130,7 +131,7 @@ function explainDefaultComplexity(settled: Map<WindowsSettingName, SettledValue>
   for (const name of PIN_CLASSES) {
     const value = characterUse(pin[name]);
     if (settled.get(PIN_SETTING_NAMES[name])?.value === value) continue;
-    const reason = 'all sets of characters are allowed and none is required, so the PIN is numeric';
+    const reason = 'all four sets of characters were set to allowed, which means a numeric PIN';
     replace(settled, PIN_SETTING_NAMES[name], value, reason);
   }
 }

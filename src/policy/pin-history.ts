@@ -49,7 +49,7 @@ const HASH_SIZE = 32;
 
 /**
  * Returns the history with this PIN added as the current one, limited to `keep` PINs. The caller wipes the PIN.
- * @throws RangeError for a `cost` that scrypt does not have, or that demands too much work; the reason of `signal`.
+ * @throws RangeError for a `cost` that scrypt does not allow, or that demands too much work; the reason of `signal`.
  */
 export async function addToPinHistory(
   history: PinHistory,

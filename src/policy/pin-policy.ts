@@ -58,8 +58,9 @@ export interface PinSettings {
   /** Default 0. */
   readonly expirationDays?: number | undefined;
   /**
-   * Whether a PIN is numeric by default: unset sets of characters are then `not-allowed` and digits `required`, also if
-   * all four are allowed and none is required. Default false; true with the documents of 2016.
+   * Whether a PIN is numeric by default. If true, the defaults are `not-allowed` for letters and special characters and
+   * `required` for digits; setting all four to `allowed` means the same. Default false; true with the documents of
+   * 2016.
    */
   readonly numericOnlyStrict?: boolean | undefined;
 }

@@ -25,7 +25,7 @@ export interface PolicyInForceOptions
   readonly layers?: readonly PolicyLayer[] | undefined;
   /** The program's own settings; everything else takes precedence. */
   readonly settings?: LayerSettings | undefined;
-  /** The user's settings, checked or not; they take precedence over files, but not over Windows and the environment. */
+  /** The user's settings, unchecked. They take precedence over files, but not over Windows and the environment. */
   readonly commandLine?: PolicySettings | Readonly<Record<string, unknown>> | undefined;
   /** The environment with variables `KEYPROV_POLICY_…`. Default `process.env`; `{}` for none. */
   readonly environment?: Readonly<Record<string, string | undefined>> | undefined;
@@ -63,7 +63,7 @@ export interface PolicyInForce extends MergedPolicy {
  * Finds the policy in force. Takes each setting from the first source that sets it: Windows, environment, command line,
  * files, program.
  * @throws PolicyError that lists every wrong setting of every source, with its place, including misspelled variables and
- * unreadable files; TypeError for an unknown option.
+ * unreadable files; TypeError for an unknown option or a `userSid` that is not a SID; the reason of `signal`.
  *
  * @example
  * ```ts

@@ -25,7 +25,7 @@ export interface PolicyLayer {
 export interface PolicyReading {
   /** One layer for each source and scope that sets anything. */
   readonly layers: readonly PolicyLayer[];
-  /** Entries that have no effect: unknown names, and machine settings for a user. */
+  /** What has no effect: unknown names, machine settings for a user, and a `userSid` without settings. */
   readonly ignored: readonly PolicyProblem[];
 }
 

@@ -15,7 +15,7 @@ export interface SettledValue {
   readonly winner?: LayerName;
   /** The overridden values, and why; the highest in rank first. */
   readonly overridden: readonly OverriddenValue[];
-  /** Why this value is effective: a sentence without its full stop. */
+  /** Why this value is effective: a sentence without its period. */
   readonly reason: string;
 }
 
@@ -23,7 +23,7 @@ export interface SettledValue {
 export interface OverriddenValue {
   readonly layer: LayerName;
   readonly value: PolicyValue;
-  /** A sentence without its full stop. */
+  /** A sentence without its period. */
   readonly reason: string;
 }
 
@@ -120,7 +120,7 @@ function whyOverridden(winner: Candidate, loser: Candidate, pinConflict: 'strict
   if (over.source === 'eas') {
     return pinConflict === 'strictest'
       ? 'the EAS rule is not stricter'
-      : 'PassportForWork takes precedence over EAS since Windows 10 1607';
+      : 'PassportForWork has taken precedence over EAS since Windows 10 1607';
   }
   return `${nameLayer(by)} takes precedence`;
 }

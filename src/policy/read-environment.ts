@@ -31,7 +31,7 @@ function variableOf({ group, name }: Place): string {
 
 const VARIABLES: ReadonlyMap<string, Place> = new Map(PLACES.map((place) => [variableOf(place), place]));
 
-/** The variables that {@link layerFromEnvironment} reads: this library's own settings, those of the PIN, of Windows. */
+/** The variables that {@link layerFromEnvironment} reads: for this library's own settings, the PIN's and Windows'. */
 export const ENVIRONMENT_VARIABLES: readonly string[] = Object.freeze([...VARIABLES.keys()]);
 
 /**

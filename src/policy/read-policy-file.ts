@@ -9,7 +9,7 @@ import { readSyncMl } from './read-syncml.ts';
 
 /** Options of {@link readPolicyFile}. */
 export interface ReadPolicyFileOptions extends ReadRegistryOptions {
-  /** The name of the file, for people. Settings from a registry export name their keys instead. */
+  /** The file's name, for people. Default `settings file`. Settings from a registry export name their keys instead. */
   readonly origin?: string | undefined;
 }
 

@@ -21,11 +21,11 @@ export interface LayerSettings extends PolicySettings {
 
 /** Options of {@link layerOf} and {@link parseLayer}. */
 export interface LayerOptions {
-  /** Default `object` or `file`. Another source gives the settings its rank. */
+  /** Default `object`, or `file` for {@link parseLayer}. Another source gives the settings its rank. */
   readonly source?: PolicySource | undefined;
   /** Default `machine`. */
   readonly scope?: PolicyScope | undefined;
-  /** Where the settings are, for people. Default `the caller's settings`. */
+  /** Where the settings are, for people. Default `the caller's settings`, or `settings file` for {@link parseLayer}. */
   readonly origin?: string | undefined;
 }
 

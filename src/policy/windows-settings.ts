@@ -47,7 +47,7 @@ export interface WindowsSettings {
 /** The name of a setting of {@link WindowsSettings}. */
 export type WindowsSettingName = keyof WindowsSettings;
 
-/** Where a setting is found in a place with a scope for the machine, and perhaps one for each user. */
+/** For whom a setting can be set in the CSP or in Group Policy. */
 export interface SettingPlace {
   /** `machine`: for the machine only. `both`: also for users. */
   readonly scope: 'machine' | 'both';

@@ -27,7 +27,8 @@ export interface FoundKey {
 
 /**
  * Finds the matching keys of a store, registered or not. Reports a damaged record only if no other key matches.
- * @throws KeyprovError `store-invalid` for a damaged record, `store-io`; TypeError for an unknown member of the choice
+ * @throws KeyprovError `key-not-found` if no record has the chosen `id`; `store-invalid` or `not-private` for a damaged
+ * record; `store-io`; RangeError for an `id` that no record can have; TypeError for an unknown member of the choice
  */
 export async function findKeys(store: KeyStore, choice: KeyChoice = {}): Promise<Omit<FoundKey, 'others'>[]> {
   checkStore('findKeys', store);
@@ -68,8 +69,7 @@ export async function listKeys(
 
 /**
  * Finds the one matching key. If several match and one of them is registered, returns that one.
- * @throws KeyprovError `key-not-found`; `key-ambiguous` if several match; `store-invalid`, `store-io`; TypeError for an
- * unknown member of the choice
+ * @throws KeyprovError `key-not-found`; `key-ambiguous` if several match; else as {@link findKeys}.
  */
 export async function findKey(store: KeyStore, choice: KeyChoice = {}): Promise<FoundKey> {
   checkStore('findKey', store);

@@ -45,7 +45,7 @@ export interface TakeKeyOptions extends Omit<ProvisionKeyOptions, 'policy' | 'so
 
 /** Options of {@link KeyPool.check}. */
 export interface CheckPoolOptions extends Omit<SelectionOptions, 'tpmOptions'> {
-  /** The present policy. Default: that of the pool. */
+  /** The current policy. Default: the pool's policy. */
   readonly policy?: Policy | undefined;
 }
 
@@ -117,7 +117,8 @@ export class KeyPool {
    * Makes keys, and the attestation key, until the pool is full. Makes none if policy discourages hardware: software
    * keys are never made in advance.
    * @returns how many keys are ready.
-   * @throws SelectionError, TpmError as makeKey does; the pool is then empty, and {@link take} works without it.
+   * @throws KeyprovError `no-tpm`; the errors of `openTpm`; SelectionError and TpmError as `makeKey` does. The pool is
+   * then empty, and {@link take} works without it.
    */
   async fill(options: SignalOptions = {}): Promise<number> {
     if (this.#options.policy.hardware === 'discouraged') return 0;

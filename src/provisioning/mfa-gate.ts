@@ -65,7 +65,7 @@ export interface PassMfaOptions extends Pick<MfaRequest, 'user' | 'deviceId' | '
   readonly mayRetry?: ((error: KeyprovError, attempt: number) => Promise<boolean>) | undefined;
   /** The clock. */
   readonly now?: (() => Date) | undefined;
-  /** The timer; ends by an error when its signal aborts. */
+  /** The timer; rejects when its signal aborts. */
   readonly sleep?: Sleep | undefined;
 }
 

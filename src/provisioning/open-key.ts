@@ -82,8 +82,9 @@ export interface UserKeyCryptoOptions extends LoadKeyOptions, Pick<CreateCryptoO
  * Opens a key in a TPM or in software. A TPM given by address is opened at the first use, and {@link UserKey.close}
  * closes it. The caller closes an open `Tpm`.
  *
- * @throws KeyprovError `key-not-found`, `key-ambiguous`, `store-invalid`, `store-io`; TypeError for an unknown option,
- * or without record and store.
+ * @throws KeyprovError `key-not-found`, `key-ambiguous`, `store-invalid`, `not-private`, `store-io`; `key-invalid` if
+ * `record` is not a key record; RangeError for an `id` that no record can have; TypeError for an unknown option, or
+ * without record and store.
  *
  * @example
  * ```ts
@@ -122,7 +123,7 @@ function checkRecord(record: KeyRecord, choice: KeyChoice): void {
     decodeKeyRecord(encodeKeyRecord(record), 'that was given');
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new KeyprovError('key-invalid', `the given record is not a key record: ${reason}`, {
+    throw new KeyprovError('key-invalid', `openKey cannot use this record: ${reason}`, {
       cause,
       remedy: 'pass a record that KeyStore.load returned',
     });
@@ -213,8 +214,10 @@ export class UserKey {
   }
 
   /**
-   * Has the TPM certify the key over a challenge, with a new attestation key. Needs no PIN.
-   * @throws KeyprovError `attestation-unavailable` for a software key, or if the TPM fails; else as {@link prove}.
+   * Has the TPM certify the key over a challenge, with its attestation key. Needs no PIN.
+   * @throws KeyprovError `attestation-unavailable` for a software key, or if the TPM cannot attest the key, for example
+   * because another TPM has it (`cause` says why); `no-tpm`; RangeError for a challenge that does not have 1 to 64
+   * bytes.
    */
   async attest(options: AttestUserKeyOptions): Promise<AttestationStatement> {
     const { algorithm } = this.#record;

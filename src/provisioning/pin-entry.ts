@@ -16,7 +16,7 @@ export interface NewPinRequest {
   /** `enter`: a new PIN. `confirm`: the same again. */
   readonly step: 'enter' | 'confirm';
   readonly policy: PinPolicy;
-  /** The rules of the policy, each as a sentence without a full stop. */
+  /** The rules of the policy, each as a sentence without its period. */
   readonly rules: readonly string[];
   /** Problems of the last PIN; empty the first time. */
   readonly problems: readonly PinProblem[];

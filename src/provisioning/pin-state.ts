@@ -44,8 +44,8 @@ export interface NewPinStateOptions extends Omit<AddToPinHistoryOptions, 'keep'>
 
 /**
  * The state for a PIN that was just set and meets these rules. The caller wipes the PIN.
- * @throws RangeError with `recovery`, for a service key of less than 2048 bits, no user, or a PIN of more than 127
- * bytes; the reason of `signal`.
+ * @throws RangeError if `recovery` has no user or a service key of less than 2048 bits, or is given for a PIN of more
+ * than 127 bytes; the reason of `signal`.
  */
 export async function newPinState(pin: Uint8Array, policy: PinPolicy, options: NewPinStateOptions): Promise<PinState> {
   options = checkMembers(

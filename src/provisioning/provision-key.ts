@@ -72,7 +72,7 @@ export interface MadeKey {
   readonly record: KeyRecord;
   /** SHA-256 of the public key blob (RSA1, or ECS1 and ECS3): the Key ID of MS-ADTS 2.2.20. */
   readonly keyId: Bytes;
-  /** Whether the TPM failed and software made the key instead. */
+  /** Whether software made the key because a TPM was missing, failed, or is virtual and policy refuses that. */
   readonly fellBack: boolean;
   /** Whether a `KeyPool` made the key in advance. */
   readonly pregenerated: boolean;
@@ -99,12 +99,12 @@ export async function makeKey(options: MakeKeyOptions): Promise<MadeKey> {
 
 /**
  * Makes a user key that meets the policy, has the TPM attest it over the challenge, and builds the registration
- * request. Sends and stores nothing: the result has everything to keep. Checks no prerequisites, such as whether Windows'
- * policy turns provisioning off: `checkPrerequisites` of `keyprov/windows` does.
+ * request. Sends and stores nothing: the result has everything to keep. Does not check prerequisites, such as whether
+ * Windows' policy allows provisioning: use `checkPrerequisites` of `keyprov/windows`.
  *
  * @throws as {@link makeKey} does; KeyprovError `attestation-unavailable` if policy requires attestation and it failed;
- * RangeError for a challenge that does not have 1 to 64 bytes; TypeError for an unknown option, or if challenge or PIN
- * are not bytes.
+ * `request-invalid` if the `strict` profile does not accept the algorithm; RangeError for a challenge that does not
+ * have 1 to 64 bytes.
  *
  * @example
  * ```ts

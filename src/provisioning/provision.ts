@@ -13,14 +13,14 @@ import { RunSteps } from './run-steps.ts';
 /**
  * Provisions a key for a user: checks the prerequisites, has the user authenticate, asks for a PIN, makes and attests
  * the key, registers it, and stores its record. The process may be killed at any point: called again with the same
- * user, device and store, it continues, or starts over if nothing had been sent.
+ * user, device and store, it continues, or starts over if no key had been made.
  *
- * @throws KeyprovError `key-exists` if the user has a key on this device; `run-active` while another process provisions
- * it; `mfa-…`, `token-invalid`, `pin-refused`; SelectionError, PinError and TpmError as `provisionKey` does;
- * ServiceError if the service refuses the key; `journal-invalid`, `store-…`; errors of the prompts; the reason of
- * `signal`. If the service may have the key by then, the journal stays and the next call continues; else nothing is
- * left; TypeError for an option that is unknown or of another kind, before the user is asked for anything, or if
- * `prerequisites` returns anything else than its result.
+ * @throws KeyprovError `key-exists` if the user has a key on this device; `run-active` while another run makes one;
+ * `mfa-…`, `token-invalid`, `pin-refused`; SelectionError, PinError and TpmError as `provisionKey` does; ServiceError
+ * if the service refuses the key; `journal-invalid`, `store-…`; TypeError for an option that is unknown or of another
+ * kind, before the user is asked for anything, or if `prerequisites` does not return the result of
+ * `checkPrerequisites`; errors of the prompts; the reason of `signal`. If the service may have the key by then, the
+ * journal stays and the next call continues; else nothing is left.
  *
  * @example
  * ```ts

@@ -12,15 +12,15 @@ export interface RegistrationRecord {
   readonly user: string;
   /** GUID of the device. */
   readonly deviceId: string;
-  /** The Key ID from the service, a GUID. Not the Key ID of the directory. */
+  /** The registration number that the service assigned: a GUID in Entra ID. Not the Key ID of the directory. */
   readonly kid: string;
   /** SHA-256 of the public key blob: the Key ID of the directory, and `kid` of assertions. 32 bytes. */
   readonly keyId: Uint8Array;
   /** `none`: nothing proves where the key is. `certified`: a TPM's statement was sent. */
   readonly attestationLevel: 'none' | 'certified';
-  /** Status of the attestation key: `none` if there is none, `uncertified`, or `certified` by an attestation CA. */
+  /** The attestation key: `none` if no attestation was sent, `uncertified`, or `certified` by an attestation CA. */
   readonly aikStatus: 'none' | 'uncertified' | 'certified';
-  /** Domain of the user's identity provider. */
+  /** Domain in the user principal name, which is that of the user's identity provider. */
   readonly domain: string;
   /** Tenant; empty if the service has none. */
   readonly tenant: string;
@@ -97,8 +97,9 @@ export interface RegisteredKey {
 }
 
 /**
- * Lists the registered keys of a store, or of one user or device. A damaged registration of another user is not an error.
- * @throws KeyprovError `store-invalid`, `store-io`; TypeError for an unknown member of the choice
+ * Lists the registered keys of a store, or of one user or device. A damaged registration of another user is not an
+ * error.
+ * @throws KeyprovError `store-invalid`, `not-private`, `store-io`; TypeError for an unknown member of the choice
  */
 export async function listRegistrations(
   store: KeyStore,

@@ -16,14 +16,14 @@ export interface ResetPinOptions extends ReplacePinOptions {
 
 /**
  * Replaces a forgotten PIN without a new key (Windows' EnablePinRecovery). The user proves their identity to the
- * recovery service, which returns the secret that opens the sealed PIN. After that, the PIN is changed as by {@link
- * changeUserPin}, including the history. The secret is used once: if `recovery` is given, the new PIN is sealed under
- * another secret.
+ * recovery service, which returns the secret that opens the sealed PIN. Then the PIN is changed, including the history,
+ * as {@link changeUserPin} does. The secret is used once: if `recovery` is given, the new PIN is sealed under another
+ * secret.
  *
  * The old PIN authorizes the change and is tried like any PIN, so `tpm-lockout` and `pin-last-try` also delay a reset,
  * before a new PIN is requested.
  *
- * @throws KeyprovError `recovery-unavailable` if no recovery was set up for the key's present PIN, or the secret does
+ * @throws KeyprovError `recovery-unavailable` if no recovery was set up for the key's current PIN, or the secret does
  * not fit; else as {@link changeUserPin} does, and errors of `recover`.
  */
 export async function resetPinKeepingKey(store: KeyStore, id: string, options: ResetPinOptions): Promise<KeyRecord> {

@@ -27,7 +27,7 @@ export interface RunState extends RunOwner {
   readonly id: string;
   /** Address of the registration service. */
   readonly service: string;
-  /** ISO 8601. */
+  /** When the run began: ISO 8601. */
   readonly started: string;
   /** How far the run is. A key in here is stored nowhere else. */
   readonly progress:
@@ -189,7 +189,10 @@ export interface UnfinishedRun {
   readonly path: string;
 }
 
-/** The unfinished runs of a store. @throws KeyprovError `journal-invalid`, `store-busy`, `store-io`; TypeError for no store */
+/**
+ * The unfinished runs of a store.
+ * @throws KeyprovError `journal-invalid`, `store-busy`, `store-io`; TypeError for anything but a store
+ */
 export async function listRuns(store: KeyStore): Promise<UnfinishedRun[]> {
   checkStore('listRuns', store);
   const files = await storeIo(store.directory, () => readdir(store.directory));

@@ -272,7 +272,7 @@ export class RunSteps {
   #cannotUnregister(what: string, cause?: unknown): ServiceError {
     return new ServiceError('service-refused', `${what} the registrar cannot unregister it`, {
       cause,
-      remedy: `unregister it there, then remove ${this.#journal.path}`,
+      remedy: `unregister it at the service, then remove ${this.#journal.path}`,
     });
   }
 

@@ -14,7 +14,10 @@ import type { ProvisionKeyOptions } from './provision-key.ts';
 import type { RegisteredKey } from './registration-record.ts';
 import type { PrerequisiteResult } from './windows/prerequisites.ts';
 
-/** The steps of a run, in order. A resumed run skips the finished ones. */
+/**
+ * The steps of a run, in order; a PIN given as bytes is checked before `mfa`. A resumed run that has a key skips `pin`
+ * and `key`; if the key is registered, only `prerequisites` and `record` remain.
+ */
 export type RunStep = 'prerequisites' | 'mfa' | 'pin' | 'key' | 'attestation' | 'request' | 'registration' | 'record';
 
 /** Progress of a run. Contains no secret. */
@@ -71,7 +74,7 @@ export interface ProvisionOptions extends SignalOptions {
   readonly now?: (() => Date) | undefined;
 }
 
-/** A registered key, with its attestation statement and the request sent, if this call made them. */
+/** A registered key, with the outcome of its attestation and the request sent, if this call made them. */
 export interface FinishedRun extends RegisteredKey {
   readonly attestation?: AttestationOutcome | undefined;
   readonly request?: RegistrationBody | undefined;

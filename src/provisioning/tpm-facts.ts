@@ -8,7 +8,8 @@ import type { TpmFacts } from './windows/prerequisites.ts';
 /**
  * Reads from the sources' TPM what `checkPrerequisites` needs to know about it. Closes the TPM if it opened it.
  * @returns `none` if the machine has no TPM 2.0, or the sources have none.
- * @throws the errors of `openTpm`, except `no-tpm`; like `Tpm.run`; TypeError for anything but sources, such as a `Tpm`.
+ * @throws the errors of `openTpm`, except `no-tpm`, and of `Tpm.run`; TypeError for anything but sources, such as a
+ * `Tpm`.
  *
  * @example
  * ```ts

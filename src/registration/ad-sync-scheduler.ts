@@ -5,7 +5,7 @@ import { peerTime } from './peer-time.ts';
 
 /** The settings of Entra Connect's scheduler. Settings that were not in the text, or could not be read, are absent. */
 export interface AdSyncScheduler {
-  /** Shortest time between two cycles, in milliseconds. Microsoft's default and minimum is 30 minutes. */
+  /** The shortest allowed interval, in milliseconds. Microsoft's default and minimum is 30 minutes. */
   readonly AllowedSyncCycleInterval?: number;
   /** The interval in effect, in milliseconds. */
   readonly CurrentlyEffectiveSyncCycleInterval?: number;

@@ -50,9 +50,10 @@ const GRANT = 'urn:ietf:params:oauth:grant-type:device_code';
  * device's ID, `fetch` needs the device certificate as its client certificate.
  *
  * @throws TypeError for a token endpoint without https, or whose path does not end with `/token`.
- * @throws ServiceError `mfa-failed` if the user refuses, or the service demands more; `mfa-timeout` if nobody signs in
- * in time; `service-untrusted` for a page at an untrusted host; else a `service-…` code. The reason of `signal` when it
- * aborts.
+ * @throws MfaError `mfa-failed` if the user refuses, or the service demands more; `mfa-timeout` if nobody signs in in
+ * time.
+ * @throws ServiceError `service-untrusted` for a page at an untrusted host; else a `service-…` code. The reason of
+ * `signal` when it aborts.
  */
 export async function authenticateWithDeviceCode(
   demand: DeviceCodeDemand,

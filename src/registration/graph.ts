@@ -20,7 +20,10 @@ const MAX_PAGES = 100;
 
 /** Options of all calls to Microsoft Graph. */
 export interface GraphOptions extends Omit<ServiceOptions, 'headers'> {
-  /** Returns an access token for Microsoft Graph with permission to read users, or their authentication methods. */
+  /**
+   * Returns an access token for Microsoft Graph with permission for the call: to read users, or to read or remove their
+   * authentication methods.
+   */
   readonly token: () => Promise<string>;
   /** Default `https://graph.microsoft.com/`; national clouds have other URLs. */
   readonly graphUrl?: string | URL | undefined;
@@ -41,7 +44,7 @@ export interface HelloMethod {
   readonly id: string;
   /** Name of the device. */
   readonly displayName: string;
-  /** ISO 8601. */
+  /** ISO 8601; like the other texts, empty if the service does not send it. */
   readonly createdDateTime: string;
   readonly keyStrength: string;
 }
@@ -74,8 +77,8 @@ export function graphReader(options: GraphReaderOptions): DirectoryReader {
 
 /**
  * Lists the user's Windows Hello for Business keys in Entra ID.
- * @throws TypeError for a user name of dots only. @throws KeyprovError a `service-…` code, also for more than 100
- * pages.
+ * @throws TypeError for a user that is empty or of dots only. @throws ServiceError a `service-…` code, also for more
+ * than 100 pages.
  */
 export async function listHelloMethods(user: string, options: GraphOptions): Promise<HelloMethod[]> {
   options = checkMembers('listHelloMethods', options, GRAPH_MEMBERS);
@@ -172,7 +175,7 @@ const authorized = async (token: GraphOptions['token'], { signal }: SignalOption
 
 async function ask(url: URL, { token, ...options }: GraphOptions): Promise<JsonMembers> {
   const answer = await getJson(url, { ...options, headers: await authorized(token, options) });
-  return understood(() => new JsonMembers('Microsoft Graph response', answer, requestInvalid));
+  return understood(() => new JsonMembers('the response', answer, requestInvalid));
 }
 
 function listOf(answer: JsonMembers, name: string): readonly unknown[] {

@@ -29,6 +29,6 @@ async function ask(request: ServiceRequest, options: ServiceOptions): Promise<un
 
 /** Parses the JSON of a response. @throws ServiceError `service-answer` if it is not JSON. */
 export function jsonOf(answer: ServiceAnswer): JsonValue {
-  const refuse = (where: string, problem: string) => answerError(answer, `${where} is ${problem}`);
+  const refuse = (where: string, problem: string) => answerError(answer, `${where}: ${problem}`);
   return parseJson('the response', answer.text, refuse, LIMIT.file);
 }

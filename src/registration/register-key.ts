@@ -35,7 +35,7 @@ export interface RegistrationRequest {
 
 /** The service's response about a registered key. MS-KPP 3.1.5.1.1.2. */
 export interface RegistrationAnswer {
-  /** The Key ID of the registration, a GUID; not the Key ID of the directory. */
+  /** The service's number for the registration, a GUID; not the Key ID. */
   readonly kid: string;
   /** The user principal name of the object that has the key. */
   readonly upn: string;
@@ -65,7 +65,7 @@ export interface RegisterKeyOptions extends ServiceOptions {
   readonly apiVersionIn?: 'query' | 'header' | undefined;
   /** Maximum number of attempts. Default 4. */
   readonly maxAttempts?: number | undefined;
-  /** Maximum wait between attempts, in milliseconds. Gives up if the service asks for a longer one. Default 300,000. */
+  /** The longest wait that the service may ask for, in milliseconds; for a longer one, gives up. Default 300,000. */
   readonly maxDelayMs?: number | undefined;
   /**
    * An earlier call with the same key may have registered it: its error says so with `outcomeUnknown`, or its process was

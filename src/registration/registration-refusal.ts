@@ -29,7 +29,7 @@ export function registrationRefusal(status: number, { code = '', message = '' }:
   if (DIRECTORY.test(code)) {
     return {
       windowsCode: 0x801c03f2,
-      remedy: "make the user's attributes unique, or wait until the directory has the object",
+      remedy: "make the user's proxy addresses unique, or wait until the directory has the user and the device",
     };
   }
   if (AIK.test(text)) {

@@ -48,7 +48,7 @@ export interface TokenExpectations {
   /** User principal name. */
   readonly user: string;
   readonly now: Date;
-  /** Accepted methods of `amr`. Default {@link KEY_METHODS}; a Windows Server 2016 may need {@link MFA_METHODS}. */
+  /** Accepted methods of `amr`. Default {@link KEY_METHODS}; Windows Server 2016 may need {@link MFA_METHODS}. */
   readonly methods?: readonly string[] | undefined;
 }
 
@@ -153,7 +153,11 @@ export function tokenProblems(jwt: string, expected: TokenExpectations): TokenPr
     add('user-other', `the token is for ${JSON.stringify(claims.upn)}, not for ${user}`, REFUSED);
   }
   if (!claims.methods.some((method) => methods.includes(method))) {
-    add('no-mfa', `the token shows ${listed(claims.methods)}, not MFA (${listed(methods)})`, NO_TOKEN);
+    add(
+      'no-mfa',
+      `the token shows no accepted MFA (amr: ${listed(claims.methods)}; accepted: ${listed(methods)})`,
+      NO_TOKEN,
+    );
   }
   return problems;
 }

@@ -7,8 +7,8 @@ import { type TlsTrust, type VerifiedTls, verifiedTls } from './verified-tls.ts'
 export interface ServiceFetchOptions extends TlsTrust {
   /**
    * The URL of an http or https proxy, with user name and password if it needs them; `environment`: the proxy in
-   * HTTPS_PROXY, except for hosts in NO_PROXY. Default: none. Requests to loopback addresses never go through the
-   * proxy.
+   * HTTPS_PROXY, or else in HTTP_PROXY, except for hosts in NO_PROXY. Default: none. Requests to loopback addresses
+   * never go through the proxy.
    */
   readonly proxy?: 'environment' | (string & {}) | undefined;
 }
@@ -25,7 +25,8 @@ export type ServiceFetch = typeof fetch &
  * even behind a proxy and regardless of NODE_TLS_REJECT_UNAUTHORIZED. http is allowed only for loopback addresses.
  *
  * @throws TypeError for an unknown option, if certificates or key cannot be read or do not belong together, if
- * `onlyTheseRoots` is set without `ca`, or if the proxy is not an http or https URL.
+ * `onlyTheseRoots` is set without `ca`, or if the proxy is not an http or https URL. KeyprovError `store-io` if the
+ * file in NODE_EXTRA_CA_CERTS cannot be read.
  *
  * @example
  * ```ts

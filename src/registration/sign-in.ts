@@ -58,8 +58,9 @@ const GRANT = 'urn:ietf:params:oauth:grant-type:jwt-bearer';
  *
  * @throws TypeError for a token endpoint without https, a missing `audience` if the endpoint is not at Entra ID, a user
  * key that is not RSA, or a device without a certificate.
- * @throws ServiceError `service-refused` if the service does not accept the key (`details.code` `invalid_grant`),
- * `mfa-failed` if it demands MFA; else a `service-…` code. Errors of the signers.
+ * @throws MfaError `mfa-failed` if the service demands MFA.
+ * @throws ServiceError `service-refused` if the service does not accept the key (`details.code` `invalid_grant`); else
+ * a `service-…` code. Errors of the signers.
  */
 export async function signInWithKey(request: SignInRequest, options: SignInOptions = {}): Promise<SignIn> {
   checkObject(request, 'the request for signInWithKey', 'tokenEndpoint', 'user', 'key', 'device');

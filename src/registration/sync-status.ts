@@ -38,7 +38,7 @@ export interface ExpectedKey {
 
 /** When to expect a key in the directory. The times are estimates; only a reader shows facts. */
 export interface SyncForecast {
-  /** Earliest time: the start of the next cycle, or one interval if that is unknown. */
+  /** Earliest time: the start of the next cycle; if that is unknown, one interval after the registration. */
   readonly earliest: Date;
   /** When a cycle will probably write it. */
   readonly estimate: Date;
@@ -89,8 +89,8 @@ export interface WaitForSyncOptions extends SyncStatusOptions {
 }
 
 /**
- * Estimates when a key that was registered at `registered` arrives. The key counts as late only after one cycle may
- * have failed.
+ * Estimates when a key that was registered at `registered` arrives. Allows for one failed cycle before the key counts
+ * as late.
  * @throws RangeError unless `intervalMs` is above 0.
  */
 export function forecastSync(registered: Date, schedule: SyncSchedule = DEFAULT_SYNC_SCHEDULE): SyncForecast {
@@ -169,6 +169,7 @@ function isOurKey({ usage, keyId, keyMaterial }: KeyCredential, ours: ExpectedKe
 /**
  * Checks repeatedly until the key is `synced` or `overdue`.
  *
+ * @throws RangeError and TypeError as {@link syncStatus}, and RangeError unless `pollMs` is above 0.
  * @throws KeyprovError of the reader; if it may work later, only once the key is late.
  * @throws the reason of `signal` when it aborts.
  */

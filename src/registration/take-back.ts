@@ -9,7 +9,7 @@ import { isRegistrationId, peerLine } from './peer-text.ts';
 export interface RegisteredKeyId {
   /** The user principal name of the user who signed in to register the key. */
   readonly user: string;
-  /** The Key ID from the registration service. */
+  /** The registration service's number for the registration. */
   readonly kid: string;
   /** SHA-256 of the key material, 32 bytes. */
   readonly keyId: Uint8Array;

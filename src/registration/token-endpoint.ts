@@ -33,7 +33,7 @@ const MFA_NEEDED: ReadonlyMap<number, string> = new Map([
 /**
  * Sends a form and returns the members of the response.
  * @param secrets of the form, which must not appear in an error.
- * @throws ServiceError `mfa-failed` if the service demands MFA, else as `getJson` does.
+ * @throws MfaError `mfa-failed` if the service demands MFA; else as `getJson` does.
  */
 export async function postForm(
   url: URL,
@@ -45,7 +45,7 @@ export async function postForm(
   const answer = await exchange({ method: 'POST', url, headers, body: form.toString(), secrets }, options);
   if (!answer.ok) throw withMfa(statusError(answer));
   return rethrowAs(
-    () => new JsonMembers('answer', jsonOf(answer), requestInvalid),
+    () => new JsonMembers('the response', jsonOf(answer), requestInvalid),
     (error) => (isKeyprovError(error, 'request-invalid') ? answerError(answer, error.message) : undefined),
   );
 }

@@ -27,7 +27,7 @@ export interface TpmRoots {
   readonly intermediates: readonly Certificate[];
   /** All CAs, with their makers and files. */
   readonly authorities: readonly TpmAuthority[];
-  /** Contents of those files that cannot be used, with reasons. */
+  /** Why a file, or a certificate in it, was left out. */
   readonly problems: readonly { readonly file: string; readonly detail: string }[];
 }
 
@@ -56,7 +56,7 @@ const MOST_FILES = 10_000;
 export async function loadTpmRoots(path: string, { signal }: SignalOptions = {}): Promise<TpmRoots> {
   const found = new Map<string, TpmAuthority>();
   const problems: { file: string; detail: string }[] = [];
-  /** Returns the result of `work`. If it fails, notes a problem of that file, or throws if it is the only one. */
+  /** Returns the result of `work`. If it fails, notes a problem of that file. */
   const attempt = async <T>(file: string, work: () => T | Promise<T>): Promise<T | undefined> => {
     try {
       return await work();

@@ -1,4 +1,4 @@
-/** A test kit: a TPM or a directory for each test, fault injection, and a CA. */
+/** A test kit: a TPM, a directory or an identity service for each test, fault injection, and a CA. */
 export { exportSwtpmState, importSwtpmState } from '../tpm/swtpm-state.ts';
 export {
   type BoundClient,

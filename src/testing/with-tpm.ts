@@ -36,7 +36,7 @@ const LOCKOUT = {
 /**
  * Opens a new TPM 2.0 for one test, started and empty. Several can be open at once, each with its own keys.
  * @throws KeyprovError `library-missing` if no simulator is installed, `state-invalid` for a wrong `state`, and the
- * errors of a start over a faulty transport; TypeError for an option that is unknown or of another kind.
+ * errors of a start over a faulty transport; TypeError for an option that is unknown or of the wrong type.
  */
 export async function openTestTpm(options: TestTpmOptions = {}): Promise<TestTpm> {
   options = checkTestTpm('openTestTpm', options);
@@ -61,7 +61,7 @@ export type TpmWork = (kit: TestTpm) => Promise<void>;
  * => …))`. Closes the TPM whether or not the test passes; an error from the test takes precedence. Fails if {@link
  * openTestTpm} fails; to skip the test instead, call {@link missingSimulator} first.
  *
- * @throws TypeError without a function for the test, and for an option that is unknown or of another kind.
+ * @throws TypeError without a function for the test, and for an option that is unknown or of the wrong type.
  *
  * @example
  * ```ts
@@ -93,7 +93,7 @@ export function withTpm(...given: [TpmWork] | [TestTpmOptions, TpmWork]): () => 
 
 /**
  * Returns why this machine cannot run a test TPM, as one sentence for skipping tests; undefined if it can.
- * @throws any other error while starting it; TypeError for an option that is unknown or of another kind.
+ * @throws any other error while starting it; TypeError for an option that is unknown or of the wrong type.
  */
 export async function missingSimulator(options: SimulatorOptions = {}): Promise<string | undefined> {
   options = checkMembers('missingSimulator', options, SIMULATOR_MEMBERS);

@@ -5,7 +5,10 @@ import { AbortWatch, countDown } from '../signal.ts';
 import type { AnyCommand } from './command.ts';
 import { isTransportError, type TpmTransport } from './transport.ts';
 
-/** How long a TPM may take for one command before its transport counts as dead, in milliseconds. */
+/**
+ * How long a TPM may take for one command before its transport counts as dead, in milliseconds. With a resource
+ * manager, `keyGenerationMs` is added to both times, because a key generation of another program may come first.
+ */
 export interface CommandTimeouts {
   /** For commands that make keys or seeds, or run a full self-test. Default: 300,000, as in the Linux kernel. */
   readonly keyGenerationMs?: number | undefined;

@@ -8,7 +8,7 @@ export interface Entity {
   readonly handle: number | TpmObject;
   /** Its Name, if the caller knows it. Sessions need it. If absent, the `Tpm` reads it from the TPM. */
   readonly name?: Uint8Array;
-  /** How its use is authorized. Absent: with an empty authorization value. */
+  /** How its use is authorized. Absent: with its password in `hierarchyAuth`, if any, else with an empty value. */
   readonly auth?: Authorization;
 }
 

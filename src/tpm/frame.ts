@@ -15,7 +15,7 @@ export const SHUTDOWN_CLEAR: Bytes = fromHex('80010000000c000001450000');
 export function checkCommandFrame(command: Uint8Array): void {
   if (command.length < HEADER_SIZE || command.length > MAX_COMMAND_SIZE || uint32At(command, 2) !== command.length) {
     throw new RangeError(
-      `not a TPM command: ${byteCount(command.length)}; it needs 10 to ${MAX_COMMAND_SIZE}, and that number in its header`,
+      `not a TPM command (${byteCount(command.length)}): its header must state its length, from 10 to ${MAX_COMMAND_SIZE}`,
     );
   }
 }

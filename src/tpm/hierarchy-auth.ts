@@ -12,7 +12,8 @@ import type { TpmRunner } from './tpm-runner.ts';
 /**
  * The passwords of the hierarchies and of the storage root key (`storageParent`). A function is called once, when the
  * TPM needs the password, and may return undefined; its result is overwritten when the `Tpm` is closed. A password for
- * a hierarchy that has none is ignored. Salted sessions prove passwords without sending them.
+ * the owner, endorsement or lockout hierarchy is ignored if the hierarchy has none. Salted sessions prove passwords
+ * without sending them.
  */
 export type HierarchyAuth = {
   readonly [N in HierarchyName]?:

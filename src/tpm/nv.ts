@@ -15,7 +15,10 @@ import { TPM_RC } from './tpm-rc.ts';
 
 /** Options of {@link readNv}. */
 export interface ReadNvOptions extends SignalOptions {
-  /** The owner's authorization, for an index that only the owner can read. Default: the password of the `Tpm`. */
+  /**
+   * The owner's authorization, for an index that only the owner can read. Default: the owner's password in
+   * `hierarchyAuth`.
+   */
   readonly ownerAuth?: Authorization | undefined;
 }
 
@@ -24,8 +27,9 @@ const MAX_CHUNK = 2048;
 
 /**
  * Reads all of an NV index; `undefined` if there is no such index or it was never written. Uses the index's empty
- * authorization value if its attributes allow that and a wrong value does not count as a try (noDA); otherwise uses the
- * owner's authorization. TPM2_NV_Read, Part 3, 31.13.
+ * authorization value if its attributes allow that and a wrong value does not count as a try (noDA); otherwise the
+ * owner's authorization. If the owner cannot read the index, uses the empty value even if a wrong one counts.
+ * TPM2_NV_Read, Part 3, 31.13.
  *
  * @throws TpmError if the TPM refuses, for example because the index is locked for reading.
  * @throws KeyprovError `tpm-unsupported` for an index that needs a policy or the platform's authorization.

@@ -19,8 +19,9 @@ export interface OpenTpmOptions extends TpmOptions {
  * on Linux, TBS on Windows. Opens an emulator only if the address says so.
  *
  * @throws KeyprovError `no-tpm` if the platform has none that can be opened (`cause` says why), `address-invalid`,
- * `library-missing`, or a `transport-…` or `state-…` code. Each error comes within a second (30 seconds for a simulator
- * that another client holds) and has a remedy; TypeError for an unknown option.
+ * `library-missing`, `library-unsuitable`, `not-private`, or a `transport-…` or `state-…` code. Each error comes within
+ * a second (10 seconds for a directory that another TPM uses, 30 for a simulator that another client holds) and has a
+ * remedy; TypeError for an unknown option.
  *
  * @example
  * ```ts

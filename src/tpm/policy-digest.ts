@@ -67,7 +67,7 @@ const POLICY_C_INDEX: Readonly<Record<number, number>> = {
 
 /**
  * PolicyC of the EK Credential Profile: the policy in the NV index for that hash. Profile, section B.6.4.
- * @throws KeyprovError `tpm-unsupported` for SHA-1, which the profile gives no index.
+ * @throws KeyprovError `tpm-unsupported` for SHA-1, for which the profile defines no index.
  */
 export function ekPolicyC(hash: HashAlg): Bytes {
   const nvIndex = POLICY_C_INDEX[hash];
@@ -121,7 +121,7 @@ export function windowsHelloBranches(): readonly Bytes[] {
   ];
 }
 
-/** The policy of a Windows Hello key: one of {@link windowsHelloBranches}. */
+/** The policy digest of a Windows Hello key: any of {@link windowsHelloBranches} satisfies the policy. */
 export function windowsHelloPolicy(): Bytes {
   return policyDigest(TPM_ALG.SHA256, policyOr(...windowsHelloBranches()));
 }

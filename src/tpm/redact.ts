@@ -14,8 +14,8 @@ const DECRYPT = 0x20;
 
 /**
  * Overwrites every secret in a command or a response with zeros, in place and without changing a size: passwords in the
- * authorization area, and each parameter field with a secret codec. Keeps data that a session has encrypted. Keeps only
- * the header of an unknown command.
+ * authorization area, and each field of a parameter whose codec is `secret`. Keeps data that a session has encrypted.
+ * Keeps only the header of an unknown command.
  * @throws CodecError for bytes that are not such a command or answer.
  */
 export function redact(bytes: Bytes, direction: 'command' | 'answer', commandCode: number): void {

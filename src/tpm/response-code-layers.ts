@@ -16,7 +16,7 @@ export const TSS2_BASE: ReadonlyMap<number, Entry> = new Map<number, Entry>([
   [0x08, ['NO_CONNECTION', 'the next lower layer cannot be reached']],
   [0x09, ['TRY_AGAIN', 'no result yet; call the function again']],
   [0x0a, ['IO_ERROR', 'input or output failed']],
-  [0x0b, ['BAD_VALUE', 'an argument has a wrong value']],
+  [0x0b, ['BAD_VALUE', 'an argument is not valid']],
   [0x0c, ['NOT_PERMITTED', 'the operation is not permitted']],
   [0x0d, ['INVALID_SESSIONS', 'the sessions do not match the command']],
   [0x0e, ['NO_DECRYPT_PARAM', 'the command has no parameter that can be decrypted']],

@@ -40,7 +40,7 @@ export class Room {
   /** Says who holds the exhausted resource, for the error message. */
   async occupants(code: number): Promise<string> {
     if (code === TPM_RC.SESSION_HANDLES) {
-      return `; this process has ${this.#sessions.size} open sessions; close some of them`;
+      return `; open sessions of this process: ${this.#sessions.size}`;
     }
     if (code !== TPM_RC.OBJECT_MEMORY) return '';
     try {

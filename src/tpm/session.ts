@@ -127,7 +127,7 @@ export class Session {
     this.#randomBytes = state.randomBytes ?? randomBytes;
   }
 
-  /** The TPM's latest nonce; TPM2_PolicySecret and TPM2_PolicySigned sign over it. */
+  /** The TPM's latest nonce, an argument of TPM2_PolicySecret and TPM2_PolicySigned. */
   get nonceTPM(): Bytes {
     return this.#nonceTPM;
   }

@@ -20,6 +20,7 @@ export interface SaltKey {
 
 /** Options of {@link startSession}. */
 export interface StartSessionOptions extends SignalOptions {
+  /** Default `hmac`. */
   readonly type?: 'hmac' | 'policy' | 'trial' | undefined;
   /** Hash of the HMACs and keys. Default SHA-256. */
   readonly authHash?: HashAlg | undefined;

@@ -21,7 +21,7 @@ export function importSwtpmState(file: Uint8Array): Bytes {
   const state = copy(file.subarray(HEADER_SIZE));
   if (!equal(file, exportSwtpmState(state))) {
     throw new KeyprovError('state-invalid', 'this is not a complete, unencrypted TPM 2.0 state of swtpm', {
-      remedy: 'give the file tpm2-00.permall of an swtpm that runs without a state key',
+      remedy: 'give the file tpm2-00.permall of a swtpm that runs without a state key',
     });
   }
   return state;

@@ -94,8 +94,8 @@ const isHigh = (algorithm: UserKeyAlgorithm): boolean => algorithm === 'p-384' |
 
 /**
  * The template of a storage root key. TCG TPM v2.0 Provisioning Guidance, section 7.5.1; for P-384 and RSA 3072 with
- * the algorithms of the EK Credential Profile's high range: AES-256 and SHA-384. `unique: 'zeros'` is that template.
- * `'empty'` makes another key: the one that TSS2 key files mean if the parent is a hierarchy.
+ * the algorithms of the EK Credential Profile's high range: AES-256 and SHA-384. `'zeros'` for `unique`
+ * gives exactly that template, `'empty'` another key: the one that TSS2 key files mean if the parent is a hierarchy.
  */
 export function srkTemplate(algorithm: UserKeyAlgorithm, unique: 'zeros' | 'empty' = 'zeros'): TpmtPublic {
   const isEmpty = unique === 'empty';
@@ -109,8 +109,8 @@ export function srkTemplate(algorithm: UserKeyAlgorithm, unique: 'zeros' | 'empt
 }
 
 /**
- * The template of an attestation key: a restricted signing key with RSASSA or ECDSA and SHA-256, or SHA-384 in the high
- * range.
+ * The template of an attestation key: a restricted signing key with RSASSA or ECDSA and SHA-256, or SHA-384 for P-384
+ * and RSA 3072.
  */
 export function akTemplate(algorithm: UserKeyAlgorithm): TpmtPublic {
   const hashAlg = isHigh(algorithm) ? TPM_ALG.SHA384 : TPM_ALG.SHA256;

@@ -22,8 +22,8 @@ import { Turns } from './turns.ts';
 /** Options of {@link Tpm.open}. */
 export interface TpmOptions extends SignalOptions, TpmTimes {
   /**
-   * The directory that records what this process has in a TPM without a resource manager. If this process dies, the
-   * next one can then flush it. Use one directory, such as a key store, for all users of that TPM. Default of
+   * The directory in which this process records what it has in a TPM without a resource manager. If this process dies,
+   * the next one can then flush it. Use one directory, such as a key store, for all users of that TPM. Default of
    * `openTpm`: `keyprov/tpm-marks` in the user's cache directory. Default of `Tpm.open`: none.
    */
   readonly marksDirectory?: string | undefined;
@@ -108,7 +108,7 @@ export class Tpm implements TpmRunner {
 
   /**
    * Sends TPM2_Shutdown(CLEAR) now if the TPM's power ends with this process. After the use of a PIN, a TPM that loses
-   * power before TPM2_Shutdown counts a failed try (Part 1, 19.8.6). Other TPMs get it with {@link close}.
+   * power before TPM2_Shutdown counts a failed try (Part 1, 19.8.6). {@link close} sends it to other TPMs that need it.
    * @throws like {@link run}.
    */
   async settle(): Promise<void> {
@@ -146,7 +146,7 @@ export class Tpm implements TpmRunner {
 
   /**
    * Returns the password for `handle` that this `Tpm` was opened with, if `handle` needs one. For `withHiddenAuth`.
-   * @throws TpmError `tpm-auth-failed` if it needs one, and this `Tpm` was opened with others only.
+   * @throws TpmError `tpm-auth-failed` if it needs one, but `hierarchyAuth` has only others.
    */
   async passwordOf(handle: number | TpmObject, options: SignalOptions): Promise<Uint8Array | undefined> {
     return typeof handle === 'number' ? await (await this.#known())?.of(handle, options) : undefined;

@@ -34,7 +34,8 @@ export interface TpmTransport {
   readonly emulator: boolean;
   /**
    * True if a resource manager (kernel, TBS, daemon) starts the TPM, maps handles, and flushes what a closed connection
-   * leaves behind. If false, the `Tpm` sends TPM2_Startup if the TPM needs it, and TPM2_Shutdown after a PIN was used.
+   * leaves behind. If false, the `Tpm` sends TPM2_Startup if the TPM needs it, and TPM2_Shutdown after a PIN was used
+   * (but not to a `device`, which the kernel shuts down).
    */
   readonly managed: boolean;
   /**

@@ -39,12 +39,13 @@ export interface KeyprovCrypto extends Omit<webcrypto.Crypto, 'CryptoKey'>, Asyn
    */
   storeKey(key: webcrypto.CryptoKey, options?: StoreKeyOptions): Promise<KeyRecord>;
   /**
-   * Loads the key pair of a record, or of a record in the store, even if `provisionKey` made it.
+   * Loads the key pair of a record, given itself or by its id in the store, even if `provisionKey` made it.
    * @throws KeyprovError like {@link KeyStore.load}, and `key-invalid` for a key of another kind of provider; the
-   * errors of `importKey` for an algorithm and usages that do not fit.
+   * errors of `importKey` for an algorithm and usages that do not fit; TypeError without a provider, or for an id
+   * without a store.
    */
   loadKey(key: string | KeyRecord, options?: LoadKeyOptions): Promise<webcrypto.CryptoKeyPair>;
-  /** Lists the keys in the store. @throws KeyprovError `store-io` */
+  /** Lists the keys in the store. @throws KeyprovError `store-io`; TypeError without a store. */
   listKeys(): Promise<KeyList>;
   /**
    * Wipes the PINs in memory, and aborts prompts and operations with the provider's keys. Those keys cannot be used

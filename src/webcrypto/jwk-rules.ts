@@ -44,7 +44,7 @@ export function checkJwk(
 ): void {
   const { name, namedCurve } = algorithm;
   const { kind } = factsOf(name);
-  const wrong = (member: string) => new Error(`JWK: ${member} is missing or does not match the algorithm`);
+  const wrong = (member: string) => new Error(`JWK: ${member} is missing or does not match the arguments`);
   if (jwk.kty !== KEY_TYPES[kind]) throw wrong('kty');
   if (kind === 'ec' && jwk.crv !== namedCurve) throw wrong('crv');
   if (kind === 'okp' && jwk.crv !== name) throw wrong('crv');

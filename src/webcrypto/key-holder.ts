@@ -144,7 +144,9 @@ function onlySigns(algorithm: AlgorithmName): DOMException {
 
 /** @throws DOMException NotSupportedError for SHA-1, which no key uses */
 function hashOf(name: WebHashName | undefined): (typeof HASHES)[keyof typeof HASHES] & { readonly size: number } {
-  if (name === undefined || name === 'SHA-1') throw domError('NotSupportedError', `keys cannot be used with ${name}`);
+  if (name === undefined || name === 'SHA-1') {
+    throw domError('NotSupportedError', `a provider's keys cannot be used with ${name}`);
+  }
   return { ...HASHES[name], size: digestSize(name) };
 }
 

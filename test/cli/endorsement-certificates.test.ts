@@ -72,7 +72,10 @@ describe.skipIf(missing)('a TPM that contains its endorsement key certificate', 
       stdout: "the TPM has no endorsement key certificate; --ek-service requests one from the TPM's maker\n",
       stderr: '',
     });
-    expect(await tpm('--ek-roots', roots)).toMatchObject({ status: 8, json: { ok: false, verified: false } });
+    for (const out of [[], ['--out', path('none.pem')]]) {
+      const verdict = await tpm('--ek-roots', roots, ...out);
+      expect(verdict).toMatchObject({ status: 8, json: { ok: false, verified: false } });
+    }
     expect(await tpm('--ek-service')).toMatchObject({ status: 0, json: { certificates: [], problems: [] } });
     expect(await tpm('--ek-certificates', '--out', path('none.pem'))).toMatchObject({
       status: 7,
@@ -170,7 +173,7 @@ describe.skipIf(missing)('a TPM that contains its endorsement key certificate', 
     ],
     [
       ['--proxy', 'http://x', '--out', 'x'],
-      ['--proxy works only with --ek-service', '--out works only with --ek-certificates'],
+      ['--proxy works only with --ek-service', '--out works only with --ek-certificates, --ek-roots or --ek-service'],
     ],
     [['--ek-roots'], ['--ek-roots needs a value']],
   ])('is not asked with %j', async (args, problems) => {

@@ -334,7 +334,7 @@ describe('a key that is not registered', () => {
     expect(wrong).toMatchObject({ status: 2, json: { error: { code: 'usage' } } });
     expect(Object(wrong.json.error).problems).toEqual(
       expect.arrayContaining([
-        '--service is not an https URL, or contains a password',
+        '--service is not an https URL, or contains a user name or password',
         '--yes is missing: there is no terminal to ask in',
       ]),
     );

@@ -219,7 +219,7 @@ describe('input from outside', () => {
       const other: typeof record = JSON.parse('{}');
       Object.assign(other, record, change);
       expect(await asyncRefusal(() => openKey({ record: other }))).toMatch(
-        /^key-invalid: the given record is not a key record/,
+        /^key-invalid: openKey cannot use this record: /,
       );
     }
     expect(await asyncRefusal(() => openKey({ record, user: 'eve@contoso.test' }))).toMatch(/^key-not-found: /);

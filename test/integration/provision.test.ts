@@ -186,7 +186,7 @@ describe('a run', () => {
     [
       'an address for sources',
       { sources: 'libtpms:x' },
-      'sources must be an object with tpm and software, such as from keySources()',
+      'sources must be an object with tpm and software, such as keySources() returns',
     ],
     ['a word for prerequisites', { prerequisites: 'none' }, /^provision: prerequisites must be 'skip', or a function/],
     ['a controller for its signal', { signal: new AbortController() }, 'provision: signal must be an AbortSignal'],
@@ -397,7 +397,7 @@ describe.skipIf(missingTpm)('a continued run with a key in a TPM', () => {
     const said = await asyncRefusal(() => run({ policy, sources: { tpm: second }, mfa: neverAsked }));
     expect(said).toMatch(/^service-refused: an unfinished run's key can no longer be used \(the key's parent, /);
     expect(said).toMatch(
-      `); the service may have it, but the registrar cannot unregister it; unregister it there, then remove ${path}`,
+      `); the service may have it, but the registrar cannot unregister it; unregister it at the service, then remove ${path}`,
     );
     expect(said).not.toMatch('provision a new key');
     await rm(path);
@@ -521,7 +521,7 @@ describe("a service's statement about a key", () => {
     registrar.unregister = undefined;
     const [{ path } = { path: '' }] = await listRuns(store);
     expect(await asyncRefusal(() => run(stricter))).toMatch(
-      `for ${USER}, and the registrar cannot unregister it; unregister it there, then remove ${path}`,
+      `for ${USER}, and the registrar cannot unregister it; unregister it at the service, then remove ${path}`,
     );
   });
 });

@@ -114,7 +114,7 @@ describe('JsonMembers', () => {
 
   it.each([
     ['text', 'x', 'it: m: not a string'],
-    ['integer', 7, 'it: m: not a number'],
+    ['integer', 7, 'it: m: not a whole number'],
     ['boolean', false, 'it: m: not true or false'],
     ['list', [1], 'it: m: not an array'],
     ['object', { a: 1 }, 'it: m: not an object'],

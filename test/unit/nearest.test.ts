@@ -20,6 +20,13 @@ describe('nearest', () => {
     expect(nearest(typed, names)).toBeUndefined();
   });
 
+  it('does not count the beginning that all names share', () => {
+    const variables = ['KEYPROV_POLICY_ALGORITHM', 'KEYPROV_POLICY_HARDWARE'];
+    expect(nearest('KEYPROV_POLICY_FOO', variables)).toBeUndefined();
+    expect(nearest('KEYPROV_POLICY_HARDWEAR', variables)).toBe('KEYPROV_POLICY_HARDWARE');
+    expect(nearest('KEYPROV_HARDWARE', variables)).toBeUndefined();
+  });
+
   it('counts two swapped letters as one mistake', () => {
     expect(nearest('tmp', ['store', 'tpm'])).toBe('tpm');
   });

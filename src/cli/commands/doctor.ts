@@ -44,7 +44,7 @@ const LIBRARY_VARIABLES = ['KEYPROV_LIBTPMS', 'KEYPROV_TCTILDR'];
 export const doctorCommand: CliCommand = {
   examples: ['keyprov doctor', 'keyprov doctor --tpm device:/dev/tpm0 --json'],
   define: (command: Command) =>
-    command.description('show the TPMs and libraries here, what is missing, and how to get it').addOption(tpmOption()),
+    command.description('show TPMs, libraries, key store, what is missing, and how to get it').addOption(tpmOption()),
   run: runDoctor,
 };
 

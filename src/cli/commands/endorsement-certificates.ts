@@ -72,8 +72,8 @@ export async function showCertificates(tpm: Tpm, given: CertificateArguments, co
   }
   const pem = certificates.map(({ der }) => encodePem('CERTIFICATE', der));
   if (given.out !== undefined) {
-    if (pem.length === 0) throw new KeyprovError('key-not-found', none(given));
-    await writeResult(given.out, pem.join(''), signal);
+    if (pem.length > 0) await writeResult(given.out, pem.join(''), signal);
+    else if (trusted === undefined) throw new KeyprovError('key-not-found', none(given));
   }
   const verified = trusted && certificates.length > 0 && certificates.every(({ ok }) => ok);
   return {

@@ -84,7 +84,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: 'tpm',
-    summary: "show or reset a TPM's PIN tries and loaded objects",
+    summary: "show a TPM's PIN tries and loaded objects; end a lockout",
     load: async () => (await import('./tpm.ts')).tpmCommand,
   },
   {

@@ -46,7 +46,7 @@ function define(command: Command): void {
   command
     .addOption(keyIdOption())
     .option('--keep-key', 'keep the key, and reset only its PIN')
-    .addOption(valueOption('--recovery-command <cmd>', 'command that gets the secret from the service'))
+    .addOption(valueOption('--recovery-command <cmd>', "command that prints the recovery service's secret"))
     .addOption(yesOption());
 }
 

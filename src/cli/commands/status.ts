@@ -151,9 +151,9 @@ function verdict(
   runs: readonly UnfinishedRun[],
   none: string,
 ): Verdict {
-  for (const { proof } of keys) {
+  for (const { key, proof } of keys) {
     if (proof.status !== 'failed') continue;
-    const message = `a key is not where it should be: ${proof.detail}`;
+    const message = `no proof that the TPM has the key ${key.record.id}: ${proof.detail}`;
     return [exitCodeOf(proof.error), { code: proof.error.code, message }];
   }
   const [lost] = damaged;

@@ -64,7 +64,7 @@ async function runTpm(given: Arguments, context: Context): Promise<Outcome> {
   if (!isAsked) {
     given.refuse(['allow-maker'], 'works only with --ek-roots');
     given.refuse(['service-ca', 'proxy'], 'works only with --ek-service');
-    given.refuse(['out'], 'works only with --ek-certificates');
+    given.refuse(['out'], 'works only with --ek-certificates, --ek-roots or --ek-service');
   }
   // For this alone a service may be asked, whose code other commands do without.
   const shown = isAsked ? await import('./endorsement-certificates.ts') : undefined;

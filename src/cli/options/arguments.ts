@@ -15,8 +15,9 @@ export class UsageError extends Error {
 }
 
 /**
- * The arguments of one call. `problems` collects everything that is wrong with them, and `missing` what else the command
- * needs, until {@link Arguments.check} throws it. A message repeats an unexpected value only if the command takes no secret: the value may be a PIN.
+ * The arguments of one call. `problems` collects everything that is wrong with them, and `missing` what else the
+ * command needs, until {@link Arguments.check} throws it. A message repeats an unexpected argument only if the command
+ * takes no secret: the argument may be a PIN.
  */
 export class Arguments {
   readonly problems: string[] = [];

@@ -36,7 +36,7 @@ export function policyOptions(): Option[] {
     valueOption('--virtual-tpm <rule>', 'allow (default) or refuse', VIRTUAL_TPM),
     valueOption('--algorithm <name>', 'rsa-2048 (default), rsa-3072, p-256 or p-384', KEY_ALGORITHMS),
     valueOption('--attestation <need>', 'required, preferred (default) or none', ATTESTATION),
-    valueOption('--fall-back <when>', 'software if TPM is absent (default), or on any failure', FALL_BACK),
+    valueOption('--fall-back <when>', 'when to use software: absent (default) or any', FALL_BACK),
     ...policyFileOptions(),
   ];
 }

@@ -135,7 +135,7 @@ export function urlOf(given: Arguments, name: string): URL | undefined {
   if (text === undefined) return undefined;
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url !== undefined && isSafeUrl(url) && url.username === '' && url.password === '') return url;
-  given.problems.push(`--${name} is not an https URL, or contains a password`);
+  given.problems.push(`--${name} is not an https URL, or contains a user name or password`);
   return undefined;
 }
 

@@ -13,8 +13,8 @@ import { readSecretFile } from './pin-file.ts';
 const MAX_PASSWORD_BYTES = 64;
 
 /**
- * Supplies passwords when the TPM needs them: from the files of `--tpm-auth`, or from the terminal. Without both there is
- * none, and standard input is left for the PIN.
+ * Supplies passwords when the TPM needs them: from the files of `--tpm-auth`, or from the terminal. Without either
+ * there is none, and standard input is left for the PIN.
  */
 export function hierarchyPasswords(given: Arguments, { prompter, report, signal }: Context): HierarchyAuth {
   const files = readFiles(given);

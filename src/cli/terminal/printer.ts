@@ -65,7 +65,7 @@ export class Printer {
     this.#stream.write(`${ERASE_LINE}${this.#shaped(text)}\n`);
   }
 
-  /** Replaces the line before until the next call. Cuts the text, since a wrapped line could not be erased. */
+  /** Shows a line that the next call replaces. Cuts the text, since a wrapped line could not be erased. */
   draw(text: string): void {
     this.#stream.write(ERASE_LINE + printable(text).slice(0, (this.#stream.columns || 80) - 1));
   }

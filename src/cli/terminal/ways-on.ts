@@ -18,8 +18,8 @@ const WAYS_ON: Partial<Record<ErrorCode, string>> = {
 
 /** Advice if a key is to be made and there is no TPM. */
 const WITHOUT_TPM =
-  'choose a TPM with --tpm (--tpm libtpms is a virtual one in this process), start one with keyprov sim -- COMMAND, or ' +
-  'run keyprov doctor to see what is missing';
+  'choose a TPM with --tpm (--tpm libtpms:DIR is a virtual one with its state in DIR), start one with keyprov sim -- ' +
+  'COMMAND, or run keyprov doctor to see what is missing';
 
 /** The advice for the user of a command; undefined if the message is enough. */
 export function wayOn(error: unknown): string | undefined {

@@ -26,7 +26,7 @@ export interface DashboardSection {
 /** Opens the key store; undefined if there is none yet. */
 export type OpenStore = () => Promise<KeyStore | undefined>;
 
-/** An error as an entry. @throws one that is not of this library: a mistake in it */
+/** An error as an entry. @throws any other error, which is a bug */
 export function problemEntry(name: string, error: unknown): DashboardEntry {
   if (!isKeyprovError(error)) throw error;
   const remedies = [error.remedy, wayOn(error)].flat().filter((text) => text !== undefined);

@@ -13,7 +13,7 @@ import { TPM_VARIABLE } from '../options/tpm-option.ts';
 import { checkRunPrerequisites } from '../prerequisite-facts.ts';
 import { type DashboardEntry, type DashboardSection, type OpenStore, problemEntry } from './dashboard-section.ts';
 
-/** What the machine is looked at with. */
+/** The inputs of {@link machineSections}. */
 export interface MachineSources {
   /** Address of the TPM, or `none`. */
   readonly address: string;
@@ -22,14 +22,14 @@ export interface MachineSources {
   /** Text of `dsregcmd /status`; undefined to run it if there is one. */
   readonly dsregcmd: string | undefined;
   readonly openStore: OpenStore;
-  /** For whom the prerequisites are checked; undefined if nobody says so. */
+  /** For whom the prerequisites are checked; undefined if that is unknown. */
   readonly owner: RunOwner | undefined;
   readonly signal: AbortSignal;
 }
 
 const TIME_LIMIT_MS = 3_000;
 
-/** What opens TPMs and starts programs, and so is read only when somebody wants to know it. */
+/** The sections that open TPMs and start programs: read only when the user asks. */
 export async function machineSections(sources: MachineSources): Promise<readonly DashboardSection[]> {
   const { address, environment } = sources;
   const checks = await checkAll({ ...environment, [TPM_VARIABLE]: address === 'auto' ? '' : address });

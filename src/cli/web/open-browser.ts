@@ -12,9 +12,9 @@ const OPENERS: Partial<Record<NodeJS.Platform, readonly [command: string, ...arg
 };
 
 /**
- * Tries to open an address in the user's browser. Other users see the arguments of processes, so the address, which has a
- * token in it, is in none: the browser gets the name of a file for the owner only, which leads there.
- * @returns what removes the file.
+ * Tries to open an address in the user's browser. The address contains a token, and other users can see the arguments
+ * of processes. So the browser gets the name of a file that only its owner can read, and that leads to the address.
+ * @returns a function that removes the file.
  */
 export async function openBrowser(address: string, onFailure: () => void): Promise<() => Promise<void>> {
   const directory = await temporaryDirectory('keyprov-page-');

@@ -24,7 +24,7 @@ const TYPES: Readonly<Record<string, string>> = {
   svg: 'image/svg+xml',
 };
 
-/** All files of a page by their paths in its address. What is not among them is not served, so a path is never a file name. */
+/** All files of a page, by the paths that requests name. No other path is served, so none is used as a file name. */
 export async function readPageFiles(page: PageName): Promise<ReadonlyMap<string, PageFile>> {
   const folder = join(dirname(createRequire(import.meta.url).resolve('keyprov/package.json')), 'web');
   const read = async (name: string): Promise<PageFile> => ({

@@ -8,7 +8,7 @@ import { countDown, endsWithin } from '../../signal.ts';
 import type { LiveState } from './live-state.ts';
 import { type PageFile, type PageName, readPageFiles } from './page-files.ts';
 
-/** What the page asks for with a POST. The body is wiped afterwards. @returns whether it fits what is going on. */
+/** Handles a POST of the page. The body is wiped afterwards. @returns whether the action was expected now. */
 export type PageAction = (body: Bytes) => boolean;
 
 /** Options of {@link openPageServer}. */
@@ -78,7 +78,7 @@ export async function openPageServer(options: PageServerOptions): Promise<PageSe
   await once(server, 'listening').catch((cause: unknown) => {
     throw new ServiceError('service-unreachable', 'no page can be served on 127.0.0.1', {
       cause,
-      remedy: 'run the command without a page',
+      remedy: 'omit --web, or use keyprov doctor and keyprov status instead of keyprov dashboard',
     });
   });
   return new PageServer(server, files, { ...options, times });

@@ -27,7 +27,7 @@ export async function provisionInWindow(given: Arguments, context: Context): Pro
   return describeRun(outcome, store, report);
 }
 
-/** Shows a window, does `run` once the user wants to begin, and shows what came of it. */
+/** Shows a window, calls `run` once the user begins, and shows the outcome. */
 export async function inWindow(
   window: ProvisionWindow,
   { prompter, signal, open }: Pick<Context, 'prompter' | 'signal'> & { readonly open: boolean },

@@ -46,8 +46,8 @@ const LAST_WORD_MS = 5_000;
 const LINE_FEED = 0x0a;
 
 /**
- * Walks a user through a run in a window, by its public prompts alone: the authentication, the new PIN, whether to try
- * again, and the events. What the user does comes in by `actions`, what is to be seen goes out by `state`.
+ * Leads a user through a run in a window, using only the run's public prompts and events. `actions` takes what the user
+ * does; `state` is what the window shows.
  */
 export class ProvisionWindow {
   readonly state: LiveState<WindowState>;
@@ -69,7 +69,7 @@ export class ProvisionWindow {
     };
   }
 
-  /** From now on nobody can be asked: who waits for the user, now or later, gets an error. */
+  /** From now on the user cannot be asked: every question, pending or later, ends with an error. */
   close(reason: string): void {
     const error = new KeyprovError('pin-required', `no PIN: ${reason}`, { remedy: 'run the command again' });
     this.#waiting = undefined;
@@ -82,7 +82,7 @@ export class ProvisionWindow {
     this.#show({ name: 'working' });
   }
 
-  /** What the user is asked of a run. */
+  /** The prompts and the event handler for a run. */
   get wish(): Pick<RunArguments, 'prompt' | 'mfaOptions' | 'onEvent'> {
     return { prompt: this.pin, mfaOptions: this.mfaOptions, onEvent: this.onEvent };
   }
@@ -141,7 +141,7 @@ export class ProvisionWindow {
     });
   };
 
-  /** Shows what came of the run, and waits until the window has it, or is closed as `windowClosed` says. */
+  /** Shows the outcome of the run, and waits up to 5 seconds until the window has it or is closed. */
   async end(
     outcome: ProvisionOutcome | { readonly status: 'failed'; readonly error: unknown },
     windowClosed: AbortSignal,
@@ -152,7 +152,7 @@ export class ProvisionWindow {
     });
   }
 
-  /** Wipes what was not asked for any more. */
+  /** Wipes the second entry of the PIN, if the run did not ask for it. */
   wipe(): void {
     wipe(this.#again);
   }

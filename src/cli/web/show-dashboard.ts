@@ -80,7 +80,7 @@ export async function showDashboard(given: Arguments, context: Context): Promise
       signal.throwIfAborted();
     }
   });
-  return { exitCode: EXIT.done, lines: ['the window was closed'], json: {} };
+  return { exitCode: EXIT.done, lines: ['the window was closed, or never opened'], json: {} };
 }
 
 /** Waits for the next look, or for what ends the waiting. */

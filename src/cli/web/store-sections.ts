@@ -16,7 +16,7 @@ import { type DashboardEntry, type DashboardSection, type OpenStore, problemEntr
 const MINUTE_MS = 60_000;
 const DAY_MS = 24 * 60 * MINUTE_MS;
 
-/** What is in a store: read again and again, without a TPM. */
+/** The contents of a store. Reading them needs no TPM, so the page does it again and again. */
 export async function storeSections(
   openStore: OpenStore,
   inForce: PolicyInForce,
@@ -87,11 +87,14 @@ async function pinRows(store: KeyStore, record: KeyRecord, now: Date): Promise<R
   if (!record.hasPin) return [];
   const setAt = readPinState(record)?.setAt;
   const days = setAt === undefined ? undefined : Math.floor((now.getTime() - Date.parse(setAt)) / DAY_MS);
-  const age: ReportRow = ['PIN age', days === undefined ? 'not known' : `${days} days, set ${setAt}`];
+  const age: ReportRow = [
+    'PIN age',
+    days === undefined ? 'not known' : `${days} ${days === 1 ? 'day' : 'days'}, set ${setAt}`,
+  ];
   // A software key of which no PIN was ever tried has no count, and none is begun here.
   if (record.backend === 'tpm' || !(await exists(join(store.directory, PIN_TRY_FOLDER)))) return [age];
   const { failures, retryAfterSeconds } = await (await openPinTryLog(store.directory)).read(record.publicKey);
-  const wait = retryAfterSeconds > 0 ? `, next try in ${retryAfterSeconds} seconds` : '';
+  const wait = retryAfterSeconds > 0 ? `, next try in ${retryAfterSeconds} s` : '';
   return [age, ['PIN tries', `${failures} wrong in a row${wait}`]];
 }
 
@@ -102,7 +105,7 @@ function syncRows({ registered }: RegistrationRecord, now: Date): ReportRow[] {
     ['sync', describeSyncStatus({ ...forecast, state: 'registered' })],
     [
       'time left',
-      minutes > 0 ? `about ${minutes} minutes` : 'none; keyprov sync-status shows whether the directory has the key',
+      minutes > 0 ? `about ${minutes} min` : 'none; keyprov sync-status shows whether the directory has the key',
     ],
   ];
 }

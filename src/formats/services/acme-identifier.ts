@@ -26,7 +26,7 @@ export function computeEkDeviceName(ekCertificate: Uint8Array): DeviceName {
 /**
  * Encodes the name as the identifier of an ACME order. draft-ietf-acme-device-attest, Representation in Order
  * resources.
- * @throws TypeError for a name without value or with a slash, a serial number that is not UTF-8, or a wrong OID.
+ * @throws TypeError for a name that is empty or has a slash, a serial number that is not UTF-8, or a wrong OID.
  *
  * @example
  * ```ts

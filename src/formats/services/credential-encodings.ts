@@ -17,7 +17,7 @@ const SIZED: Codec<Credential> = struct<Credential>('credential', {
 /**
  * Writes the credential as TPM2B_ID_OBJECT, then TPM2B_ENCRYPTED_SECRET, as Windows' Platform Crypto Provider takes it.
  * Layout: microsoft/TSS.MSR, PCPTool, GenerateActivation20.
- * @throws TypeError if a part is missing.
+ * @throws CodecError if a part is missing.
  *
  * @example
  * ```ts
@@ -42,7 +42,7 @@ const TPM2_TOOLS_HEADER = fromHex('badcc0de00000001');
 
 /**
  * Writes the credential as the file of tpm2_makecredential and tpm2_activatecredential (tpm2-tools 5.4).
- * @throws TypeError if a part is missing.
+ * @throws CodecError if a part is missing.
  *
  * @example
  * ```ts
@@ -70,7 +70,7 @@ export function decodeTpm2ToolsCredential(file: Uint8Array): Credential {
 
 /**
  * Writes the credential as the `blob` that keylime's registrar sends: the file of tpm2-tools in base64.
- * @throws TypeError if a part is missing.
+ * @throws CodecError if a part is missing.
  *
  * @example
  * ```ts
@@ -92,8 +92,8 @@ export function decodeKeylimeBlob(blob: string): Credential {
 }
 
 /**
- * The `auth_tag` that proves to keylime's registrar that an agent has activated its credential: HMAC-SHA384 of the
- * agent's id in hexadecimal, with the base64 text of the secret as key.
+ * The `auth_tag` that proves to keylime's registrar that an agent has activated its credential: in hexadecimal, the
+ * HMAC-SHA384 of the agent's id, with the base64 text of the secret as key.
  */
 export function computeKeylimeAuthTag(secret: Uint8Array, agentId: string): string {
   return toHex(hmac('sha384', utf8(toBase64(secret)), utf8(agentId)));

@@ -60,7 +60,7 @@ const ALGORITHMS: Readonly<Record<JwsAlgorithm, Algorithm>> = {
  * recipient.
  *
  * @throws TypeError if the algorithm is not for the key. @throws KeyprovError `tpm-unsupported` if the signature does
- * not verify: for PS256 a TPM whose salts are longer than the digest, which RFC 7518, 3.5 forbids.
+ * not verify. With PS256, this happens if the TPM's salts are longer than the digest, which RFC 7518, 3.5 forbids.
  *
  * @example
  * ```ts

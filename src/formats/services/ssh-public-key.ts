@@ -23,7 +23,7 @@ const SSH_CURVES: readonly (readonly [Curve, string])[] = [
 ];
 
 /**
- * Writes the key as SSH public key blob: `ssh-rsa` (RFC 4253, 6.6) or `ecdsa-sha2-nistp…` (RFC 5656, 3.1).
+ * Writes the key as an SSH public key blob: `ssh-rsa` (RFC 4253, 6.6) or `ecdsa-sha2-nistp…` (RFC 5656, 3.1).
  * @throws KeyprovError `key-invalid` for an invalid key.
  *
  * @example

@@ -44,7 +44,7 @@ export type AcmeResult =
  * (Level 3, 8.3.1), the name of the device, and, by `verifyEvidence`, that the key is in a TPM and was certified for
  * this token and account. Runs all checks, each with a finding. Never throws because of the response.
  *
- * @throws TypeError for arguments of another kind or an unknown `minTier`; KeyprovError `certificate-invalid` for an
+ * @throws TypeError for arguments of the wrong type or an unknown `minTier`; KeyprovError `certificate-invalid` for an
  * unreadable root.
  *
  * @example

@@ -15,8 +15,9 @@ import { PartReader } from '../x509/part-reader.ts';
 export type ContentHash = typeof TPM_ALG.SHA256 | typeof TPM_ALG.SHA384 | typeof TPM_ALG.SHA512;
 
 /**
- * TCG_IDEVID_CONTENT: a request for certificates of a device's IDevID and IAK. TCG "TPM 2.0 Keys for Device Identity
- * and Attestation", 13.1, with the names of its fields. Unknown fields are empty.
+ * TCG_IDEVID_CONTENT: a request for certificates of a device's IDevID (initial device identity key) and IAK (initial
+ * attestation key). TCG "TPM 2.0 Keys for Device Identity and Attestation", 13.1, with the names of its fields. Unknown
+ * fields are empty.
  */
 export interface IdevidContent {
   readonly hashAlgoId: ContentHash;
@@ -66,7 +67,7 @@ const PARTS = [
 export type IdevidContentToPad = Omit<IdevidContent, 'pad'> & { readonly pad?: Uint8Array };
 
 /**
- * The bytes of a content, beginning with its digest. Without `pad`, random bytes fill them to a multiple of 16.
+ * The bytes of a content, with its digest. Without `pad`, random bytes fill them to a multiple of 16.
  * @throws TypeError if a part is missing.
  */
 export function encodeIdevidContent(content: IdevidContentToPad): Bytes {

@@ -51,9 +51,9 @@ export interface BuildTcgCsrIdevidOptions {
 }
 
 /**
- * Builds a TCG-CSR-IDEVID for the key of a statement and its attestation key, signed by that key.
- * @throws KeyprovError `request-invalid` if the public area of the key has no scheme, or the signing key is another
- * one.
+ * Builds a TCG-CSR-IDEVID for the key of a statement (the IDevID) and its attestation key (the IAK), signed by the
+ * IDevID.
+ * @throws KeyprovError `request-invalid` if the IDevID's public area has no scheme, or `key` is not the IDevID.
  *
  * @example
  * ```ts

@@ -17,8 +17,8 @@ import { findCoseScheme, type TpmAttestationObject } from './tpm-attestation-obj
 /**
  * Checks a certificate (DER) of an attestation key in an attestation object of the format `tpm`. Returns the first
  * problem; `undefined` if there is none. WebAuthn Level 3, 8.3.1, which ACME follows: version 3, no subject, the TPM in
- * a critical subjectAltName (TCG EK Credential Profile for TPM 2.0, 3.2.9), the purpose of attestation keys, not a
- * CA. Does not verify the chain: see `verifyEvidence`.
+ * a critical subjectAltName (TCG EK Credential Profile for TPM 2.0, 3.2.9), the purpose of attestation keys, not a CA.
+ * Does not verify the chain: see `verifyEvidence`.
  * @throws KeyprovError `request-invalid` if it is not a certificate.
  *
  * @example
@@ -38,7 +38,7 @@ export function findAkCertificateProblem(certificate: Uint8Array): string | unde
   if (version !== 3) return `its version is ${version}, not 3`;
   if (subject.content.length > 0) return 'it has a subject';
   const names = find(EXTENSION.SUBJECT_ALT_NAME);
-  if (names === undefined) return 'it has no alternative name, which must describe the TPM';
+  if (names === undefined) return 'it has no alternative name that describes the TPM';
   if (!names.critical) return 'its alternative name is not critical, although it has no subject';
   const attributes = decodeAlternativeNames(names.value).flatMap((name) =>
     name.kind === 'directory' ? name.value.flat() : [],

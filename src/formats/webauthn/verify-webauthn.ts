@@ -76,7 +76,7 @@ export type WebauthnResult =
  * (WebAuthn Level 3, 7.1), the rules for the attestation key's certificate (8.3, 8.3.1), and, by `verifyEvidence`, that
  * the key is in a TPM. Runs all checks, each with a finding. Never throws because of the client's input.
  *
- * @throws TypeError for arguments of another kind or an unknown `minTier`; KeyprovError `certificate-invalid` for an
+ * @throws TypeError for arguments of the wrong type or an unknown `minTier`; KeyprovError `certificate-invalid` for an
  * unreadable root.
  *
  * @example

@@ -46,7 +46,7 @@ export function computeWebauthnExtraData(
  *
  * @throws KeyprovError `request-invalid` without certificates, if that of the attestation key breaks WebAuthn's rules
  * (see `findAkCertificateProblem` and `findAaguidProblem`), if the credential of the authenticator data is not the
- * attested key, or if the key was certified with another challenge than {@link computeWebauthnExtraData}.
+ * attested key, or if the key was certified with a challenge other than {@link computeWebauthnExtraData}.
  *
  * @example
  * ```ts

@@ -26,7 +26,7 @@ export interface IdBinding extends CreationProof {
 export interface Kast {
   readonly idBinding?: IdBinding;
   readonly keyAttestation?: Kads;
-  /** The attestation key as its provider stores it, mostly empty. */
+  /** The attestation key as its provider stores it; usually empty. */
   readonly aikOpaque: Uint8Array;
 }
 
@@ -142,8 +142,9 @@ export function buildKast(statement: AttestationStatement, options: BuildKastOpt
  * `expectedKey`. What the KAST leaves out comes from the attestation key's public area: the one in the KAST, or, for a
  * claim of the subject only, the TPMT_PUBLIC in `akPubArea`.
  *
- * @throws KeyprovError `request-invalid` without a key attestation, without attestation key, with two different ones,
- * or with policies that do not match the key's authPolicy.
+ * @throws KeyprovError `request-invalid` without a key attestation or an attestation key, with two different
+ * attestation keys, or with policies that do not match the key's authPolicy; `statement-invalid` for an attestation key
+ * without a signing scheme.
  */
 export function statementFromKast(kast: Kast, akPubArea?: Uint8Array): AttestationStatement {
   const { idBinding, keyAttestation } = kast;

@@ -88,8 +88,8 @@ const { DEVICE_ID, CUSTOM_KEY_INFORMATION: CUSTOM, LAST_LOGON, CREATED } = KEY_C
  * Builds the KEYCREDENTIALLINK_BLOB of a key, MS-ADTS 2.2.20: entries in ascending order, with Key ID and KeyHash.
  * Writes times as FILETIME, or as .NET `DateTime.ToBinary` if the source is Entra ID.
  *
- * @throws TypeError for a device id that is not a GUID, or other entries with identifiers up to 9 or equal ones;
- * RangeError for values that are too long or out of range.
+ * @throws TypeError for a device id that is not a GUID, or if `otherEntries` do not have unique ids above 9; RangeError
+ * for values that are too long or out of range.
  *
  * @example
  * ```ts
@@ -146,7 +146,7 @@ export function encodeKeyCredentialLink(entries: readonly KeyCredentialEntry[]):
  * unknown entries, a wrong or missing KeyHash; see `findKeyCredentialProblems`.
  *
  * @throws KeyprovError `request-invalid` if bytes are cut off, Key ID, key material or usage is missing, a known entry
- * comes twice, or a value has a wrong length.
+ * appears twice, or a value has a wrong length.
  */
 export function parseKeyCredentialLink(blob: Uint8Array): KeyCredentialLink {
   const entries = readEntries(blob);

@@ -21,10 +21,10 @@ export interface KeyCredentialProblem {
 
 /**
  * Verifies a key credential against MS-ADTS 2.2.20: order of the entries, Key ID, KeyHash, and RSA1 of 2048 bits as
- * material of NGC keys. Also checks that an RSA key is not weak (ROCA, CVE-2017-15361). Directories check nothing of
+ * material of NGC keys. Also checks that an RSA key is not weak (ROCA, CVE-2017-15361). Directories check none of
  * this. Never throws because of the link.
  *
- * @param options `now` is the FILETIME of the check. Absent: later times are not reported.
+ * @param options `now` is the FILETIME of the check. Absent: times in the future are not reported.
  * @returns the problems; empty if there are none.
  */
 export function findKeyCredentialProblems(

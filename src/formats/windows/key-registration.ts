@@ -90,7 +90,7 @@ export function parseKeyRegistration(body: string, profile: KeyRegistration['pro
  * `verifyEvidence`; `undefined` for a registration without attestation. Pass the registered key to `verifyEvidence` as
  * `expectedKey`, because a KAST may be about another key.
  *
- * @throws KeyprovError `request-invalid` for a KAST that does not attest a key, or lacks its attestation key.
+ * @throws KeyprovError as `statementFromKast`.
  *
  * @example
  * ```ts

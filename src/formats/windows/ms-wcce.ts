@@ -17,13 +17,13 @@ import { inRequest, requestInvalid } from '../x509/in-request.ts';
 /** OIDs of the attributes of a request with key attestation, and of the response to it. MS-WCCE 2.2.2.7, 2.2.2.8.1. */
 export const ENROLL = {
   EK_INFO: '1.3.6.1.4.1.311.21.23',
-  /** The OID of wincrypt.h of the Windows SDK, and of requests of Windows. There .33 has another meaning. */
+  /** The OID in the Windows SDK's wincrypt.h, and in Windows' own requests. In wincrypt.h, .33 has another meaning. */
   ATTESTATION_STATEMENT_SDK: '1.3.6.1.4.1.311.21.24',
   KSP_NAME: '1.3.6.1.4.1.311.21.25',
   CAXCHGCERT_HASH: '1.3.6.1.4.1.311.21.27',
   ATTESTATION_CHALLENGE: '1.3.6.1.4.1.311.21.28',
   ENCRYPTION_ALGORITHM: '1.3.6.1.4.1.311.21.29',
-  /** The OID of MS-WCCE. */
+  /** The OID in MS-WCCE. */
   ATTESTATION_STATEMENT: '1.3.6.1.4.1.311.21.33',
   AIK_INFO: '1.3.6.1.4.1.311.21.39',
 } as const;
@@ -131,7 +131,8 @@ export interface WcceRequestOptions extends EnvelopeOptions {
 
 /**
  * Builds the attributes of a certificate request with key attestation to AD CS. MS-WCCE 3.1.1.4.3.4.
- * @throws KeyprovError `request-invalid` for an unusable exchange certificate.
+ * @throws KeyprovError `request-invalid` for an unusable exchange certificate; RangeError for more than three other
+ * certificates of the endorsement key.
  *
  * @example
  * ```ts
@@ -173,7 +174,7 @@ export interface WcceChallenge {
 }
 
 /**
- * Builds the attributes of the response.
+ * Builds the attributes of a CA's response to a request with an endorsement key. MS-WCCE 2.2.2.8.1.
  * @throws TypeError if `encryptionAlgorithm` is not an object identifier.
  *
  * @example
@@ -212,8 +213,9 @@ export interface WcceAttributes extends Partial<WcceChallenge> {
 }
 
 /**
- * Reads these attributes among others. Accepts the statement with either OID.
- * @throws KeyprovError `request-invalid` if one cannot be read or comes twice.
+ * Reads the attributes of a request with key attestation, or of the response to it, and ignores other attributes.
+ * Accepts the statement with either OID.
+ * @throws KeyprovError `request-invalid` if one cannot be read or appears twice.
  */
 export function parseWcceAttributes(attributes: readonly Attribute[]): WcceAttributes {
   const node = (oid: string): DerNode | undefined => {

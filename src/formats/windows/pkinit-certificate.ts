@@ -29,7 +29,7 @@ export interface PkinitCertificateOptions {
   /** String type of the common name. Default `bmp`, as Windows writes it. */
   readonly strings?: 'bmp' | 'utf8' | undefined;
   readonly serialNumber?: Uint8Array | undefined;
-  /** Default: SHA-256; for a key on a curve, the hash as long as its field. */
+  /** Default: SHA-256; for P-384 SHA-384, for P-521 SHA-512. */
   readonly hash?: SigningHash | undefined;
 }
 

@@ -18,7 +18,7 @@ const HEADER_SIZE = 24;
  * The content of the attestation challenge (szOID_ENROLL_ATTESTATION_CHALLENGE) as one open-source CA writes it. MS-WCCE
  * does not define it, so this layout has a single source: `TACH`, then UINT32s, little endian: 1, 2 (1 without
  * aikOpaque), 24, size of the credential, size of aikOpaque; then both.
- * @throws TypeError if a part is missing.
+ * @throws TypeError without `aikOpaque`; CodecError if a part of the credential is missing.
  *
  * @example
  * ```ts

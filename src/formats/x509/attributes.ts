@@ -20,7 +20,7 @@ export function decodeAttribute(node: DerNode): Attribute {
 
 /**
  * The value of the attribute with that OID, in DER; `undefined` if there is none.
- * @throws KeyprovError `request-invalid` if the attribute comes more than once, or does not have exactly one value.
+ * @throws KeyprovError `request-invalid` if the attribute appears more than once, or does not have exactly one value.
  *
  * @example
  * ```ts

@@ -25,7 +25,7 @@ export interface CertificateRequestOptions {
   /** Further requested extensions. */
   readonly extensions?: readonly Extension[] | undefined;
   readonly attributes?: readonly Attribute[] | undefined;
-  /** Default: SHA-256; for a key on a curve, the hash as long as its field. */
+  /** Default: SHA-256; for P-384 SHA-384, for P-521 SHA-512. */
   readonly hash?: SigningHash | undefined;
 }
 
@@ -35,7 +35,7 @@ const MICROSOFT_EXTENSION_REQUEST = '1.3.6.1.4.1.311.2.1.14';
 
 /**
  * Builds a PKCS#10 certificate request in DER, with pkijs. RFC 2986.
- * @throws TypeError for a name, an extension or an attribute that cannot be written, or comes twice.
+ * @throws TypeError for a name, an extension or an attribute that cannot be written, or appears twice.
  * @throws KeyprovError `key-invalid` if `key` does not sign with its public key; errors of signing.
  *
  * @example

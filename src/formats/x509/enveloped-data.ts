@@ -218,8 +218,8 @@ function parseRecipient(node: DerNode): EnvelopeRecipient {
 }
 
 /**
- * Decrypts an envelope, as a CA does in its tests.
- * @param contentKey The content key, decrypted with the recipient's private key.
+ * Decrypts an envelope.
+ * @param contentKey the content key, decrypted with the recipient's private key.
  * @throws KeyprovError `request-invalid` for an unsupported cipher, a key of a wrong size, or a failed decryption.
  */
 export function decryptEnvelope(envelope: Envelope, contentKey: Uint8Array): Bytes {

@@ -20,7 +20,7 @@ export interface CertificateContent {
   readonly extensions: readonly Extension[];
   /** A number of 1 to 20 bytes in DER, big endian, not zero. Default: 16 random bytes. */
   readonly serialNumber?: Uint8Array | undefined;
-  /** Default: SHA-256; for a key on a curve, the hash as long as its field. */
+  /** Default: SHA-256; for P-384 SHA-384, for P-521 SHA-512. */
   readonly hash?: SigningHash | undefined;
 }
 

@@ -190,7 +190,7 @@ export function buildLampsAttestation(statement: AttestationStatement, signature
 
 /**
  * Reads the bundles in the attributes of a request; empty if there is no such attribute.
- * @throws KeyprovError `request-invalid` if the attribute cannot be read, or comes twice.
+ * @throws KeyprovError `request-invalid` if the attribute cannot be read, or appears twice.
  */
 export function parseLampsAttestation(attributes: readonly Attribute[]): AttestationBundle[] {
   const value = findAttribute(attributes, ATTESTATION_ATTRIBUTE);

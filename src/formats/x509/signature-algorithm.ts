@@ -30,8 +30,8 @@ export const signatureAlgorithmOf = (oid: string): SignatureAlgorithm | undefine
   ALGORITHMS.find((one) => one.oid === oid);
 
 /**
- * The algorithm with which a key signs: RSASSA-PKCS1-v1_5 or ECDSA. Default hash: SHA-256; on curves, as long as the
- * field.
+ * The algorithm with which a key signs: RSASSA-PKCS1-v1_5 or ECDSA. Default hash: SHA-256; for P-384 SHA-384, for
+ * P-521 SHA-512.
  */
 export function signatureAlgorithmFor(
   key: PublicKey,

@@ -36,11 +36,11 @@ export type AttestedRequestResult =
   | { readonly ok: false; readonly findings: readonly Finding<AttestedRequestCheck>[] };
 
 /**
- * Verifies a PKCS#10 request (DER) that attests its key by the IETF LAMPS draft: it is signed with its key, and it
- * holds one statement of TPM2_Certify, which is about this key, by `verifyEvidence`. Runs all checks, each with a
- * finding. Never throws because of the request. The caller decides whether to certify the names in it.
+ * Verifies a PKCS#10 request (DER) that attests its key by the IETF LAMPS draft: that it is signed with its key, holds
+ * one statement of TPM2_Certify, and, by `verifyEvidence`, that this statement is about the key. Runs all checks, each
+ * with a finding. Never throws because of the request. The caller decides whether to certify the names in it.
  *
- * @throws TypeError for arguments of another kind or an unknown `minTier`; KeyprovError `certificate-invalid` for an
+ * @throws TypeError for arguments of the wrong type or an unknown `minTier`; KeyprovError `certificate-invalid` for an
  * unreadable root.
  *
  * @example

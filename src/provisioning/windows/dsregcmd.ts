@@ -113,8 +113,8 @@ const BOX = `+${'-'.repeat(70)}+`;
 const NO_BLANK = 'AadRecoveryEnabled';
 
 /**
- * Reads up to 1 Mi characters of the text of `dsregcmd /status`. Ignores text before the first title, and lines that it cannot
- * read. @throws TypeError for a `text` that is not a string.
+ * Reads the text of `dsregcmd /status`, at most its first 1,048,576 characters. Ignores text before the first title.
+ * @throws TypeError for a `text` that is not a string.
  */
 export function parseDsregStatus(text: string): DsregStatus {
   checkText(text, 'the output of dsregcmd');

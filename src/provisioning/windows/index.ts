@@ -1,4 +1,4 @@
-/** What tools see of Windows: prerequisites, dsregcmd, provisioning events, error codes, Entra Connect's scheduler. */
+/** For tools on Windows: prerequisites, dsregcmd, provisioning events, error codes, and Entra Connect's scheduler. */
 export { decodeDotNetTime, encodeDotNetTime } from '../../formats/windows/file-time.ts';
 export { PLATFORM_KSP } from '../../formats/windows/ms-wcce.ts';
 export { SMART_CARD_LOGON } from '../../formats/windows/pkinit-certificate.ts';

@@ -31,9 +31,11 @@ export interface PrerequisiteFacts {
   readonly cloudTgt?: boolean;
   /** The user already has a PIN. */
   readonly pinSet?: boolean;
-  /** Certificate trust only: AD FS accepts the user; it is ready to enrol; state of its certificate template. */
+  /** Certificate trust only: AD FS accepts the user. */
   readonly adfsRefreshToken?: boolean;
+  /** Certificate trust only: AD FS is ready to enrol. */
   readonly adfsRaIsReady?: boolean;
+  /** Certificate trust only: the state of AD FS' certificate template, such as `YES ( StateReady )`. */
   readonly logonCertTemplate?: string;
   /** The error code of Windows' own check, unsigned. The facts it would have found are then unknown. */
   readonly checkCode?: number;
@@ -72,7 +74,7 @@ export async function probePrerequisites(
   let facts: PrerequisiteFacts = {};
   for (const probe of probes) {
     signal?.throwIfAborted();
-    facts = { ...known(checkFacts('a probe', await probe.read({ signal }))), ...facts };
+    facts = { ...known(checkFacts('the result of a probe', await probe.read({ signal }))), ...facts };
   }
   return facts;
 }
@@ -83,7 +85,7 @@ export function valuesProbe(facts: PrerequisiteFacts): PrerequisiteProbe {
   return { read: async () => checked };
 }
 
-/** A probe over the text of `dsregcmd /status`, run as the user: {@link readDsregFacts}. */
+/** A probe that reads the text of `dsregcmd /status`, run as the user, with {@link readDsregFacts}. */
 export function dsregcmdProbe(text: string | ((options: SignalOptions) => Promise<string>)): PrerequisiteProbe {
   return { read: async (options = {}) => readDsregFacts(typeof text === 'string' ? text : await text(options)) };
 }

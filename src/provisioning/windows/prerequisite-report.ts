@@ -13,7 +13,7 @@ export interface ProvisioningEvent {
 
 /** Options of {@link provisioningEvent}. */
 export interface ProvisioningEventOptions {
-  /** Adds the two lines on cloud trust of newer Windows versions. Default false: as Windows 10 2004. */
+  /** Adds the two lines about cloud trust that newer Windows versions write. Default false: as Windows 10 2004. */
   readonly cloudTrust?: boolean | undefined;
 }
 

@@ -55,9 +55,9 @@ export interface PrerequisiteResult {
 /** The TPM of the machine. */
 export interface TpmFacts {
   readonly version: '1.2' | '2.0';
-  /** An emulator, or lent by a hypervisor. Default false. */
+  /** Emulated, or provided by a hypervisor. Default false. */
   readonly virtual?: boolean;
-  /** Default true. */
+  /** Set up for use. Default true. */
   readonly ready?: boolean;
   /** In lockout after too many wrong PINs. Default false. */
   readonly lockedOut?: boolean;
@@ -106,10 +106,10 @@ const fail = (detail: string, remedy: string, code?: number): Outcome => ({
   remedy,
   ...(code !== undefined && { code }),
 });
-const unknown = (what: string): Outcome => ({
+const unknown = (what: string, remedy = 'pass the fact, or the full output of dsregcmd /status'): Outcome => ({
   status: 'unknown',
   detail: `keyprov could not find out ${what}`,
-  remedy: 'pass the fact, or the full output of dsregcmd /status',
+  remedy,
 });
 
 type Check = (facts: PrerequisiteFacts, options: PrerequisiteOptions) => Outcome;
@@ -144,7 +144,7 @@ const CHECKS: readonly (readonly [PrerequisiteId, keyof typeof PREREQUISITE_ERRO
  * ```
  */
 export function checkPrerequisites(facts: PrerequisiteFacts, options: PrerequisiteOptions = {}): PrerequisiteResult {
-  facts = checkFacts('the facts of checkPrerequisites', facts);
+  facts = checkFacts('the first argument of checkPrerequisites', facts);
   options = checkOptions(options);
   let errorStates = 0;
   const findings = CHECKS.map(([id, errorState, check]): PrerequisiteFinding => {
@@ -286,7 +286,9 @@ function checkHardware({ deviceEligible }: PrerequisiteFacts, { policy, tpm }: P
   if (policy.hardware !== 'required' && policy.attestation !== 'required') {
     return pass(`hardware is ${policy.hardware}, not required: a software key will do`);
   }
-  if (tpm === undefined) return unknown('whether there is a TPM, which policy requires');
+  if (tpm === undefined) {
+    return unknown('whether there is a TPM, which policy requires', 'pass the option tpm, such as from readTpmFacts');
+  }
   if (tpm === 'none') return fail('policy requires a TPM, but there is none', CHANGE_HARDWARE, 0x80090035);
   if (tpm.version === '1.2')
     return fail('policy requires a TPM 2.0, but this is a TPM 1.2', CHANGE_HARDWARE, 0x80090035);

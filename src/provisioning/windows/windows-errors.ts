@@ -61,7 +61,7 @@ export function formatWindowsCode(code: number): string {
 
 /**
  * The HRESULT with which Windows reports a response code of a TPM 2.0: 0x80280000 and the code, without the number of
- * the handle, session or parameter. Returns a HRESULT of TBS or Windows unchanged. Undefined for success, and for a
+ * the handle, session or parameter. Returns an HRESULT of TBS or Windows unchanged. Undefined for success, and for a
  * number that is not a response code.
  * @throws TypeError for anything but a number.
  */
@@ -100,7 +100,7 @@ const REPORTED: Readonly<Partial<Record<ErrorCode, number>>> = {
 /**
  * Returns the error that Windows would report for an error of this library, or for an abort (canceled by the user);
  * undefined if there is none. Uses an error's `windowsCode`, if present, because it is more exact than `code`.
- * @throws TypeError if the `responseCode` of a TpmError is not a number.
+ * @throws TypeError if the `responseCode.value` of a TpmError is not a number.
  */
 export function windowsErrorOf(error: unknown): WindowsError | undefined {
   if (error instanceof Error && error.name === 'AbortError') return findWindowsError(0x80090036);

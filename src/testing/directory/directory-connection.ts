@@ -8,9 +8,9 @@ export interface DirectoryConnection {
   readonly url: string;
   /** The base DN of its users: `DC=contoso,DC=test`. */
   readonly base: string;
-  /** May only write `msDS-KeyCredentialLink` of users. */
+  /** Writes `msDS-KeyCredentialLink` of users; needs no other write access. */
   readonly connector: DirectoryAccount;
-  /** May only read that attribute. */
+  /** Reads that attribute; needs no write access. */
   readonly reader: DirectoryAccount;
 }
 
@@ -31,8 +31,9 @@ export interface BoundClient extends AsyncDisposable {
 /**
  * Connects and binds as that account. Open a connection for each piece of work, because a directory may end idle ones.
  * Verifies the server's certificate for `ldaps:`, and for `ldap:` to another machine, which uses StartTLS.
- * @throws KeyprovError `library-missing` without the package ldapts; `service-unreachable` if the server does not
- * answer; `service-refused` for a wrong name or password.
+ * @throws KeyprovError `library-missing` without the package ldapts, `library-unsuitable` for an incompatible version;
+ * `service-unreachable` if the server does not answer or its certificate is not trusted, `service-timeout`;
+ * `service-refused` for a wrong name or password; `service-answer` for a response that is not LDAP, or too long.
  */
 export async function bindDirectory(
   { url }: { readonly url: string },

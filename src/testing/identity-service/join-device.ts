@@ -49,7 +49,7 @@ const CLIENT_ID = '29d9ed98-a469-4536-ade2-f981bc1d605e';
  * Joins a device with a new software key (RSA-2048) to an identity service, for tests and demonstrations. MS-DVRJ
  * 3.1.5.1.
  * @throws ServiceError a `service-…` code, such as `service-refused` for a wrong password; TypeError for an unknown
- * option.
+ * option, or a service that does not join devices.
  */
 export async function joinDevice(url: string | URL, options: JoinDeviceOptions): Promise<JoinedDevice> {
   options = checkMembers('joinDevice', options, 'ca:text tenant:text user displayName:text? signal');

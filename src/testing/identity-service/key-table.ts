@@ -29,7 +29,7 @@ export interface OutboxEntry {
   readonly action: 'add' | 'remove';
   readonly upn: string;
   readonly keyId: Bytes;
-  /** The value of the directory to add or remove. */
+  /** The value to add to the directory, or to remove from it. */
   readonly blob: Bytes;
   readonly due: Date;
   readonly status: 'waiting' | SyncOutcome;

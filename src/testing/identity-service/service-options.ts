@@ -19,7 +19,7 @@ export interface ServiceUser {
   readonly password: string;
   /** Default: approves at once. */
   readonly mfa?: MfaBehaviour | undefined;
-  /** Whether the simulated Microsoft Graph also shows this user other users' keys. Default false. */
+  /** Whether the simulated Microsoft Graph lets this user read and remove other users' keys. Default false. */
   readonly administrator?: boolean | undefined;
 }
 

@@ -43,15 +43,20 @@ export interface IdentityService extends AsyncDisposable {
   /** Adds a user, or replaces the user with that name. */
   addUser(user: ServiceUser): void;
   /**
-   * Enables or disables a device. A disabled device gets no token, and its keys cannot sign in. False for an unknown
-   * id.
+   * Enables or disables a device. For a disabled device, the service issues no token with its device ID, registers no
+   * key, and accepts no sign-in with a key. False for an unknown id.
    */
   setDeviceEnabled(deviceId: string, enabled: boolean): boolean;
   /** Injects faults into requests from now on; without an argument, stops injecting. */
   setIntercept(intercept?: Intercept): void;
   /** Responds with 429 to the next requests to the simulated Microsoft Graph. */
   throttleGraph(requests: number, retryAfterS?: number): void;
-  /** Writes due keys to the directory, as `Start-ADSyncSyncCycle` does. See `Synchronization.run`. */
+  /**
+   * Writes due keys to the directory and removes deleted ones, as `Start-ADSyncSyncCycle` does. Overlapping calls share
+   * one cycle.
+   * @throws KeyprovError `service-refused` if the directory refuses the account `connector`; TypeError without
+   * `onPremises`.
+   */
   runSyncCycle(options?: SignalOptions): Promise<SyncResult[]>;
   /** Runs cycles at an interval, until `stopSync` or `close`. `onCycle` gets each cycle's results. */
   startSync(options?: SyncTimerOptions): void;
@@ -80,7 +85,8 @@ export interface SyncTimerOptions {
  * real secrets.
  *
  * @throws KeyprovError `library-missing` if node-sqlite3-wasm or jose is not installed; `state-in-use` if another
- * service has the directory; TypeError for an unknown option.
+ * service has the directory, `state-invalid` or `state-io` if it is not usable; `service-unreachable` if the port is
+ * taken; TypeError for an unknown option.
  *
  * @example
  * ```ts

@@ -191,7 +191,7 @@ export interface PolicyAuthorizeArgs extends PolicySession {
   keySign: Uint8Array;
   checkTicket: TpmtTkVerified;
 }
-/** Replaces a policy that an authority has approved. TPM2_PolicyAuthorize, Part 3, 23.16. */
+/** Requires that an authority has approved the policy so far. TPM2_PolicyAuthorize, Part 3, 23.16. */
 export const PolicyAuthorize: Command<PolicyAuthorizeArgs, object> = command('PolicyAuthorize', {
   handles: SESSION,
   parameters: {

@@ -260,5 +260,5 @@ export const TPMT_SIGNATURE: Codec<TpmtSignature> = tagged('TPMT_SIGNATURE', ['s
   [TPM_ALG.NULL]: {},
 });
 
-/** Schemes, seeds and digests, encrypted for the TPM. TPM2B_ENCRYPTED_SECRET, Part 2, 11.4.33. */
+/** A secret, such as a salt or a seed, encrypted to a key of the TPM. TPM2B_ENCRYPTED_SECRET, Part 2, 11.4.33. */
 export const TPM2B_ENCRYPTED_SECRET: Codec<Uint8Array> = bytes16('TPM2B_ENCRYPTED_SECRET', 512);

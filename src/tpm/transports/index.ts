@@ -1,4 +1,4 @@
-/** The interface of every way to a TPM, and a recorder of the traffic that removes secrets. */
+/** The interface of all transports, and a recorder that removes secrets from the traffic. */
 export { redact } from '../redact.ts';
 export type { SendOptions, TpmTransport, TransportKind } from '../transport.ts';
 export { type RecordingTransport, recordTransport, replayTransport } from './recorder.ts';

@@ -56,7 +56,8 @@ export interface LibtpmsTransport extends TpmTransport, PowerCycling, AsyncDispo
  * other systems, a process can have one at a time. A running command occupies one thread of libuv's pool, which has
  * four threads unless the environment variable `UV_THREADPOOL_SIZE` changes that.
  * @throws KeyprovError with `library-missing`, `library-unsuitable`, `state-in-use`, `state-invalid`, `state-io`,
- * `transport-busy` if the only TPM of the process is in use, or `no-tpm` if there is none and `create` is false.
+ * `not-private`, `transport-busy` if the only TPM of the process is in use, or `no-tpm` if there is none and
+ * `create` is false.
  */
 export async function openLibtpms(options: LibtpmsOptions = {}): Promise<LibtpmsTransport> {
   const { directory, create, library, state, signal, lockTimeoutMs } = options;

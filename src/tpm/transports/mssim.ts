@@ -165,7 +165,7 @@ function messageLength(head: Uint8Array, address: string): number {
   const length = uint32At(head, 0);
   if (length === 0) {
     throw new KeyprovError('transport-protocol', `${address}: the simulator is switched off`, {
-      remedy: 'open it with the option `power`, which switches it on',
+      remedy: 'open the TPM again, which switches it on',
     });
   }
   if (length < HEADER_SIZE || length > MAX_COMMAND_SIZE) {

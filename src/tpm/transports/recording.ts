@@ -41,7 +41,7 @@ export function makeRecording(
 
 /**
  * Formats the traffic for people, one line per command: number, name, sizes in bytes, response code, time.
- * @param nameOf the name of a command code, e.g. `TPM2_GetRandom`.
+ * @param nameOf returns the name of a command code, for example `commandName`.
  * @throws TypeError if a command or a response is not hexadecimal.
  */
 export function formatRecording(recording: Recording, nameOf: (commandCode: number) => string | undefined): string {
@@ -61,7 +61,7 @@ function formatEntry(entry: RecordingEntry, index: number, nameOf: (code: number
   return `${head}${String(answer.length).padStart(4)} bytes  ${text}  ${time}\n`;
 }
 
-/** Writes a recording as JSON that only the user can read. */
+/** Writes a recording as JSON. If the file is new, only the user can read it. */
 export async function saveRecording(path: string, recording: Recording): Promise<void> {
   await writeFile(path, `${JSON.stringify(recording, undefined, 1)}\n`, { mode: 0o600 });
 }

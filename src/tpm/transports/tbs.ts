@@ -50,7 +50,7 @@ export async function openTbs(options: TbsOptions = {}): Promise<TbsTransport> {
     const { result, info } = await tbs.deviceInfo();
     throwIfFailed(result);
     if (info.tpmVersion !== TPM_VERSION_20) {
-      throw new KeyprovError('no-tpm', `${ADDRESS}: Windows has a TPM, but not a TPM 2.0`, {
+      throw new KeyprovError('no-tpm', `${ADDRESS}: Windows finds a TPM, but it is not a TPM 2.0`, {
         remedy: 'switch the TPM to version 2.0 in the firmware setup, if it supports that',
       });
     }

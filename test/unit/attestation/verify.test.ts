@@ -280,8 +280,8 @@ describe('verifyStatement', () => {
     ]);
     expect(said({}, { expectedKey: { pubArea: CHALLENGE } })).toEqual(['public-key: it is not the expected key']);
     expect(said({}, { keyParent: CHALLENGE, akParent: CHALLENGE })).toEqual([
-      'ak-parent: its qualified name is under another parent',
-      'key-parent: its qualified name is under another parent',
+      'ak-parent: its qualified name belongs to another parent',
+      'key-parent: its qualified name belongs to another parent',
     ]);
     expect(said({}, { akNonce: CHALLENGE })).toEqual([
       "ak-creation/challenge: the creation data's outsideInfo is not the nonce",

@@ -143,10 +143,10 @@ describe('onlyCertificate', () => {
 
   it('refuses none and two, and says how many there are', () => {
     expect(refusal(() => onlyCertificate(new Uint8Array(3)))).toBe(
-      'certificate-invalid: certificates: expected one, not 0',
+      'certificate-invalid: certificates: expected one, found 0',
     );
     expect(refusal(() => onlyCertificate(concat(short, long)))).toBe(
-      'certificate-invalid: certificates: expected one, not 2',
+      'certificate-invalid: certificates: expected one, found 2',
     );
   });
 });

@@ -173,7 +173,7 @@ describe('verifyChain', () => {
     const leaf = certificate({ issuer: 'deeper' });
     expect(await faults(leaf, [limited(2), below, deeper])).toEqual([]);
     expect(await faults(leaf, [limited(1), below, deeper])).toEqual([
-      'path-length: CN=limited: it allows 1 CAs below it, but has 2',
+      'path-length: CN=limited: the number of CAs below it is 2; its limit is 1',
     ]);
     const again = authority('limited', 'limited');
     // The same CA's new certificate sets no limit, so only the one above it applies.
@@ -187,11 +187,11 @@ describe('verifyChain', () => {
     const limited = authority('limited', 'root', { nameConstraints: constraints });
     expect(await faults(certificate({ issuer: 'limited' }), [limited])).toEqual([]);
     expect(await faults(certificate({ subject: 'x', issuer: 'limited' }), [limited])).toEqual([
-      'name-constraints: CN=x is outside the name constraints',
+      'name-constraints: CN=x is not allowed by the name constraints',
     ]);
     const below = authority('below', 'limited');
     expect(await faults(certificate({ issuer: 'below' }), [limited, below])).toEqual([
-      'name-constraints: CN=below is outside the name constraints',
+      'name-constraints: CN=below is not allowed by the name constraints',
     ]);
     const again = authority('limited', 'limited');
     const leaf = certificate({ issuer: 'limited', signers: [toHex(again.der)] });
@@ -199,7 +199,7 @@ describe('verifyChain', () => {
     // A leaf is checked even if it is self-issued.
     const self = authority('limited', 'root', { nameConstraints: constraints });
     const own = certificate({ subject: 'limited', issuer: 'limited', signers: [toHex(self.der)] });
-    expect(await faults(own, [self])).toEqual(['name-constraints: CN=limited is outside the name constraints']);
+    expect(await faults(own, [self])).toEqual(['name-constraints: CN=limited is not allowed by the name constraints']);
     // A CA limits neither itself nor anything above it.
     const inner = authority('middle', 'root', { nameConstraints: constraints });
     expect(await faults(certificate({ issuer: 'middle' }), [inner])).toEqual([]);
@@ -231,11 +231,11 @@ describe('verifyChain', () => {
     const weak: PublicKey = { kty: 'RSA', n: new Uint8Array(128).fill(0xff), e: fromHex('010001') };
     const middle = authority('middle', 'root', { publicKey: () => weak });
     expect(await faults(certificate({ issuer: 'middle' }), [middle])).toEqual([
-      'algorithms: CN=middle: it is an RSA key of 1024 bits',
+      'algorithms: CN=middle: an RSA key of 1024 bits is too short; the minimum is 2048',
     ]);
     const top = authority('top', 'top', { publicKey: () => weak, signatureHash: 'sha1' });
     expect(await faults(certificate({ issuer: 'top' }), [], { roots: [top] })).toEqual([
-      'algorithms: CN=top: it is an RSA key of 1024 bits',
+      'algorithms: CN=top: an RSA key of 1024 bits is too short; the minimum is 2048',
     ]);
     expect(await faults(certificate({ publicKey: () => weak }))).toEqual([]);
     const old = authority('old', 'old', { signatureHash: 'sha1' });

@@ -36,7 +36,7 @@ describe('nameProblem', () => {
   ])('names %s that is excluded', (_, name, description) => {
     const base: GeneralName = name.kind === 'ip' ? ip('0a000000ff000000') : name;
     const wider = name.kind === 'uri' ? uri('x.test') : name.kind === 'email' ? email('x.test') : base;
-    expect(problem([name], { excluded: [wider] })).toBe(`${description} is outside the name constraints`);
+    expect(problem([name], { excluded: [wider] })).toBe(`${description} is not allowed by the name constraints`);
   });
 
   it.each<[string, GeneralName, GeneralName]>([
@@ -47,7 +47,7 @@ describe('nameProblem', () => {
     ['a directory name', directory('x'), directory('y')],
   ])('accepts %s that is not excluded and that one of several constraints permits', (_, name, otherBase) => {
     expect(problem([name], { excluded: [otherBase] })).toBeUndefined();
-    expect(problem([name], { permitted: [otherBase] })).toContain('is outside the name constraints');
+    expect(problem([name], { permitted: [otherBase] })).toContain('is not allowed by the name constraints');
     const base: GeneralName =
       name.kind === 'ip'
         ? ip('0a000000ff000000')
@@ -72,9 +72,9 @@ describe('nameProblem', () => {
 
   it('applies them to the subject, and to its mailboxes if there are no others', () => {
     const mail = (value: string): DistinguishedName => [[{ type: '1.2.840.113549.1.9.1', value }]];
-    expect(problem([], { subject: nameOf('x'), excluded: [directory('x')] })).toContain('CN=x is outside');
+    expect(problem([], { subject: nameOf('x'), excluded: [directory('x')] })).toContain('CN=x is not allowed');
     expect(problem([], { subject: nameOf('x'), excluded: [email('x')] })).toBeUndefined();
-    expect(problem([], { subject: mail('a@x.test'), excluded: [email('x.test')] })).toContain("'a@x.test' is outside");
+    expect(problem([], { subject: mail('a@x.test'), excluded: [email('x.test')] })).toContain("'a@x.test' is not");
     expect(problem([dns('y')], { subject: mail('a@x.test'), excluded: [email('x.test')] })).toContain("'a@x.test'");
     const named = { subject: mail('a@x.test'), excluded: [email('x.test')] };
     expect(problem([email('a@y.test')], named)).toBeUndefined();

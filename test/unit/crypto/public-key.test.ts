@@ -179,8 +179,8 @@ describe('a PEM block', () => {
 describe('a JWK', () => {
   const jwk = encodeJwk(rsa);
   it.each([
-    ['a private key', { ...jwk, d: 'AQAB' }, /JWK: d: belongs to a private key/],
-    ['a symmetric key', { kty: 'oct', k: 'AQAB' }, /JWK: k: belongs to a private key/],
+    ['a private key', { ...jwk, d: 'AQAB' }, /JWK: d: belongs to a private or symmetric key/],
+    ['a symmetric key', { kty: 'oct', k: 'AQAB' }, /JWK: k: belongs to a private or symmetric key/],
     ['another kind', { kty: 'OKP', crv: 'Ed25519', x: 'AQAB' }, /kty "OKP" with crv "Ed25519" is not supported/],
     ['an inherited name as curve', { kty: 'EC', crv: 'toString', x: 'AQAB', y: 'AQAB' }, /is not supported/],
     ['a missing number', { kty: 'RSA', e: 'AQAB' }, /JWK: n: missing/],
@@ -294,10 +294,10 @@ describe('weaknessOf', () => {
   };
 
   it('applies to RSA keys below 2048 bits, and to ROCA keys', () => {
-    expect(weaknessOf(modulus(2047))).toBe('it is an RSA key of 2047 bits');
+    expect(weaknessOf(modulus(2047))).toBe('an RSA key of 2047 bits is too short; the minimum is 2048');
     expect(weaknessOf(modulus(2048))).toBeUndefined();
     const powerOf65537 = fromHex((65537n ** 127n).toString(16).padStart(510, '0'));
-    expect(weaknessOf({ kty: 'RSA', n: powerOf65537, e: fromHex('010001') })).toMatch(/^it is an RSA key of \d+ bits$/);
+    expect(weaknessOf({ kty: 'RSA', n: powerOf65537, e: fromHex('010001') })).toMatch(/^an RSA key of \d+ bits is/);
     const larger = fromHex((65537n ** 128n).toString(16).padStart(514, '0'));
     expect(weaknessOf({ kty: 'RSA', n: larger, e: fromHex('010001') })).toBe(
       'its private key can be computed (ROCA, CVE-2017-15361)',

@@ -198,7 +198,9 @@ describe('inspect', () => {
     const { problems } = await inspect(new Uint8Array(MAX_SIZE + 1));
     expect(problems).toEqual(['1048577 bytes; the limit is 1048576']);
     const state = await inspect(new Uint8Array(MAX_SIZE));
-    expect(state.problems).toEqual(['at this size, keyprov reads only virtual TPM states and recordings']);
+    expect(state.problems).toEqual([
+      'at this size, keyprov reads only states of virtual TPMs and recordings of TPM commands',
+    ]);
   });
 
   it.each(samples)('throws at no cut of $name', async ({ bytes }) => {

@@ -80,7 +80,7 @@ describe('a key record', () => {
     [
       'a handle below zero',
       (json) => Object.assign(json, { parent: { handle: -1, name: '' } }),
-      /handle: not a number/,
+      /handle: not a whole number/,
     ],
     ['a public key that is none', (json) => Object.assign(json, { publicKey: 'AAAA' }), /SPKI: /],
   ])('with %s is refused, also with the right digest', (_, change, message) => {

@@ -265,7 +265,7 @@ describe('the choice of software', () => {
       { attestation: 'required' },
       unattested,
       { fallBack: 'any' },
-      'attestation-unavailable: policy requires attestation, but the key could not be attested: the key has none; repair the TPM, or change the policy',
+      'attestation-unavailable: policy requires attestation, but the key has none; repair the TPM, or change the policy',
     ],
     ['no TPM, and the last key was in one', {}, ABSENT, { previous: 'tpm' }, DOWNGRADE],
     ['the same, where any failure will do', {}, ABSENT, { previous: 'tpm', fallBack: 'any' }, DOWNGRADE],
@@ -288,12 +288,12 @@ describe('the choice of software', () => {
     [
       'takes the place of a TPM',
       { previous: 'tpm' },
-      "downgrade-refused: the user's key was made in a TPM, but none is usable now; repair the TPM, or allow the downgrade (allowDowngrade)",
+      "downgrade-refused: the user's key was made in a TPM, but policy discourages hardware; change the policy, or allow the downgrade (allowDowngrade)",
     ],
     [
       'is not offered',
       {},
-      'no-key-provider: no TPM is usable, and the sources have no software provider; repair the TPM, or add the software provider to the sources',
+      'no-key-provider: policy discourages hardware, and the sources have no software provider; change the policy, or add the software provider to the sources',
     ],
   ])('is refused if policy discourages hardware and the key %s', async (_, options, expected) => {
     const sources = expected.startsWith('no-key') ? {} : { software: SOFTWARE };

@@ -83,7 +83,7 @@ describe('pinFromFile', () => {
     ['735191\u007f', 'There is a control character in pin.txt.'],
     [' 735191\n', 'There is a space at the beginning or end of pin.txt.'],
     ['735191 \n', 'There is a space at the beginning or end of pin.txt.'],
-    ['735\u0000191', "Your PIN can't have a zero byte (NUL) in it."],
+    ['735\u0000191', "Your PIN can't contain a zero byte (NUL)."],
     ['7\u00003\u00005\u0000', 'Your PIN must be text in UTF-8, not in UTF-16.'],
   ])('refuses %j, and says what is wrong', (file, message) => {
     expect(() => pinFromFile(utf8(file), { name: 'pin.txt' })).toThrow(message);

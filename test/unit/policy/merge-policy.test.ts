@@ -227,7 +227,7 @@ describe('mergePolicy', () => {
       expect(usesOf(merged)).toEqual([2, 2, 2, 1]);
       expect(merged.policy.pin).toEqual(definePinPolicy({ numericOnlyStrict: true }));
       expect(explain(merged, 'PINComplexity/Digits')).toMatchObject({
-        reason: 'all sets of characters are allowed and none is required, so the PIN is numeric',
+        reason: 'all four sets of characters were set to allowed, which means a numeric PIN',
         overridden: [{ value: 0, layer: { source: 'gpo' } }],
       });
       expect(usesOf(mergePolicy([sets(0, 0, 0, 0)]))).toEqual([0, 0, 0, 0]);

@@ -202,7 +202,7 @@ describe('readRegistryExport', () => {
       ['\\EnablePinRecovery', 'is of another type', 'true or false, as dword 1 or 0'],
       ['\\PINComplexity\\Digits', 'is 3', '0 (allowed), 1 (required) or 2 (not allowed), as a dword'],
       ['\\PINComplexity\\History', 'is 51', 'an integer from 0 to 50, as a dword'],
-      [`${DEVICE_LOCK}: MinDevicePasswordLength`, 'is not in range', 'an integer from 4 to 16'],
+      [`${DEVICE_LOCK}: MinDevicePasswordLength`, 'is 2', 'an integer from 4 to 16'],
     ]);
   });
 

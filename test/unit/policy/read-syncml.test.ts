@@ -136,7 +136,7 @@ describe('readSyncMl', () => {
       `${policies('EnablePinRecovery')} is of another type`,
       `${policies('PINComplexity/Digits')} is 3`,
       `${policies('PINComplexity/History')} is '0x1'`,
-      'SyncML: DevicePasswordHistory is not in range',
+      'SyncML: DevicePasswordHistory is 51',
     ]);
   });
 

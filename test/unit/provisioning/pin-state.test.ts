@@ -80,7 +80,7 @@ describe('the state of a PIN', () => {
     ['history: not a list', { pin: { ...state, history: { entries: {} } } }],
     ['unknown member "keep"', { pin: { ...state, history: { entries: [], keep: 3 } } }],
     ['kdf: not scrypt', { pin: { ...state, history: { entries: [{ ...entry, kdf: 'md5' }] } } }],
-    ['cost: not a number', { pin: { ...state, history: { entries: [{ ...entry, cost: 1.5 }] } } }],
+    ['cost: not a whole number', { pin: { ...state, history: { entries: [{ ...entry, cost: 1.5 }] } } }],
     ['salt: not 16 bytes long', { pin: { ...state, history: { entries: [{ ...entry, salt: base64(15) }] } } }],
     ['hash: ', { pin: { ...state, history: { entries: [{ ...entry, hash: '!' }] } } }],
     ['unknown member "pin"', { pin: { ...state, history: { entries: [{ ...entry, pin: '1' }] } } }],

@@ -31,7 +31,11 @@ it.each([
     { policy: { hardware: 'required' } },
     'policy must be a Policy from definePolicy',
   ],
-  ['no sources', { sources: undefined }, 'sources must be an object with tpm and software, such as from keySources()'],
+  [
+    'no sources',
+    { sources: undefined },
+    'sources must be an object with tpm and software, such as keySources() returns',
+  ],
 ])('makeKey and provisionKey refuse %s', async (_, wrong, message) => {
   const options = { policy, sources: await sources(), ...wrong };
   await expect(provisionKey({ ...options, challenge } as never)).rejects.toThrow(new TypeError(message));

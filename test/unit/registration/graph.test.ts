@@ -232,9 +232,7 @@ describe('listHelloMethods', () => {
       const { sent, options } = graph(next(link));
       const found = await asyncRefusal(() => listHelloMethods('ada', options));
       const where =
-        typeof link === 'string'
-          ? 'the next page is on another server'
-          : 'Microsoft Graph response: @odata.nextLink: not a string';
+        typeof link === 'string' ? 'the next page is on another server' : 'the response: @odata.nextLink: not a string';
       expect(found).toBe(`service-answer: Microsoft Graph: ${where}`);
       expect(sent).toHaveLength(1);
     },

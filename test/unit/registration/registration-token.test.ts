@@ -133,7 +133,11 @@ describe('tokenProblems', () => {
         windowsCode: 0x801c044d,
       },
       { code: 'user-missing', message: 'the token has no user name (upn)', windowsCode: 0x801c03f1 },
-      { code: 'no-mfa', message: 'the token shows nothing, not MFA (ngcmfa)', windowsCode: 0x801c03ed },
+      {
+        code: 'no-mfa',
+        message: 'the token shows no accepted MFA (amr: nothing; accepted: ngcmfa)',
+        windowsCode: 0x801c03ed,
+      },
     ]);
     expect(tokenProblems('opaque', expected)).toEqual([
       {

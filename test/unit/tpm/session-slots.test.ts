@@ -128,7 +128,7 @@ describe('more sessions than slots', () => {
   it('are counted in the error of a TPM that has no more handles', async () => {
     const { tpm } = await open({ slots: 2, handles: 3 });
     for (let i = 0; i < 3; i++) await start(tpm);
-    expect(await asyncRefusal(() => start(tpm))).toContain('; this process has 3 open sessions; close some of them');
+    expect(await asyncRefusal(() => start(tpm))).toContain('; open sessions of this process: 3');
   });
 
   it('are gone when the TPM has lost its power', async () => {

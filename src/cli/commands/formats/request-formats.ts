@@ -68,7 +68,7 @@ export const REQUEST_FORMATS: Readonly<Record<string, RequestFormat>> = {
     build: ({ key }) => line(buildKeyRegistration({ profile: 'strict', publicKey: key.publicKey })),
   },
   attested: {
-    title: "key registration with attestation, in this library's profile, JSON",
+    title: "key registration with attestation, in keyprov's own profile, JSON",
     attests: true,
     build: async (input) => {
       const { key, statement, options } = input;
@@ -90,7 +90,7 @@ export const REQUEST_FORMATS: Readonly<Record<string, RequestFormat>> = {
     build: (input) => csrOf(input, [buildLampsAttestation(statementOf(input))]),
   },
   'csr-wcce': {
-    title: "csr with AD CS's attributes (MS-WCCE), for --ak-certificate or the TPM's endorsement key",
+    title: "csr with AD CS's attributes (MS-WCCE), proved by --ak-certificate, else by the TPM's endorsement key",
     needs: ['exchange-certificate'],
     uses: [...CSR_OPTIONS, 'ek-certificate'],
     attests: true,

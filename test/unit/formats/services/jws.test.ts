@@ -167,8 +167,8 @@ describe('an NGC assertion', () => {
     ['kid', { ...header, kid: 'x' }, payload, /header: kid: not canonical/],
     ['iss', header, { ...payload, iss: 1 }, /iss: not a string$/],
     ['aud', header, { ...payload, aud: undefined }, /aud: missing$/],
-    ['iat', header, { ...payload, iat: 1.5 }, /iat: not a number$/],
-    ['exp', header, { ...payload, exp: '1' }, /exp: not a number$/],
+    ['iat', header, { ...payload, iat: 1.5 }, /iat: not a whole number$/],
+    ['exp', header, { ...payload, exp: '1' }, /exp: not a whole number$/],
     ['request_nonce', header, { ...payload, request_nonce: null }, /request_nonce: not a string$/],
     ['scope', header, { ...payload, scope: undefined }, /scope: missing$/],
   ])('is refused with a wrong %s', async (_, head, claims, problem) => {
