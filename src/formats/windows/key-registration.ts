@@ -62,6 +62,18 @@ export function buildKeyRegistration(registration: KeyRegistration): string {
  * Reads the body of a key registration of that profile, as a service would.
  * @throws KeyprovError `request-invalid` for anything that {@link buildKeyRegistration} would not write. Only the order
  * of the members and the white space between them may differ.
+ *
+ * @example
+ * ```ts
+ * import { type VerifyEvidenceOptions, verifyEvidence } from 'keyprov/attestation';
+ * import { type KeyRegistration, statementFromKeyRegistration } from 'keyprov/formats/windows';
+ * import { encodeSpki } from 'keyprov/formats/x509';
+ *
+ * declare const [registration, trust]: [KeyRegistration, VerifyEvidenceOptions]; // from parseKeyRegistration; your choice
+ * const statement = statementFromKeyRegistration(registration); // undefined: the key is not attested
+ * const expectedKey = { spki: encodeSpki(registration.publicKey) }; // a KAST may be about another key
+ * if (statement) console.log(await verifyEvidence(statement, { ...trust, expectedKey }));
+ * ```
  */
 export function parseKeyRegistration(body: string, profile: KeyRegistration['profile']): KeyRegistration {
   const members = JsonMembers.parse('key registration', body, requestInvalid, MEMBERS[profile]);
@@ -91,18 +103,6 @@ export function parseKeyRegistration(body: string, profile: KeyRegistration['pro
  * `expectedKey`, because a KAST may be about another key.
  *
  * @throws KeyprovError as `statementFromKast`.
- *
- * @example
- * ```ts
- * import { type VerifyEvidenceOptions, verifyEvidence } from 'keyprov/attestation';
- * import { type KeyRegistration, statementFromKeyRegistration } from 'keyprov/formats/windows';
- * import { encodeSpki } from 'keyprov/formats/x509';
- *
- * declare const [registration, trust]: [KeyRegistration, VerifyEvidenceOptions]; // from parseKeyRegistration; your choice
- * const statement = statementFromKeyRegistration(registration); // undefined: the key is not attested
- * const expectedKey = { spki: encodeSpki(registration.publicKey) }; // a KAST may be about another key
- * if (statement) console.log(await verifyEvidence(statement, { ...trust, expectedKey }));
- * ```
  */
 export function statementFromKeyRegistration(registration: KeyRegistration): AttestationStatement | undefined {
   if (registration.profile === 'strict' || registration.attestation === undefined) return undefined;
