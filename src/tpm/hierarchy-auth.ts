@@ -26,10 +26,11 @@ export type HierarchyAuth = {
 const SET_BITS: Partial<Record<HierarchyName, number>> = { owner: 1, endorsement: 2, lockout: 4 };
 
 /**
- * The functions that were called. No `Tpm` tries the storage root key without its password again: a refused try may
- * count for dictionary attack protection.
+ * The functions whose password is tried first: those that were called before, and those that the command line's user named
+ * a source for. The storage root key is otherwise tried without a password first, and a refused try may count for
+ * dictionary attack protection.
  */
-const NEEDED = new WeakSet<object>();
+export const NEEDED: WeakSet<object> = new WeakSet();
 
 /** A handle argument that needs a password, and the password. */
 interface BareHandle {

@@ -3,7 +3,7 @@ import { type Bytes, concatSecrets, view, wipe, withSecret } from '../../bytes.t
 import type { HierarchyName } from '../../errors/tpm-error.ts';
 import { withoutNewline } from '../../policy/judge-pin.ts';
 import { describeFileError, errorCode } from '../../storage/file-error.ts';
-import type { HierarchyAuth } from '../../tpm/hierarchy-auth.ts';
+import { type HierarchyAuth, NEEDED } from '../../tpm/hierarchy-auth.ts';
 import type { Context } from '../command.ts';
 import { type Arguments, UsageError } from '../options/arguments.ts';
 import { PASSWORDS } from '../options/password-names.ts';
@@ -22,7 +22,7 @@ export function hierarchyPasswords(given: Arguments, { prompter, report, signal 
   for (const [option, member, what] of PASSWORDS) {
     const file = files.get(option);
     if (file === undefined && !prompter.isTerminal) continue;
-    auth[member] = async () => {
+    const ask = async (): Promise<Bytes | undefined> => {
       const isFile = file !== undefined && file !== '-';
       const question = `Password of the TPM's ${what}`;
       return await withSecret(
@@ -30,6 +30,8 @@ export function hierarchyPasswords(given: Arguments, { prompter, report, signal 
         (secret) => secret && passwordIn(secret, `--tpm-auth ${option}`),
       );
     };
+    auth[member] = ask;
+    if (file !== undefined) NEEDED.add(ask);
   }
   return auth;
 }
