@@ -53,7 +53,7 @@ export interface Tbs {
 
 /** The full path of Windows' own library, so that no other file with this name is loaded. */
 export function tbsPath(): string {
-  return win32.join(process.env.SystemRoot ?? 'C:\\Windows', 'System32', 'tbs.dll');
+  return win32.join(process.env.SystemRoot || 'C:\\Windows', 'System32', 'tbs.dll');
 }
 
 /** Loads TBS from `path`. @throws koffi's error if this is not a library, or not TBS. */

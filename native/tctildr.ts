@@ -55,7 +55,7 @@ export interface TctiLoader {
 
 /** Looks for the loader: `chosen`, else the path in `KEYPROV_TCTILDR`, else the usual directories. */
 export function findTctiLoader(chosen: string | undefined): FoundLibrary {
-  return findLibrary('libtss2-tctildr.so.0', chosen ?? process.env.KEYPROV_TCTILDR);
+  return findLibrary('libtss2-tctildr.so.0', chosen ?? (process.env.KEYPROV_TCTILDR || undefined));
 }
 
 /** Loads the loader at `path`. @throws koffi's error if this is not a library, or not the TCTI loader. */

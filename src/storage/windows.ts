@@ -6,7 +6,7 @@ import { KeyprovError } from '../errors.ts';
  * may have put something.
  */
 export function windowsProgram(name: string): string {
-  return win32.join(process.env.SystemRoot ?? 'C:\\Windows', 'System32', name);
+  return win32.join(process.env.SystemRoot || 'C:\\Windows', 'System32', name);
 }
 
 const OTHER_TPM = 'use tbs, or a simulator on another machine: swtpm:HOST:PORT or mssim:HOST:PORT';

@@ -53,7 +53,7 @@ export interface CommandNames {
   readonly values?: readonly number[];
 }
 
-/** The error for a response code other than 0. */
+/** The error for a response code other than 0. `command` is its name without `TPM2_`. */
 export function tpmError(command: string, code: number, names: CommandNames, detail = ''): TpmError {
   const decoded = decodeResponseCode(code);
   // One wrong password of the lockout hierarchy blocks the next one, whatever the count of wrong PINs. Part 1, 19.8.
@@ -65,7 +65,7 @@ export function tpmError(command: string, code: number, names: CommandNames, det
   const errorCode = CODES.get(responseCode.base) ?? 'tpm-response';
   const refused = position?.kind === 'session' ? names.values?.[position.number - 1] : undefined;
   const hierarchy = errorCode === 'tpm-auth-failed' ? whoseOf(refused, command) : undefined;
-  const message = describeResponseCode(responseCode, command, parameterName);
+  const message = describeResponseCode(responseCode, `TPM2_${command}`, parameterName);
   if (hierarchy === undefined) {
     const whose = isBlocked ? ({ hierarchy: 'lockout' } as const) : {};
     return new TpmError(errorCode, message + detail, { command, responseCode, ...whose, remedy: responseCode.advice });

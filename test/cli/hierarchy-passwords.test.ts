@@ -158,7 +158,7 @@ describe.skipIf(missingPrograms('swtpm', 'tpm2_changeauth') !== undefined)('pass
     expect(await said(6)).toMatch(`the lockout hierarchy has a password, but it was missing or wrong; ${wait}`);
     writeFileSync(path('lockout'), PASSWORDS.lockout);
     const blocked = 'an earlier password for the lockout hierarchy was wrong, so the TPM accepts none at present';
-    expect(await said(5)).toBe(`keyprov: DictionaryAttackLockReset: TPM_RC_LOCKOUT: ${blocked}; ${wait}`);
+    expect(await said(5)).toBe(`keyprov: TPM2_DictionaryAttackLockReset: TPM_RC_LOCKOUT: ${blocked}; ${wait}`);
     expect(await commands.onlyJson(reset)).toMatchObject({
       json: { error: { code: 'tpm-lockout', retryAfterSeconds: 77 } },
     });

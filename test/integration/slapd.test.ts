@@ -213,7 +213,10 @@ describe.skipIf(missing)('startDirectory', () => {
     using directory = temporary();
     const file = join(directory.path, 'file');
     writeFileSync(file, '');
-    expect((await failureOf(startDirectory({ directory: file }))).code).toBe('state-io');
+    expect(await failureOf(startDirectory({ directory: file }))).toMatchObject({
+      ...{ code: 'state-io', message: `the state of slapd in ${file} is not a directory` },
+      remedy: 'give the path of a directory',
+    });
   });
 
   it.skipIf(checkoutIsClosed())(

@@ -200,6 +200,12 @@ describe.skipIf(missing)('Windows TBS, with a stand-in for tbs.dll in front of s
     expect((await tpm.send(GET_RANDOM)).length).toBe(20);
   });
 
+  it('names itself in the error after close', async () => {
+    const tpm = await open();
+    await tpm.close();
+    expect((await failureOf(tpm.send(GET_RANDOM))).message).toBe('tbs: the connection was closed');
+  });
+
   it('leaves the event loop free while a command runs', async () => {
     await using tpm = await open();
     set('SLOW_MS', 50);

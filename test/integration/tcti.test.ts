@@ -1,9 +1,9 @@
 import type { Socket } from 'node:net';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { findTctiLoader } from '../../native/tctildr.ts';
 import { fromHex, toHex } from '../../src/bytes.ts';
 import { sayError } from '../../src/errors.ts';
-import { openTcti } from '../../src/tpm/transports/tcti.ts';
+import { locateTctiLoader, openTcti } from '../../src/tpm/transports/tcti.ts';
 import { failureOf } from './support/failure.ts';
 import { startFakePair } from './support/fake-server.ts';
 import { missingPrograms, startLocalSwtpm } from './support/local-swtpm.ts';
@@ -171,14 +171,17 @@ describe.skipIf(missing)('the TCTI loader of tpm2-tss', () => {
     expect(error.remedy).toContain('libtss2-tctildr0');
   });
 
-  it('uses the path in KEYPROV_TCTILDR', async () => {
-    const before = process.env.KEYPROV_TCTILDR;
-    process.env.KEYPROV_TCTILDR = '/nonexistent/from-environment.so';
+  it('uses the path in KEYPROV_TCTILDR, unless that is empty', async () => {
+    const path = '/nonexistent/from-environment.so';
+    vi.stubEnv('KEYPROV_TCTILDR', path);
     try {
-      expect((await failureOf(openTcti({ conf: 'device' }))).message).toContain('/nonexistent/from-environment.so');
+      const message = `no TCTI loader found (tried ${path})`;
+      expect((await failureOf(openTcti({ conf: 'device' }))).message).toBe(`tcti:device: ${message}`);
+      expect((await failureOf(locateTctiLoader())).message).toBe(`tcti: ${message}`);
+      vi.stubEnv('KEYPROV_TCTILDR', '');
+      expect(findTctiLoader(undefined).path).toMatch(/^\/.+tctildr/);
     } finally {
-      if (before === undefined) delete process.env.KEYPROV_TCTILDR;
-      else process.env.KEYPROV_TCTILDR = before;
+      vi.unstubAllEnvs();
     }
   });
 

@@ -8,6 +8,7 @@ import { checkMembers } from '../../known-members.ts';
 import { loadLdapts } from '../../registration/ldap-client.ts';
 import { findLdapUser, ldapError, ldapResultCode } from '../../registration/ldap-user.ts';
 import type { SignalOptions } from '../../signal.ts';
+import { fileError } from '../../storage/file-error.ts';
 import { openPrivateDirectory } from '../../storage/private-files.ts';
 import { runProgram } from '../../storage/run-program.ts';
 import { temporaryDirectory } from '../../storage/temporary-directory.ts';
@@ -65,7 +66,7 @@ const CONFINED = 'if AppArmor confines slapd, copy the program elsewhere and giv
  * Starts an OpenLDAP slapd on a free port of 127.0.0.1 that stores users' keys as Active Directory does: entries with
  * `userPrincipalName` and `msDS-KeyCredentialLink`, below `DC=contoso,DC=test`. It needs no root, does not touch the
  * system's configuration, and ends with `close`, or with this process, even if the process is killed.
- * @throws KeyprovError `library-missing` without slapd or the package ldapts; `state-io` if `directory` cannot be made;
+ * @throws KeyprovError `library-missing` without slapd or the package ldapts; `state-io` or `not-private` if `directory` cannot be used;
  * `service-unreachable` if slapd ends at once (the message quotes its output); `service-timeout`.
  */
 export async function startDirectory(options: DirectoryOptions = {}): Promise<TestDirectory> {
@@ -81,8 +82,7 @@ export async function startDirectory(options: DirectoryOptions = {}): Promise<Te
     try {
       openPrivateDirectory(directory);
     } catch (cause) {
-      if (isKeyprovError(cause, 'not-private')) throw cause;
-      throw new KeyprovError('state-io', `slapd: cannot make the directory ${directory}`, { cause });
+      throw fileError('state-io', directory, cause, 'the state of slapd in ');
     }
     const accounts = {
       root: newAccount('root'),
@@ -124,7 +124,7 @@ export async function checkSlapd({ signal }: SignalOptions): Promise<void> {
 /** Ordinary users may lack the directories of system programs. */
 const environment = (): NodeJS.ProcessEnv => ({
   ...process.env,
-  PATH: `${process.env.PATH}:/usr/local/sbin:/usr/sbin:/sbin`,
+  PATH: [process.env.PATH, '/usr/local/sbin:/usr/sbin:/sbin'].filter(Boolean).join(':'),
 });
 
 const newAccount = (name: string): DirectoryAccount => ({

@@ -77,17 +77,14 @@ export function replayTransport({ kind, emulator, managed, entries }: Recording)
   const answerTo = async (command: Uint8Array): Promise<Bytes> => {
     const entry = entries[next];
     const got = toHex(redacted(command, 'command', uint32At(command, 6)));
-    const expected = entry?.command ?? '';
-    if (entry === undefined || got !== expected) {
-      throw new KeyprovError(
-        'replay-mismatch',
-        `${address}: command ${next} differs at byte ${firstDifference(expected, got)}: ` +
-          `expected ${entry === undefined ? 'no more commands' : expected}, got ${got}`,
-      );
-    }
+    const mismatch = (problem: string) =>
+      new KeyprovError('replay-mismatch', `${address}: command ${next + 1} ${problem}, got ${got}`);
+    if (entry === undefined) throw mismatch('was not recorded: expected no more commands');
+    const expected = entry.command;
+    if (got !== expected) throw mismatch(`differs at byte ${firstDifference(expected, got)}: expected ${expected}`);
     next++;
     if (entry.answer === undefined) {
-      throw new KeyprovError('transport-lost', `${address}: command ${next - 1} was recorded without a response`);
+      throw new KeyprovError('transport-lost', `${address}: command ${next} was recorded without a response`);
     }
     return fromHex(entry.answer);
   };

@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { fromHex, uint32At } from '../../bytes.ts';
-import { KeyprovError } from '../../errors.ts';
+import { isKeyprovError, KeyprovError } from '../../errors.ts';
 import { isJsonObject, JsonMembers, type JsonRefusal, parseJson, showJson } from '../../json.ts';
 import { LIMIT } from '../../limits.ts';
 import { readInput } from '../../storage/read-input.ts';
@@ -72,7 +72,8 @@ export async function loadRecording(path: string): Promise<Recording> {
   try {
     text = new TextDecoder().decode(await readInput(path));
   } catch (cause) {
-    throw new KeyprovError('recording-invalid', `${path}: cannot be read`, { cause });
+    if (!isKeyprovError(cause)) throw cause;
+    throw new KeyprovError('recording-invalid', cause.message, { cause, remedy: cause.remedy });
   }
   return decodeRecording(parseJson(path, text, invalid, LIMIT.export), path);
 }
@@ -90,7 +91,7 @@ export function decodeRecording(value: unknown, path = 'recording'): Recording {
   members.boolean('emulator');
   members.boolean('managed');
   const wrong = members.list('entries').findIndex((entry) => !isEntry(entry));
-  if (wrong >= 0) throw invalid(path, `entry ${wrong} is not a command with its response`);
+  if (wrong >= 0) throw invalid(path, `entries[${wrong}] is not a command with its response`);
   return value as Recording;
 }
 

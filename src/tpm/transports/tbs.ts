@@ -129,7 +129,7 @@ function throwIfFailed(result: number): void {
  */
 function answerOf(result: number, answer: Bytes): Bytes {
   if (result === 0) {
-    checkAnswerFrame(answer, `${ADDRESS}:`);
+    checkAnswerFrame(answer, ADDRESS);
     return answer;
   }
   if (result === TBS_E_COMMAND_CANCELED) return bareAnswer(TPM_RC.CANCELED);
@@ -152,7 +152,7 @@ function bareAnswer(code: number): Bytes {
 }
 
 function transportTo(tbs: Tbs, interfaceType: TbsInterfaceType): TbsTransport {
-  const life = new TransportLife(`${ADDRESS}:`);
+  const life = new TransportLife(ADDRESS);
   const submit = async (command: Uint8Array, signal: AbortSignal | undefined): Promise<Bytes> => {
     const { result, answer } = await cancelOnAbort(tbs.submit(command), signal, async () => {
       // Best effort: if it comes too late, the response to the command still comes.

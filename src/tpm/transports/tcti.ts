@@ -75,7 +75,7 @@ async function connect(address: string, { conf, library }: TctiOptions): Promise
  * @throws KeyprovError with `library-missing` or `library-unsuitable`.
  */
 export async function locateTctiLoader(): Promise<{ readonly path: string }> {
-  const { path } = await loadLoader('tcti:', undefined);
+  const { path } = await loadLoader('tcti', undefined);
   return { path };
 }
 

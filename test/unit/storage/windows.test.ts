@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { findLibrary } from '../../../native/find-library.ts';
+import { tbsPath } from '../../../native/tbs.ts';
 import { replaceBy, writeWhole, writeWholeSync } from '../../../src/storage/atomic-file.ts';
 import { refuseOnWindows, windowsProgram } from '../../../src/storage/windows.ts';
 import { startDirectory } from '../../../src/testing/index.ts';
@@ -96,6 +97,12 @@ describe('on Windows', () => {
       await expect(start()).rejects.toMatchObject({ code: 'library-missing', message: /is not available on Windows/ });
     }
     expect(windowsProgram('reg.exe')).toMatch(/^.+\\System32\\reg\.exe$/);
+    vi.stubEnv('SystemRoot', '');
+    expect([windowsProgram('reg.exe'), tbsPath()]).toEqual([
+      'C:\\Windows\\System32\\reg.exe',
+      'C:\\Windows\\System32\\tbs.dll',
+    ]);
+    vi.unstubAllEnvs();
   });
 });
 

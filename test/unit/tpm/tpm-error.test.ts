@@ -11,7 +11,7 @@ describe('the error of a lockout', () => {
     expect([code, hierarchy, message, remedy]).toEqual([
       'tpm-lockout',
       'lockout',
-      'DictionaryAttackLockReset: TPM_RC_LOCKOUT: an earlier password for the lockout hierarchy was wrong, so the ' +
+      'TPM2_DictionaryAttackLockReset: TPM_RC_LOCKOUT: an earlier password for the lockout hierarchy was wrong, so the ' +
         'TPM accepts none at present',
       "wait for the TPM's lockout recovery time (if it is 0, restart the machine), then provide the right password",
     ]);

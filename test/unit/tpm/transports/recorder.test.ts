@@ -144,7 +144,7 @@ describe('replayTransport', () => {
     const other = GET_RANDOM.replace(/0008$/, '0010');
     const error = await replay.send(fromHex(other)).catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({ code: 'replay-mismatch' });
-    expect(String(error)).toContain(`replay:swtpm: command 0 differs at byte 11: expected ${GET_RANDOM}, got ${other}`);
+    expect(String(error)).toContain(`replay:swtpm: command 1 differs at byte 11: expected ${GET_RANDOM}, got ${other}`);
     expect(toHex(await replay.send(fromHex(GET_RANDOM)))).toBe(RANDOM);
   });
 
@@ -153,13 +153,15 @@ describe('replayTransport', () => {
     const error = await replay.send(fromHex(GET_RANDOM)).catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({ code: 'replay-mismatch' });
     expect(String(error)).toContain(
-      `replay:swtpm: command 0 differs at byte 0: expected no more commands, got ${GET_RANDOM}`,
+      `replay:swtpm: command 1 was not recorded: expected no more commands, got ${GET_RANDOM}`,
     );
   });
 
   it('is lost if the recorded transport was', async () => {
     const replay = replayTransport(await recordingOf([GET_RANDOM, undefined]));
-    await expect(replay.send(fromHex(GET_RANDOM))).rejects.toMatchObject({ code: 'transport-lost' });
+    await expect(replay.send(fromHex(GET_RANDOM))).rejects.toMatchObject({
+      ...{ code: 'transport-lost', message: 'replay:swtpm: command 1 was recorded without a response' },
+    });
     await expect(replay.send(fromHex(GET_RANDOM))).rejects.toMatchObject({ code: 'transport-lost' });
   });
 });
@@ -216,7 +218,7 @@ describe('files of recordings', () => {
       return String(error).replace(path, 'FILE');
     };
     const withEntry = (entry: unknown) => ({ ...good, entries: [...good.entries, entry] });
-    const entryText = 'KeyprovError: FILE: entry 1 is not a command with its response';
+    const entryText = 'KeyprovError: FILE: entries[1] is not a command with its response';
     try {
       expect(await refusal('{')).toMatch(/^KeyprovError: FILE: not JSON: /);
       expect(await refusal([])).toBe('KeyprovError: FILE: not a JSON object');
@@ -232,7 +234,10 @@ describe('files of recordings', () => {
       expect(await refusal(withEntry({ command: OK.slice(2), milliseconds: 1 }))).toBe(entryText);
       expect(await refusal(withEntry({ command: GET_RANDOM, answer: `${OK}00`, milliseconds: 1 }))).toBe(entryText);
       expect(await refusal(withEntry({ command: GET_RANDOM.toUpperCase(), milliseconds: 1 }))).toBe(entryText);
-      await expect(loadRecording(join(directory, 'none'))).rejects.toMatchObject({ code: 'recording-invalid' });
+      const missing = join(directory, 'none');
+      await expect(loadRecording(missing)).rejects.toMatchObject({
+        ...{ code: 'recording-invalid', message: `${missing} does not exist`, remedy: 'check the path' },
+      });
     } finally {
       await rm(directory, { recursive: true });
     }
