@@ -1,6 +1,6 @@
-import { decodeBase64, decodeHex, toBase64, toBase64Url } from './primitives.ts';
+import { asBase64, asBase64Url, decodeBase64, decodeHex } from './primitives.ts';
 
-export { equal, toBase64, toBase64Url, toHex } from './primitives.ts';
+export { equal, toHex } from './primitives.ts';
 
 /** Bytes as this library returns them: a plain `Uint8Array`, never a `Buffer`. */
 export type Bytes = Uint8Array<ArrayBuffer>;
@@ -96,14 +96,33 @@ export function checkList<Of extends readonly unknown[]>(value: Of, what: string
   return value;
 }
 
-/** Returns the object, unless it is not an object with these members, for callers without types. @throws TypeError */
+/** A member that must be there, as `name` or `name:kind`, or may be missing, as `name:kind?`. */
+type Member<Name extends string> =
+  | Name
+  | `${Name}:${'bytes' | 'list' | 'string' | 'number' | 'bigint' | 'object' | 'function'}${'?' | ''}`;
+
+/**
+ * Returns the object, unless it is not an object with these members, for callers without types.
+ * @throws TypeError that names the member
+ */
 export function checkObject<Of extends object>(
   value: Of,
   what: string,
-  ...members: readonly (keyof Of & string)[]
+  ...members: readonly Member<keyof Of & string>[]
 ): Of {
-  if (typeof value !== 'object' || value === null || members.some((member) => value[member] === undefined))
-    throw new TypeError(`${what} must be an object with ${members.join(' and ')}`);
+  const words = members.map((member) => member.split(/[:?]/));
+  const names = words.filter(({ length }) => length < 3).map(([name = '']) => name);
+  if (typeof value !== 'object' || value === null || names.some((name) => Reflect.get(value, name) === undefined))
+    throw new TypeError(`${what} must be an object${names.length > 0 ? ` with ${names.join(' and ')}` : ''}`);
+  for (const [name, kind] of words) {
+    const member: unknown = Reflect.get(value, `${name}`);
+    const at = `${name} of ${what}`;
+    if (kind === undefined || member === undefined) continue;
+    if (kind === 'bytes') checkBytes(member as never, at);
+    else if (kind === 'list') checkList(member as never, at);
+    else if (typeof member !== kind || member === null)
+      throw new TypeError(`${at} must be ${kind === 'object' ? 'an' : 'a'} ${kind}`);
+  }
   return value;
 }
 
@@ -112,6 +131,18 @@ export function fromHex(hex: string): Bytes {
   if (hex.length % 2 !== 0 || !/^[0-9a-fA-F]*$/.test(hex))
     throw new TypeError('not an even number of hexadecimal digits');
   return decodeHex(hex);
+}
+
+/** Base64 with the standard alphabet and padding (RFC 4648, section 4). @throws TypeError for anything but bytes. */
+export function toBase64(bytes: Uint8Array): string {
+  checkBytes(bytes, 'each value to write in base64');
+  return asBase64(bytes);
+}
+
+/** Base64 with the URL alphabet and no padding (RFC 4648, section 5). @throws TypeError for anything but bytes. */
+export function toBase64Url(bytes: Uint8Array): string {
+  checkBytes(bytes, 'each value to write in base64');
+  return asBase64Url(bytes);
 }
 
 /** The bytes of padded standard base64 (RFC 4648, section 4). @throws TypeError for anything else. */

@@ -52,12 +52,12 @@ function encodeBase64(bytes: Uint8Array, alphabet: string): string {
   return text;
 }
 
-const toBase64: typeof node.toBase64 = (bytes) => {
+const asBase64: typeof node.asBase64 = (bytes) => {
   const text = encodeBase64(bytes, STANDARD);
   return text.padEnd(Math.ceil(text.length / 4) * 4, '=');
 };
 
-const toBase64Url: typeof node.toBase64Url = (bytes) => encodeBase64(bytes, URL_SAFE);
+const asBase64Url: typeof node.asBase64Url = (bytes) => encodeBase64(bytes, URL_SAFE);
 
 const VALUES: ReadonlyMap<string, number> = new Map(
   [STANDARD, URL_SAFE].flatMap((alphabet) => [...alphabet].map((digit, value) => [digit, value] as const)),
@@ -93,7 +93,7 @@ const equal: typeof node.equal = (a, b) => {
 
 const randomBytes: typeof node.randomBytes = (size) => crypto.getRandomValues(new Uint8Array(size));
 
-const digest: typeof node.digest = (hash, ...parts) => new Uint8Array(HASHES[hash](join(...parts)));
+const digestOf: typeof node.digestOf = (hash, ...parts) => new Uint8Array(HASHES[hash](join(...parts)));
 
 const hmac: typeof node.hmac = (hash, key, ...parts) => new Uint8Array(nobleHmac(HASHES[hash], key, join(...parts)));
 
@@ -125,7 +125,7 @@ const verifyRsa: typeof node.verifyRsa = (padding, key, hash, data, signature) =
   const base = toNumber(signature);
   if (signature.length !== key.n.length || base >= toNumber(key.n)) return false;
   const encoded = raise(base, key);
-  const hashed = digest(hash, data);
+  const hashed = digestOf(hash, data);
   if (padding !== 'pkcs1') return isPss(padding, hash, hashed, encoded, key.n);
   const info = join(decodeHex(DIGEST_INFO[hash]), hashed);
   const fill = encoded.length - info.length - 3;
@@ -154,13 +154,13 @@ function isPss(
   const salt = block.findIndex((byte) => byte !== 0) + 1;
   if (salt === 0 || block[salt - 1] !== 1) return false;
   if (padding === 'pss-digest' && block.length - salt !== size) return false;
-  return equal(stated, digest(hash, new Uint8Array(8), hashed, block.subarray(salt)));
+  return equal(stated, digestOf(hash, new Uint8Array(8), hashed, block.subarray(salt)));
 }
 
 /** MGF1. RFC 8017, B.2.1. */
 function mask(hash: node.HashName, seed: Uint8Array, size: number): Bytes {
   const blocks: Bytes[] = [];
-  for (let i = 0; i * HASHES[hash].outputLen < size; i++) blocks.push(digest(hash, seed, toBytes(BigInt(i), 4)));
+  for (let i = 0; i * HASHES[hash].outputLen < size; i++) blocks.push(digestOf(hash, seed, toBytes(BigInt(i), 4)));
   return join(...blocks).subarray(0, size);
 }
 
@@ -171,7 +171,7 @@ const pointBytes = ({ x, y }: node.CurvePoint): Bytes => join(Uint8Array.of(4), 
 const verifyEcdsa: typeof node.verifyEcdsa = (format, key, hash, data, signature) => {
   const options = { prehash: false, lowS: false, format: format === 'raw' ? 'compact' : 'der' } as const;
   try {
-    return CURVES[key.crv].verify(signature, digest(hash, data), pointBytes(key), options);
+    return CURVES[key.crv].verify(signature, digestOf(hash, data), pointBytes(key), options);
   } catch {
     return false; // noble throws unless the bytes encode two numbers in range
   }
@@ -182,7 +182,7 @@ const encryptOaep: typeof node.encryptOaep = (key, hash, label, message) => {
   const seed = randomBytes(size);
   const fill = key.n.length - message.length - 2 * size - 2;
   if (fill < 0) throw new RangeError('the message is too long for the key');
-  const block = join(digest(hash, label), new Uint8Array(fill), Uint8Array.of(1), message);
+  const block = join(digestOf(hash, label), new Uint8Array(fill), Uint8Array.of(1), message);
   const maskedBlock = xor(block, mask(hash, seed, block.length));
   const maskedSeed = xor(seed, mask(hash, maskedBlock, size));
   const encrypted = raise(toNumber(join(maskedSeed, maskedBlock)), key);
@@ -207,9 +207,11 @@ const agree: typeof node.agree = (scalar, other) => {
 export {
   aesCfb,
   agree,
+  asBase64,
+  asBase64Url,
   decodeBase64,
   decodeHex,
-  digest,
+  digestOf,
   encryptOaep,
   equal,
   hmac,
@@ -217,8 +219,6 @@ export {
   newScalar,
   pointOf,
   randomBytes,
-  toBase64,
-  toBase64Url,
   toHex,
   verifyEcdsa,
   verifyRsa,

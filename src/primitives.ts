@@ -61,12 +61,12 @@ export function decodeHex(digits: string): Bytes {
 }
 
 /** Base64 with the standard alphabet and padding (RFC 4648, section 4). */
-export function toBase64(bytes: Uint8Array): string {
+export function asBase64(bytes: Uint8Array): string {
   return bufferOf(bytes).toString('base64');
 }
 
 /** Base64 with the URL alphabet and no padding (RFC 4648, section 5). */
-export function toBase64Url(bytes: Uint8Array): string {
+export function asBase64Url(bytes: Uint8Array): string {
   return bufferOf(bytes).toString('base64url');
 }
 
@@ -91,7 +91,7 @@ export function randomBytes(size: number): Bytes {
 }
 
 /** The digest of all `parts`, concatenated. */
-export function digest(hash: HashName, ...parts: readonly Uint8Array[]): Bytes {
+export function digestOf(hash: HashName, ...parts: readonly Uint8Array[]): Bytes {
   const context = createHash(hash);
   for (const part of parts) context.update(part);
   return plain(context.digest());
@@ -119,7 +119,7 @@ export function aesCfb(direction: 'encrypt' | 'decrypt', key: Uint8Array, iv: Ui
 const rsaKey = ({ pkcs1 }: RsaNumbers): KeyObject =>
   createPublicKey({ key: bufferOf(pkcs1), format: 'der', type: 'pkcs1' });
 const ecKey = ({ crv, x, y }: CurvePoint): KeyObject =>
-  createPublicKey({ key: { kty: 'EC', crv, x: toBase64Url(x), y: toBase64Url(y) }, format: 'jwk' });
+  createPublicKey({ key: { kty: 'EC', crv, x: asBase64Url(x), y: asBase64Url(y) }, format: 'jwk' });
 
 /** Padding of an RSA signature (RFC 8017, 8): PKCS#1 v1.5, PSS with a salt of any length, or as long as the digest. */
 export type RsaPadding = 'pkcs1' | 'pss' | 'pss-digest';

@@ -53,7 +53,7 @@ export function buildActivationChallenge(input: ActivationChallengeInput): {
   readonly challenge: ActivationChallenge;
   readonly secret: Bytes;
 } {
-  const { ek, ak } = checkObject(input, 'input of buildActivationChallenge', 'ek', 'ak');
+  const { ek, ak } = checkObject(input, 'input of buildActivationChallenge', 'ek:object', 'ak:object');
   const secret = randomBytes(isHashAlg(ek.nameAlg) ? HASHES[ek.nameAlg].size : 0);
   return { challenge: { version: 1, ...makeCredential({ ek, objectName: objectName(ak), secret }) }, secret };
 }

@@ -7,7 +7,7 @@ import { HASHES, type HashAlg, TPM_ALG } from '../tpm/constants.ts';
 import { isHashAlg } from '../tpm/names.ts';
 import { shareSecret } from '../tpm/shared-secret.ts';
 import { TPM2B_DIGEST_SECRET } from '../tpm/structures/base.ts';
-import { TPMS_ID_OBJECT, type TpmtPublic } from '../tpm/structures/object.ts';
+import { TPMS_ID_OBJECT, TPMT_PUBLIC, type TpmtPublic } from '../tpm/structures/object.ts';
 
 /** An encrypted secret that only the TPM with both the endorsement key and the object can recover. Part 1, 24. */
 export interface Credential {
@@ -69,12 +69,14 @@ export function protectCredential({ ek, objectName, secret }: CredentialInput, s
 
 /** Hash and symmetric key size of a storage key. */
 function parametersOf(ek: TpmtPublic): { readonly nameAlg: HashAlg; readonly keyBits: number } {
+  checkObject(ek, 'the endorsement key', 'objectAttributes:object', 'nameAlg:number', 'unique:object');
   if (ek.type !== TPM_ALG.RSA && ek.type !== TPM_ALG.ECC) throw unsuitable('it is not an RSA or ECC key');
   if (!ek.objectAttributes.restricted || !ek.objectAttributes.decrypt) throw unsuitable('it is not a storage key');
   if (!isHashAlg(ek.nameAlg)) throw unsuitable(`its name algorithm is 0x${ek.nameAlg.toString(16)}`);
-  const { symmetric } = ek.parameters;
+  const { symmetric } = checkObject(ek.parameters, 'the parameters of the endorsement key', 'symmetric:object');
   const isAesCfb = symmetric.algorithm === TPM_ALG.AES && symmetric.mode === TPM_ALG.CFB;
   if (!isAesCfb || ![128, 192, 256].includes(symmetric.keyBits)) throw unsuitable('its cipher is not AES-CFB');
+  encode(TPMT_PUBLIC, ek); // refuses what else is not of that structure
   return { nameAlg: ek.nameAlg, keyBits: symmetric.keyBits };
 }
 

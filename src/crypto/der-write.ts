@@ -1,4 +1,4 @@
-import { type Bytes, checkText, concat, EMPTY, fromHex, toHex, utf8 } from '../bytes.ts';
+import { type Bytes, checkBytes, checkText, concat, EMPTY, fromHex, toHex, utf8 } from '../bytes.ts';
 import { checkSize, checkTextSize } from '../limits.ts';
 
 /** The ASN.1 tags of keys, signatures, certificates and requests. X.680, 8.6. */
@@ -55,6 +55,7 @@ export const derExplicit = (number: number, ...parts: readonly Uint8Array[]): By
 
 /** An INTEGER of the unsigned big-endian number `value`, which may have leading zeros. */
 export function derUnsigned(value: Uint8Array): Bytes {
+  checkBytes(value, 'each number to write');
   const first = value.findIndex((byte) => byte !== 0);
   const digits = first < 0 ? new Uint8Array(1) : value.subarray(first);
   return derValue(TAG.INTEGER, (digits[0] ?? 0) >= 0x80 ? new Uint8Array(1) : EMPTY, digits);

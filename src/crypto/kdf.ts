@@ -1,7 +1,13 @@
-import { type Bytes, concat, uint32, utf8 } from '../bytes.ts';
-import { digest, type HashName, hmac } from '../primitives.ts';
+import { type Bytes, checkBytes, concat, uint32, utf8 } from '../bytes.ts';
+import { digestOf, type HashName, hmac } from '../primitives.ts';
 
-export { digest, type HashName, hmac } from '../primitives.ts';
+export { type HashName, hmac } from '../primitives.ts';
+
+/** The digest of all parts, one after the other. @throws TypeError for anything but bytes. */
+export function digest(hash: HashName, ...parts: readonly Uint8Array[]): Bytes {
+  for (const part of parts) checkBytes(part, 'each value to hash');
+  return digestOf(hash, ...parts);
+}
 
 /** `count` blocks from `block`, cut to `bits`. Clears the highest bits if `bits` is not a multiple of 8. */
 function expand(bits: number, block: (counter: Bytes) => Bytes): Bytes {

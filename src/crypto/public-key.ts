@@ -1,6 +1,6 @@
 import { type Bytes, byteCount, checkBytes, checkObject, copy, fromHex, toHex } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
-import { CURVES, type Curve, isOnCurve } from './curve.ts';
+import { CURVES, type Curve, isCurve, isOnCurve } from './curve.ts';
 import { DerNode } from './der-read.ts';
 import { derSequence, derUnsigned, derValue, TAG } from './der-write.ts';
 import { decodePem, encodePem } from './pem.ts';
@@ -42,7 +42,7 @@ export function bitLength(number: Uint8Array): number {
  * @throws KeyprovError `key-invalid` that says what is wrong.
  */
 export function checkPublicKey(key: PublicKey): void {
-  checkObject(key, 'a public key', 'kty');
+  checkKind(key);
   for (const part of key.kty === 'EC' ? [key.x, key.y] : [key.n, key.e])
     checkBytes(part, 'each number of a public key');
   if (key.kty === 'EC') {
@@ -59,6 +59,13 @@ export function checkPublicKey(key: PublicKey): void {
   if (!isOdd(n)) throw wrong('its modulus is even');
   if (e.length > 8 || !isOdd(e) || (e.length === 1 && e[0] === 1))
     throw wrong(`its exponent 0x${toHex(e.subarray(0, 9))} must be odd, above 1 and at most 8 bytes long`);
+}
+
+/** Refuses other kinds of keys, for callers without types. @throws KeyprovError `key-invalid` */
+function checkKind(key: PublicKey): void {
+  checkObject(key, 'a public key', 'kty');
+  if (key.kty === 'RSA' || (key.kty === 'EC' && isCurve(key.crv))) return;
+  throw new KeyprovError('key-invalid', 'a public key must have kty RSA, or EC with crv P-256, P-384 or P-521');
 }
 
 /** The key as PKCS#1 RSAPublicKey (RFC 8017, A.1.1). */
@@ -91,7 +98,7 @@ export function decodePkcs1(der: Uint8Array): RsaPublicKey {
  * ```
  */
 export function encodeSpki(key: PublicKey): Bytes {
-  checkObject(key, 'a public key', 'kty');
+  checkKind(key);
   const id = key.kty === 'RSA' ? key.kty : key.crv;
   const algorithm = ALGORITHMS.find(([known]) => known === id)?.[1] ?? '';
   const unusedBits = new Uint8Array(1);

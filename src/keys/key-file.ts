@@ -49,7 +49,7 @@ const HIERARCHIES = [0x40000001, 0x40000007, 0x4000000b, 0x4000000c];
 
 /** Writes the file as PEM. @throws KeyprovError `key-invalid` for areas with wrong lengths, or an impossible parent. */
 export async function encodeKeyFile(file: KeyFile): Promise<string> {
-  checkObject(file, 'a key file', 'publicArea', 'privateArea', 'parent');
+  checkObject(file, 'a key file', 'publicArea:bytes', 'privateArea:bytes', 'parent:number');
   check(file);
   return encodePem(LABEL, encode(file, 0xff));
 }

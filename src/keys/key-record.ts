@@ -101,7 +101,7 @@ const KEY_RECORD: RecordFormat<KeyRecord> = {
   older: olderKeyRecordFromJson,
 };
 
-/** Writes the text of a key's file. */
+/** Writes the text of a key's file. @throws TypeError for a record that lacks a member; KeyprovError `key-invalid`. */
 export function encodeKeyRecord(record: KeyRecord): string {
   return encodeRecord(KEY_RECORD, record);
 }
@@ -116,7 +116,12 @@ export function decodeKeyRecord(text: string, path: string): KeyRecord {
 
 /** The record as a JSON object. Members keep the order in which they are read, since the text must stay the same. */
 export function keyRecordToJson(record: KeyRecord): JsonObject {
-  checkObject(record, 'a key record', 'id', 'name', 'publicKey', 'annotations');
+  checkObject(
+    record,
+    'a key record',
+    ...(['id', 'name', 'publicKey', 'annotations', 'attempts:list'] as const),
+    ...(['tpm:object?', 'policy:object?', 'pinDerivation:object?', 'parent:object?'] as const),
+  );
   const { user, deviceId, tpm, policy, exports, pinDerivation, parent } = record;
   return {
     id: record.id,
@@ -200,7 +205,8 @@ function keyFromJson(members: JsonMembers): ProvidedKey & Pick<KeyRecord, 'assur
 const BACKENDS = ['tpm', 'software'] as const;
 
 function pinDerivationToJson(derivation: PinDerivation): JsonObject {
-  return 'salt' in derivation ? { ...derivation, salt: toHex(derivation.salt) } : { ...derivation };
+  if (!('salt' in derivation)) return { ...derivation };
+  return { ...derivation, salt: toHex(checkObject(derivation, 'pinDerivation', 'salt:bytes').salt) };
 }
 
 export function pinDerivationFromJson(members: JsonMembers): PinDerivation {
@@ -215,7 +221,8 @@ export function pinDerivationFromJson(members: JsonMembers): PinDerivation {
   };
 }
 
-function parentToJson({ handle, name, publicArea }: NonNullable<ProvidedKey['parent']>): JsonObject {
+function parentToJson(parent: NonNullable<ProvidedKey['parent']>): JsonObject {
+  const { handle, name, publicArea } = checkObject(parent, 'parent', 'handle', 'name:bytes', 'publicArea:bytes?');
   return { handle, name: toHex(name), ...(publicArea !== undefined && { publicArea: toHex(publicArea) }) };
 }
 
@@ -226,8 +233,13 @@ function parentFromJson(members: JsonMembers): NonNullable<ProvidedKey['parent']
   };
 }
 
-function tpmToJson({ address, virtual, signs, vendor, akName }: RecordedTpm): JsonObject {
-  const { manufacturer, manufacturerId, vendorString, firmwareVersion, revision } = vendor;
+function tpmToJson(tpm: RecordedTpm): JsonObject {
+  const { address, virtual, signs, vendor, akName } = checkObject(tpm, 'tpm', 'vendor', 'akName:bytes?');
+  const { manufacturer, manufacturerId, vendorString, firmwareVersion, revision } = checkObject(
+    vendor,
+    'vendor',
+    ...(['manufacturerId:number', 'firmwareVersion:bigint'] as const),
+  );
   return {
     ...{ address, manufacturer, manufacturerId: hexNumber(manufacturerId, 8), vendorString },
     ...{ firmwareVersion: hexNumber(firmwareVersion, 16), revision, virtual, signs },
@@ -274,7 +286,8 @@ export function policyFromJson({ pin, ...policy }: JsonObject): AppliedPolicy {
   return { ...applied, pin: definePinPolicy(pin) };
 }
 
-function attemptToJson({ backend, outcome, code, reason }: RecordedAttempt): JsonObject {
+function attemptToJson(attempt: RecordedAttempt): JsonObject {
+  const { backend, outcome, code, reason } = checkObject(attempt, 'an attempt', 'backend');
   return { backend, outcome, ...(code !== undefined && { code }), reason };
 }
 

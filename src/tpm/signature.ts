@@ -11,13 +11,13 @@ import type { TpmtSignature } from './structures/algorithm.ts';
  * @throws KeyprovError `tpm-unsupported` for another algorithm.
  */
 export function encodeBareSignature(signature: TpmtSignature): Bytes {
-  checkObject(signature, 'a signature', 'sigAlg');
+  checkObject(signature, 'a signature', 'sigAlg:number');
   switch (signature.sigAlg) {
     case TPM_ALG.RSASSA:
     case TPM_ALG.RSAPSS:
-      return view(signature.signature.sig);
+      return view(checkObject(signature.signature, 'an RSA signature', 'sig:bytes').sig);
     case TPM_ALG.ECDSA: {
-      const { signatureR, signatureS } = signature.signature;
+      const { signatureR, signatureS } = checkObject(signature.signature, 'a signature', 'signatureR', 'signatureS');
       return derSequence(derUnsigned(signatureR), derUnsigned(signatureS));
     }
     default:

@@ -11,6 +11,7 @@ const run = promisify(execFile);
  * file, or 25 KB.
  */
 const MOST: Readonly<Record<string, readonly [files: number, kilobytes: number]>> = {
+  // Encoders and builders check every member that they are given, and name the wrong one.
   // Reading policy includes Windows' registry, and text in every encoding.
   // Choosing a TPM proves its passwords, and that a slot is free; a deleted key takes its count of PIN tries.
   keyprov: [12, 661],
@@ -18,9 +19,9 @@ const MOST: Readonly<Record<string, readonly [files: number, kilobytes: number]>
   'keyprov/keys': [7, 385],
   // Opening a TPM checks the names of the options.
   'keyprov/tpm': [8, 273],
-  'keyprov/tpm/public-areas': [3, 145],
+  'keyprov/tpm/public-areas': [3, 146],
   'keyprov/tpm/transports': [7, 200],
-  'keyprov/attestation': [6, 249],
+  'keyprov/attestation': [6, 251],
   'keyprov/attestation/endorsement': [7, 256],
   'keyprov/formats/windows': [6, 280],
   'keyprov/formats/x509': [7, 262],

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import * as endorsement from '../../src/attestation/endorsement.ts';
 import * as attestation from '../../src/attestation/index.ts';
@@ -16,16 +15,9 @@ import { provisioningEvent } from '../../src/provisioning/windows/prerequisite-r
 import * as registration from '../../src/registration/index.ts';
 import { openTpm } from '../../src/tpm/index.ts';
 import { asyncRefusal } from '../refusal.ts';
+import { publicModules } from './public-modules.ts';
 
-/** The names of each subpath, from its source. */
-const { exports } = JSON.parse(readFileSync('package.json', 'utf8')) as {
-  readonly exports: Readonly<Record<string, string | { readonly types: string }>>;
-};
-const SUBPATHS = await Promise.all(
-  Object.values(exports).flatMap((target) =>
-    typeof target === 'string' ? [] : [import(target.types.replace('./dist', '../..').replace('.d.ts', '.ts'))],
-  ),
-);
+const SUBPATHS = await publicModules();
 
 /** The functions that read input from outside, and those that build what others read. */
 const PURE = new Map(

@@ -64,9 +64,9 @@ export function computeAcmeExtraData(token: string, accountKey: PublicKey): Byte
  * ```
  */
 export function buildAcmeDeviceAttest(statement: AttestationStatement): string {
-  checkObject(statement, 'a statement', 'pubArea', 'certInfo', 'signature', 'ak');
+  checkObject(statement, 'a statement', 'pubArea:bytes', 'certInfo:bytes', 'signature:bytes', 'ak:object');
   const { pubArea, certInfo, signature, ak } = statement;
-  const { certificates = [] } = ak;
+  const { certificates = [] } = checkObject(ak, 'the attestation key', 'certificates:list?');
   const [certificate] = certificates;
   if (certificate === undefined) throw requestInvalid(WHAT, 'the attestation key has no certificate');
   const problem = findAkCertificateProblem(certificate);

@@ -18,7 +18,7 @@ export interface AcmeIdentifier {
 /** An OID as draft-ietf-acme-device-attest writes it. */
 const OID = /^(?:[01]\.[1-3]?\d|2\.(?:0|[1-9]\d*))(?:\.(?:0|[1-9]\d*))*$/;
 
-/** Returns the device name for a TPM's EK certificate (DER): its SHA-256 in hexadecimal. */
+/** Returns the device name for a TPM's EK certificate (DER): its SHA-256 in hexadecimal. @throws TypeError for text. */
 export function computeEkDeviceName(ekCertificate: Uint8Array): DeviceName {
   return { kind: 'permanent-identifier', value: toHex(digest('sha256', ekCertificate)), assigner: EK_IDENTIFIER };
 }
@@ -40,7 +40,10 @@ export function computeEkDeviceName(ekCertificate: Uint8Array): DeviceName {
 export function encodeAcmeIdentifier(name: DeviceName): AcmeIdentifier {
   checkObject(name, 'a device name', 'kind');
   const { kind: type } = name;
-  const [text, oid] = type === 'hardware-module' ? [textOf(name.serialNumber), name.type] : [name.value, name.assigner];
+  const [text, oid] =
+    type === 'hardware-module'
+      ? [textOf(checkObject(name, 'a device name', 'serialNumber:bytes').serialNumber), name.type]
+      : [checkObject(name, 'a device name', 'value:string?').value, name.assigner];
   if (!text || text.includes('/')) throw new TypeError(`${JSON.stringify(text)} cannot be an ACME identifier`);
   if (oid !== undefined && !OID.test(oid)) throw new TypeError(`${JSON.stringify(oid)} is not an object identifier`);
   return { type, value: oid === undefined ? text : `${text}/${oid}` };

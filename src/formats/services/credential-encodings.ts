@@ -94,6 +94,7 @@ export function decodeKeylimeBlob(blob: string): Credential {
 /**
  * The `auth_tag` that proves to keylime's registrar that an agent has activated its credential: in hexadecimal, the
  * HMAC-SHA384 of the agent's id, with the base64 text of the secret as key.
+ * @throws TypeError for a secret that is not bytes.
  */
 export function computeKeylimeAuthTag(secret: Uint8Array, agentId: string): string {
   return toHex(hmac('sha384', utf8(toBase64(secret)), utf8(agentId)));

@@ -63,7 +63,7 @@ export type CertifiedKey = Pick<PublicPart, 'pubArea'> & Certification;
  * ```
  */
 export function buildGoAttestationParameters(ak: CreatedKey): GoAttestationParameters {
-  checkObject(ak, 'an attestation key', 'pubArea', 'creationData', 'certInfo', 'signature');
+  checkObject(ak, 'an attestation key', 'pubArea:bytes', 'creationData:bytes', 'certInfo:bytes', 'signature:bytes');
   return {
     Public: toBase64(ak.pubArea),
     UseTCSDActivationFormat: false,

@@ -80,6 +80,8 @@ export async function buildJws(given: JwsOptions): Promise<string> {
     'key algorithm:=RS256|PS256|ES256|ES384 header payload:bytes signal',
   );
   const { options, fits } = ALGORITHMS[algorithm];
+  checkObject(key, 'the key of buildJws', 'publicKey:object', 'sign:function');
+  if (header !== undefined) checkObject(header, 'the header of buildJws');
   if (!fits(key.publicKey)) throw new TypeError(`${algorithm} cannot be used with this ${key.publicKey.kty} key`);
   const head = header !== undefined && 'alg' in header ? header : { alg: algorithm, ...header };
   if (head.alg !== algorithm) throw new TypeError(`the alg in the header is not ${algorithm}`);

@@ -57,6 +57,7 @@ const MEMBERS = [
 
 /**
  * The challenge (extraData) with which the initial attestation key certifies the attestation key: SHA-256 of the id.
+ * @throws TypeError for anything but text.
  *
  * @example
  * ```ts
@@ -70,6 +71,7 @@ const MEMBERS = [
  * ```
  */
 export function computeKeylimeIakChallenge(agentId: string): Bytes {
+  checkText(agentId, 'the agent id');
   return digest('sha256', utf8(agentId));
 }
 
@@ -89,7 +91,7 @@ export function computeKeylimeIakChallenge(agentId: string): Bytes {
  * ```
  */
 export function buildKeylimeRegistration(registration: KeylimeRegistration, version: KeylimeVersion): KeylimeRequest {
-  checkObject(registration, 'a registration', 'agentId', 'ek', 'akPubArea');
+  checkObject(registration, 'a registration', 'agentId', 'ek:object', 'akPubArea:bytes');
   checkText(version, 'the version');
   const { agentId, ek, akPubArea, mtlsCertificate, ip, port, iak, idevid } = registration;
   checkAgentId(agentId);

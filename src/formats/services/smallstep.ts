@@ -70,18 +70,20 @@ export function buildSmallstepAttest(input: SmallstepAttestInput): SmallstepAtte
   const { vendor, ek, ak, akCreation } = checkObject(
     input,
     'input of buildSmallstepAttest',
-    'vendor',
-    'ek',
-    'ak',
-    'akCreation',
+    'vendor:object',
+    'ek:object',
+    'ak:object',
+    'akCreation:object',
   );
+  const { firmwareVersion } = checkObject(vendor, 'vendor', 'firmwareVersion:bigint');
+  for (const key of [ek, ak]) checkObject(key, 'each key', 'pubArea:bytes', 'certificates:list?');
   const [akCert] = ak.certificates ?? [];
   return {
     tpmInfo: {
       version: 2,
       manufacturer: String(vendor.manufacturerId),
       model: vendor.vendorString,
-      firmwareVersion: `${vendor.firmwareVersion >> 48n}.${(vendor.firmwareVersion >> 32n) & 0xffffn}`,
+      firmwareVersion: `${firmwareVersion >> 48n}.${(firmwareVersion >> 32n) & 0xffffn}`,
     },
     ek: toBase64(encodeSpki(publicKeyOf(decode(TPMT_PUBLIC, ek.pubArea)))),
     ...(ek.certificates && { ekCerts: ek.certificates.map(toBase64) }),

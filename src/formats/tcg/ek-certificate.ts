@@ -1,4 +1,4 @@
-import type { Bytes } from '../../bytes.ts';
+import { type Bytes, checkObject } from '../../bytes.ts';
 import { derInteger, derOid, derSequence, derSetOf, derText } from '../../crypto/der-write.ts';
 import type { PublicKey } from '../../crypto/public-key.ts';
 import { EXTENSION, KEY_USAGE } from '../../crypto/x509.ts';
@@ -47,7 +47,9 @@ export async function buildEkCertificate(
   const specification = derSequence(derText('utf8', '2.0'), derInteger(0), derInteger(revision));
   const extensions: Extension[] = [
     noAuthority(),
-    keyUsage(publicKey.kty === 'RSA' ? KEY_USAGE.keyEncipherment : KEY_USAGE.keyAgreement),
+    keyUsage(
+      checkObject(publicKey, 'publicKey', 'kty').kty === 'RSA' ? KEY_USAGE.keyEncipherment : KEY_USAGE.keyAgreement,
+    ),
     extendedKeyUsage(EK_CERTIFICATE_PURPOSE),
     subjectAltName([{ kind: 'directory', value: tpmDirectoryName(tpm) }], true),
     {

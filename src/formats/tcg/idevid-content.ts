@@ -74,9 +74,11 @@ export function encodeIdevidContent(content: IdevidContentToPad): Bytes {
   const { hashAlgoId, prodModel, prodSerial } = checkObject(
     content,
     'an IDevID content',
-    'hashAlgoId',
-    ...PARTS.slice(0, -1),
+    ...(['hashAlgoId', 'prodModel:string', 'prodSerial:string', 'pad:bytes?'] as const),
+    ...PARTS.slice(2, -1).map((part) => `${part}:bytes` as const),
   );
+  if (!isContentHash(hashAlgoId))
+    throw new TypeError('hashAlgoId must be TPM_ALG_SHA256, TPM_ALG_SHA384 or TPM_ALG_SHA512');
   const { name, size } = HASHES[hashAlgoId];
   const all = { ...content, prodModel: utf8(prodModel), prodSerial: utf8(prodSerial), pad: EMPTY };
   const parts = PARTS.map((part) => all[part]);

@@ -72,6 +72,8 @@ export async function buildTcgCsrIdevid(options: BuildTcgCsrIdevidOptions): Prom
     'statement key prodModel:text prodSerial:text prodCaData:bytes? bootEvntLog:bytes? ekCert:bytes? hashAlgoId',
   );
   const { statement, key, prodModel, prodSerial } = options;
+  checkObject(statement, 'the statement', 'pubArea:bytes', 'ak:object');
+  checkObject(key, 'the key of buildTcgCsrIdevid', 'publicKey', 'sign:function');
   const area = inRequest(`${WHAT}: signingPub`, () => decode(TPMT_PUBLIC, statement.pubArea));
   if (!equal(encodeSpki(publicKeyOf(area)), encodeSpki(key.publicKey)))
     throw invalid('the statement is for another key');
@@ -98,7 +100,7 @@ export async function buildTcgCsrIdevid(options: BuildTcgCsrIdevidOptions): Prom
 
 /** The bytes of a signed content. @throws TypeError if a part is missing. */
 export function encodeTcgCsrIdevid(csr: Pick<TcgCsrIdevid, 'contentBytes' | 'signature'>): Bytes {
-  const { contentBytes, signature } = checkObject(csr, WHAT, 'contentBytes', 'signature');
+  const { contentBytes, signature } = checkObject(csr, WHAT, 'contentBytes:bytes', 'signature:bytes');
   return concat(uint32s(STRUCT_VER, contentBytes.length, signature.length), contentBytes, signature);
 }
 

@@ -48,7 +48,7 @@ const WHAT = 'attestation object';
  * ```
  */
 export function encodeTpmAttestationObject(object: TpmAttestationObject): Bytes {
-  checkObject(object, 'an attestation object', 'algorithm', 'certificates', 'signature', 'certInfo', 'pubArea');
+  checkObject(object, 'an attestation object', 'algorithm', 'certificates:list', 'signature', 'certInfo', 'pubArea');
   const { algorithm, certificates, signature, certInfo, pubArea, authData } = object;
   const statement = new Map<string, CborValue>([
     ['alg', algorithm],

@@ -105,7 +105,13 @@ export function computeRpIdHash(rpId: string): Bytes {
  * ```
  */
 export function encodeAuthenticatorData(data: AuthenticatorData): Bytes {
-  const { credential, extensions, signCount } = checkObject(data, 'authenticator data', 'rpIdHash', 'signCount');
+  const { credential, extensions, signCount } = checkObject(
+    data,
+    'authenticator data',
+    'rpIdHash:bytes',
+    'signCount',
+    'credential:object?',
+  );
   if (data.rpIdHash.length !== 32) throw new RangeError(`an rpIdHash has 32 bytes, not ${data.rpIdHash.length}`);
   if (!(Number.isInteger(signCount) && signCount >= 0 && signCount < 2 ** 32)) {
     throw new RangeError(`signCount must be an integer from 0 to 2^32 - 1, not ${signCount}`);
@@ -126,7 +132,8 @@ export function encodeAuthenticatorData(data: AuthenticatorData): Bytes {
   );
 }
 
-function encodeCredential({ aaguid, credentialId, key }: AttestedCredential): Uint8Array[] {
+function encodeCredential(credential: AttestedCredential): Uint8Array[] {
+  const { aaguid, credentialId, key } = checkObject(credential, 'a credential', 'aaguid:bytes', 'credentialId:bytes');
   if (aaguid.length !== AAGUID_SIZE) throw new RangeError(`an AAGUID has 16 bytes, not ${aaguid.length}`);
   const { length } = credentialId;
   if (length < 1 || length > MAX_CREDENTIAL_ID)

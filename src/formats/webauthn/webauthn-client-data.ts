@@ -29,7 +29,13 @@ const NOT_IN_ORIGIN = /\p{Cc}|\p{Cs}/u;
  * ```
  */
 export function buildWebauthnClientData(data: WebauthnClientData): Bytes {
-  const { type, challenge, origin, crossOrigin } = checkObject(data, 'client data', 'type', 'challenge', 'origin');
+  const { type, challenge, origin, crossOrigin } = checkObject(
+    data,
+    'client data',
+    'type:string',
+    'challenge:bytes',
+    'origin:string',
+  );
   // Only for these does JSON.stringify escape differently from that serialization.
   if (NOT_IN_ORIGIN.test(origin)) throw new TypeError('the origin has control characters');
   return utf8(JSON.stringify({ type, challenge: toBase64Url(challenge), origin, crossOrigin }));

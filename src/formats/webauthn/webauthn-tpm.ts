@@ -32,11 +32,10 @@ export interface WebauthnContext {
 /**
  * Returns the challenge (extraData) with which to certify the key, WebAuthn Level 3, 8.3: the digest of the
  * authenticator data and the SHA-256 of the client data. `hash` is the hash of the attestation key's signatures.
+ * @throws TypeError for a context without both.
  */
-export function computeWebauthnExtraData(
-  { authData, clientDataJson }: WebauthnContext,
-  hash: HashName = 'sha256',
-): Bytes {
+export function computeWebauthnExtraData(context: WebauthnContext, hash: HashName = 'sha256'): Bytes {
+  const { authData, clientDataJson } = checkObject(context, 'the context', 'authData:bytes', 'clientDataJson:bytes');
   return digest(hash, authData, digest('sha256', clientDataJson));
 }
 
@@ -60,11 +59,11 @@ export function computeWebauthnExtraData(
  * ```
  */
 export function buildWebauthnTpm(statement: AttestationStatement, context: WebauthnContext): Bytes {
-  checkObject(statement, 'a statement', 'pubArea', 'certInfo', 'signature', 'ak');
+  checkObject(statement, 'a statement', 'pubArea:bytes', 'certInfo:bytes', 'signature:bytes', 'ak:object');
   const { pubArea, certInfo, ak } = statement;
   const { authData } = checkObject(context, 'the context of buildWebauthnTpm', 'authData');
   const { algorithm, hash } = findCoseAlgorithm(statement.signature);
-  const certificates = ak.certificates ?? [];
+  const { certificates = [] } = checkObject(ak, 'the attestation key', 'certificates:list?');
   const [certificate] = certificates;
   if (certificate === undefined) throw invalid('the attestation key has no certificate');
   const { credential } = decodeAuthenticatorData(authData);

@@ -122,13 +122,17 @@ export function decodeCngBlob(bytes: Uint8Array): CngBlob {
   return blob;
 }
 
-/** Returns a key's Key ID in directories and sign-ins: the SHA-256 of its public blob (MS-ADTS 2.2.20), 32 bytes. */
+/**
+ * Returns a key's Key ID in directories and sign-ins: the SHA-256 of its public blob (MS-ADTS 2.2.20), 32 bytes.
+ * @throws TypeError for anything but bytes.
+ */
 export function computeKeyId(publicBlob: Uint8Array): Bytes {
   return digest('sha256', publicBlob);
 }
 
 /**
  * Returns the Key ID as in a sign-in assertion's `kid` and a directory's `keyIdentifier`: padded base64, 44 characters.
+ * @throws TypeError for anything but bytes.
  */
 export function computeKeyIdText(publicBlob: Uint8Array): string {
   return toBase64(computeKeyId(publicBlob));
@@ -179,6 +183,8 @@ function checkKey(blob: CngBlob): void {
       checkExponents(key);
       break;
     default: {
+      if (!isPublicMagic(magic) && !isPrivateMagic(magic)) throw wrong('unknown magic');
+      if (key.kty !== 'EC') throw wrong(`${magic} is for a key on a curve`);
       const curve = isPublicMagic(magic) ? ECC_PUBLIC[magic] : ECC_PRIVATE[magic];
       if (curve !== 'any' && curve !== key.crv) throw wrong(`${magic} is for ${curve}, but the key is on ${key.crv}`);
       if (isPrivateMagic(magic)) checkScalar(key.crv, key.x, key.y, 'd' in key ? key.d : new Uint8Array(0));
@@ -186,13 +192,14 @@ function checkKey(blob: CngBlob): void {
   }
 }
 
-function checkPrimes({ n, p, q }: RsaPrimesKey): void {
+function checkPrimes(key: RsaPrimesKey): void {
+  const { n, p, q } = checkObject(key, 'a private key', 'p:bytes', 'q:bytes');
   if (p.length < 2 || q.length < 2 || p[0] === 0 || q[0] === 0) throw wrong('a prime has leading zeros, or is missing');
   if (toBigInt(p) * toBigInt(q) !== toBigInt(n)) throw wrong('the modulus is not the product of the primes');
 }
 
 function checkExponents(key: RsaPrivateKey): void {
-  const { n, p, q, dp, dq, qi, d } = key;
+  const { n, p, q, dp, dq, qi, d } = checkObject(key, 'a private key', 'dp:bytes', 'dq:bytes', 'qi:bytes', 'd:bytes');
   if (dp.length !== p.length || dq.length !== q.length || qi.length !== p.length || d.length !== n.length) {
     throw wrong('a private exponent or the coefficient has the wrong length');
   }

@@ -38,7 +38,7 @@ const REQUIRED = 2;
  * ```
  */
 export function encodeCustomKeyInformation(information: CustomKeyInformation): Bytes {
-  checkObject(information, 'custom key information', 'version', 'flags');
+  checkObject(information, 'custom key information', 'version', 'flags', 'rest:bytes?');
   const values = FIELDS.map((name) => information[name]);
   const end = values.indexOf(undefined);
   const { rest = new Uint8Array(0) } = information;

@@ -23,7 +23,7 @@ export interface DnBinary {
  * ```
  */
 export function encodeDnBinary(value: { readonly binary: Uint8Array; readonly dn: string }): string {
-  const { binary, dn } = checkObject(value, 'a DN-Binary value', 'binary', 'dn');
+  const { binary, dn } = checkObject(value, 'a DN-Binary value', 'binary:bytes', 'dn:string');
   if (binary.length === 0 || dn === '') throw new TypeError('a DN-Binary value needs bytes and a name');
   return `B:${2 * binary.length}:${toHex(binary).toUpperCase()}:${dn}`;
 }

@@ -30,7 +30,7 @@ const HEADER_SIZE = 24;
  * ```
  */
 export function encodeKads(kads: Kads): Bytes {
-  const { certInfo, signature, keyBlob } = checkObject(kads, 'a KADS', 'certInfo', 'signature', 'keyBlob');
+  const { certInfo, signature, keyBlob } = checkObject(kads, 'a KADS', 'certInfo:bytes', 'signature:bytes', 'keyBlob');
   const parts = [certInfo, signature, encodePcpKeyBlob(keyBlob)];
   return concat(littleEndian32s(MAGIC, TPM_2_0, HEADER_SIZE, ...parts.map(({ length }) => length)), ...parts);
 }

@@ -44,7 +44,13 @@ const ID_BINDING = struct<Omit<IdBinding, 'signature'> & { readonly signature: T
 
 /** The bytes of a KAST. @throws CodecError for a part that does not fit. */
 export function encodeKast(kast: Kast): Bytes {
-  const { idBinding, keyAttestation, aikOpaque } = checkObject(kast, 'a KAST', 'aikOpaque');
+  const { idBinding, keyAttestation, aikOpaque } = checkObject(
+    kast,
+    'a KAST',
+    'idBinding:object?',
+    'keyAttestation:object?',
+    'aikOpaque:bytes',
+  );
   const parts = [
     idBinding === undefined ? EMPTY : encodeIdBinding(idBinding),
     keyAttestation === undefined ? EMPTY : encodeKads(keyAttestation),
@@ -118,7 +124,7 @@ export function buildKast(statement: AttestationStatement, options: BuildKastOpt
     options,
     'claim:=authority-and-subject|subject-only privateArea:bytes authRequired:boolean',
   );
-  checkObject(statement, 'a statement', 'pubArea', 'certInfo', 'signature', 'ak');
+  checkObject(statement, 'a statement', 'pubArea:bytes', 'certInfo:bytes', 'signature:bytes', 'ak:object');
   const { pubArea, certInfo, ak, akCreation } = statement;
   const signature = decode(TPMT_SIGNATURE, statement.signature);
   if (signature.sigAlg !== TPM_ALG.RSASSA) throw invalid('it can only hold an RSASSA signature');

@@ -111,9 +111,18 @@ export function buildKeyCredentialLink(credential: BuildKeyCredentialLink): Byte
     deviceId,
     customKeyInformation,
     otherEntries = [],
-  } = checkObject(credential, 'a key credential', 'keyMaterial');
+  } = checkObject(
+    credential,
+    'a key credential',
+    'keyMaterial:bytes',
+    'keyId:bytes?',
+    'otherEntries:list?',
+    'lastLogon:bigint?',
+    'created:bigint?',
+  );
   if (deviceId !== undefined) checkGuid(deviceId, 'deviceId');
   const { keyId = digest('sha256', keyMaterial), lastLogon, created } = credential;
+  for (const one of otherEntries) checkObject(one, 'each of otherEntries', 'id', 'value:bytes');
   const time = (fileTime: bigint) =>
     uint64(source === KEY_CREDENTIAL_SOURCE.AZURE_AD ? encodeDotNetTime(fileTime) : fileTime);
   const others = [...otherEntries].sort((a, b) => a.id - b.id);
@@ -192,7 +201,7 @@ export function parseKeyCredentialLink(blob: Uint8Array): KeyCredentialLink {
 
 /** The entry in bytes: UINT16 length, little endian, without itself and the identifier; identifier; value. */
 export function encodeEntry(entry: KeyCredentialEntry): Bytes {
-  const { id, value } = checkObject(entry, 'an entry of a key credential', 'id', 'value');
+  const { id, value } = checkObject(entry, 'an entry of a key credential', 'id', 'value:bytes');
   if (value.length > 0xffff) throw new RangeError(`entry ${id} has ${byteCount(value.length)}; at most 65535 fit`);
   return concat(new Uint8Array([value.length & 0xff, value.length >>> 8]), byte(id), value);
 }

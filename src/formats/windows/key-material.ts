@@ -56,7 +56,7 @@ export function encodeKeyMaterial(material: KeyMaterial): Bytes {
       return encodePcpKeyBlob(material.keyBlob);
     case 'fido': {
       const authData = toBase64(encodeAuthenticatorData(material.authData));
-      const { certificates, displayName } = material;
+      const { certificates, displayName } = checkObject(material, 'key material', 'certificates:list');
       return utf8(JSON.stringify({ version: 1, authData, x5c: certificates.map(toBase64), displayName }));
     }
   }

@@ -65,14 +65,17 @@ export function buildKeyRegistration(registration: KeyRegistration): string {
  *
  * @example
  * ```ts
- * import { type VerifyEvidenceOptions, verifyEvidence } from 'keyprov/attestation';
- * import { type KeyRegistration, statementFromKeyRegistration } from 'keyprov/formats/windows';
+ * import { verifyEvidence } from 'keyprov/attestation';
+ * import { parseKeyRegistration, statementFromKeyRegistration } from 'keyprov/formats/windows';
  * import { encodeSpki } from 'keyprov/formats/x509';
  *
- * declare const [registration, trust]: [KeyRegistration, VerifyEvidenceOptions]; // from parseKeyRegistration; your choice
- * const statement = statementFromKeyRegistration(registration); // undefined: the key is not attested
- * const expectedKey = { spki: encodeSpki(registration.publicKey) }; // a KAST may be about another key
- * if (statement) console.log(await verifyEvidence(statement, { ...trust, expectedKey }));
+ * // the body you received, the challenge you issued, the attestation CA roots you trust
+ * declare const [body, challenge, akRoots]: [string, Uint8Array, Uint8Array[]];
+ * const registration = parseKeyRegistration(body, 'attested');
+ * const statement = statementFromKeyRegistration(registration);
+ * if (statement === undefined) throw new Error('the key is not attested');
+ * const expectedKey = { spki: encodeSpki(registration.publicKey) };
+ * console.log(await verifyEvidence(statement, { challenge, expectedKey, akRoots, minTier: 'tpm-no-ek-certificate' }));
  * ```
  */
 export function parseKeyRegistration(body: string, profile: KeyRegistration['profile']): KeyRegistration {

@@ -55,7 +55,7 @@ export interface EndorsementKeyInfo {
  * ```
  */
 export function encodeEndorsementKeyInfo(info: EndorsementKeyInfo): Bytes {
-  checkObject(info, 'an endorsement key', 'publicKey');
+  checkObject(info, 'an endorsement key', 'publicKey', 'otherCertificates:list?');
   const { publicKey, manufacturerCertificate = DER_NULL, otherCertificates = [] } = info;
   if (otherCertificates.length > 3)
     throw new RangeError('there can be at most three certificates from issuers other than the manufacturer');
@@ -152,6 +152,7 @@ export function buildWcceAttributes(options: WcceRequestOptions): Attribute[] {
     ENVELOPE_MEMBERS,
   );
   const { kast, keyInfo, exchangeCertificate, statementOid, kspName = PLATFORM_KSP, ...encryption } = options;
+  checkObject(keyInfo, 'keyInfo');
   const [oid, info] =
     'ek' in keyInfo
       ? [ENROLL.EK_INFO, encodeEndorsementKeyInfo(keyInfo.ek)]

@@ -55,7 +55,7 @@ export async function buildNgcAssertion(
 ): Promise<string> {
   const { key, signal } = checkMembers('buildNgcAssertion', options, 'key signal');
   checkObject(assertion, 'an assertion', 'issuer', 'audience', 'issuedAt', 'expires', 'nonce');
-  checkObject(key, 'the key of buildNgcAssertion', 'publicKey', 'sign');
+  checkObject(key, 'the key of buildNgcAssertion', 'publicKey', 'sign:function');
   const { issuer, audience, issuedAt, expires, nonce, scope = SCOPE } = assertion;
   const header = { typ: 'JWT', alg: 'RS256', kid: computeKeyIdText(encodePublicBlob(key.publicKey)), use: 'ngc' };
   const claims = { iss: issuer, aud: audience, iat: issuedAt, exp: expires, request_nonce: nonce, scope };

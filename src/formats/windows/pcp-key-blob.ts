@@ -58,7 +58,12 @@ const SIZED_PUBLIC = bytes16('TPM2B_PUBLIC', 0xffff);
  * ```
  */
 export function encodePcpKeyBlob(blob: PcpKeyBlob): Bytes {
-  checkObject(blob, 'a key blob', 'form', 'flags', 'pcrAlgId', 'pubArea', 'privateArea', 'policyDigests', 'otherParts');
+  checkObject(
+    blob,
+    'a key blob',
+    ...(['form', 'flags:number', 'pcrAlgId:number', 'pubArea', 'privateArea:bytes', 'policyDigests:list'] as const),
+    'otherParts:object',
+  );
   const { form, flags, pcrAlgId, pubArea, privateArea, policyDigests, otherParts } = blob;
   const others = OTHER_PARTS.map((name) => otherParts[name] ?? EMPTY);
   const parts = [

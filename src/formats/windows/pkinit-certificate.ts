@@ -72,7 +72,7 @@ export async function buildPkinitCertificate(
     'now:date? strings:=bmp|utf8? serialNumber:bytes? hash:=sha256|sha384|sha512?',
   );
   const { now = new Date(), strings = 'bmp', serialNumber, hash } = options;
-  checkObject(key, 'the key of buildPkinitCertificate', 'publicKey', 'sign');
+  checkObject(key, 'the key of buildPkinitCertificate', 'publicKey:object', 'sign:function');
   const { sid, deviceId, tenantId, upn } = checkObject(identity, 'an identity', 'sid', 'deviceId', 'tenantId', 'upn');
   const text = [sid, deviceId, HOST, tenantId, upn].join('/');
   if (!IDENTITY.test(text))

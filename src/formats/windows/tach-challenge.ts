@@ -31,7 +31,7 @@ const HEADER_SIZE = 24;
  * ```
  */
 export function encodeTachChallenge(challenge: TachChallenge): Bytes {
-  const { aikOpaque } = checkObject(challenge, 'a challenge', 'aikOpaque');
+  const { aikOpaque } = checkObject(challenge, 'a challenge', 'aikOpaque:bytes');
   const sized = encodeSizedCredential(challenge);
   return concat(headerOf(sized.length, aikOpaque.length), sized, aikOpaque);
 }

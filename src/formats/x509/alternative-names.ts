@@ -1,4 +1,4 @@
-import { type Bytes, checkList, copy, equal, utf8 } from '../../bytes.ts';
+import { type Bytes, checkBytes, checkList, checkObject, copy, equal, utf8 } from '../../bytes.ts';
 import { DerNode } from '../../crypto/der-read.ts';
 import { derExplicit, derOctets, derOid, derSequence, derText, derValue, ia5, TAG } from '../../crypto/der-write.ts';
 import type { DistinguishedName } from '../../crypto/distinguished-name.ts';
@@ -57,12 +57,14 @@ export function encodeAlternativeNames(names: readonly AlternativeName[]): Bytes
 }
 
 function encodeAlternativeName(name: AlternativeName): Bytes {
+  checkObject(name, 'an alternative name', 'kind');
   switch (name.kind) {
     case 'dns':
     case 'email':
     case 'uri':
-      return derValue(TEXTS[name.kind], ia5(name.value));
+      return derValue(TEXTS[name.kind], ia5(checkObject(name, `a ${name.kind} name`, 'value:string').value));
     case 'ip':
+      checkBytes(name.value, 'an IP address');
       if (name.value.length !== 4 && name.value.length !== 16) throw new TypeError('an IP address has 4 or 16 bytes');
       return derValue(IP, name.value);
     case 'directory':

@@ -1,4 +1,4 @@
-import { type Bytes, copy } from '../../bytes.ts';
+import { type Bytes, checkObject, copy } from '../../bytes.ts';
 import type { DerNode } from '../../crypto/der-read.ts';
 import { derOid, derSequence, derSetOf, TAG } from '../../crypto/der-write.ts';
 import { requestInvalid } from './in-request.ts';
@@ -10,7 +10,10 @@ export interface Attribute {
 }
 
 /** An attribute in DER. @throws TypeError for a wrong OID. */
-export const encodeAttribute = ({ oid, values }: Attribute): Bytes => derSequence(derOid(oid), derSetOf(...values));
+export const encodeAttribute = (attribute: Attribute): Bytes => {
+  const { oid, values } = checkObject(attribute, 'an attribute', 'oid', 'values:list');
+  return derSequence(derOid(oid), derSetOf(...values));
+};
 
 /** The inverse of {@link encodeAttribute}. @throws KeyprovError `request-invalid` for anything else. */
 export function decodeAttribute(node: DerNode): Attribute {

@@ -1,5 +1,5 @@
 import { constants, createCipheriv, createDecipheriv, publicEncrypt, randomBytes } from 'node:crypto';
-import { type Bytes, concat, copy, view, wipe } from '../../bytes.ts';
+import { type Bytes, checkBytes, concat, copy, view, wipe } from '../../bytes.ts';
 import { DerNode } from '../../crypto/der-read.ts';
 import {
   contextTag,
@@ -92,6 +92,7 @@ export function encodeContentEncryption(cipher: ContentEncryption): string {
  */
 export function buildEnvelope(content: Uint8Array, certificate: Uint8Array, options: EnvelopeOptions = {}): Bytes {
   options = checkMembers('buildEnvelope', options, ENVELOPE_MEMBERS);
+  checkBytes(content, 'the content');
   const { keyEncryption = 'rsaes-pkcs1', contentEncryption = 'aes-256-cbc' } = options;
   const { issuer, serialNumber, spki } = readTbs(certificate);
   const publicKey = inRequest('certificate to encrypt to', () => decodeSpki(spki.der));

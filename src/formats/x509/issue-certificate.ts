@@ -1,4 +1,4 @@
-import { type Bytes, copy } from '../../bytes.ts';
+import { type Bytes, checkObject, copy } from '../../bytes.ts';
 import { DerNode } from '../../crypto/der-read.ts';
 import { contextTag, derOctets, derSequence, derUnsigned, derValue, TAG } from '../../crypto/der-write.ts';
 import { digest } from '../../crypto/kdf.ts';
@@ -71,9 +71,10 @@ export async function issueCertificate(content: CertificateContent, key: Signing
  * {@link issueCertificate} does, and KeyprovError `request-invalid` if the CA's certificate is not one.
  */
 export async function issueUnder(
-  { key, certificate }: CertificateAuthority,
+  authority: CertificateAuthority,
   content: Omit<CertificateContent, 'issuer'>,
 ): Promise<Bytes> {
+  const { key, certificate } = checkObject(authority, 'a CA', 'key', 'certificate:bytes');
   const { subject, spki, extensions } = readTbs(certificate);
   const own = extensions().find(({ oid }) => oid === EXTENSION.SUBJECT_KEY_ID);
   const id = own === undefined ? keyIdentifier(spki) : DerNode.lenient(own.value, 'subjectKeyIdentifier').octets();

@@ -54,10 +54,13 @@ export interface AttestationBundle {
  * ```
  */
 export function encodeAttestationBundle(bundle: AttestationBundle): Bytes {
-  checkObject(bundle, 'an attestation bundle', 'attestations', 'certificates');
+  checkObject(bundle, 'an attestation bundle', 'attestations:list', 'certificates:list', 'otherCertificates:list?');
   const { attestations, certificates, otherCertificates = [] } = bundle;
   if (attestations.length === 0) throw new TypeError('an attestation bundle needs at least one statement');
-  const statements = attestations.map(({ type, statement }) => derSequence(derOid(type), statement));
+  const statements = attestations.map((one) => {
+    const { type, statement } = checkObject(one, 'each statement', 'type', 'statement:bytes');
+    return derSequence(derOid(type), statement);
+  });
   const all = [...certificates, ...otherCertificates];
   return derSequence(derSequence(...statements), ...(all.length > 0 ? [derSequence(...all)] : []));
 }
@@ -176,14 +179,14 @@ export function withoutSize(bytes: Bytes): Bytes {
  * ```
  */
 export function buildLampsAttestation(statement: AttestationStatement, signature: 'bare' | 'tpmt' = 'bare'): Attribute {
-  checkObject(statement, 'a statement', 'pubArea', 'certInfo', 'signature', 'ak');
+  checkObject(statement, 'a statement', 'pubArea:bytes', 'certInfo:bytes', 'signature:bytes', 'ak:object');
   const { certInfo, pubArea, ak } = statement;
   const written =
     signature === 'bare' ? encodeBareSignature(decode(TPMT_SIGNATURE, statement.signature)) : statement.signature;
   const certify = encodeTpmCertify({ certInfo, signature: written, pubArea });
   const bundle = {
     attestations: [{ type: TPM_CERTIFY_STATEMENT, statement: certify }],
-    certificates: ak.certificates ?? [],
+    certificates: checkObject(ak, 'the attestation key', 'certificates:list?').certificates ?? [],
   };
   return { oid: ATTESTATION_ATTRIBUTE, values: [encodeAttestationBundle(bundle)] };
 }

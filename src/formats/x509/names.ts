@@ -1,4 +1,4 @@
-import { type Bytes, checkText, fromHex, toHex } from '../../bytes.ts';
+import { type Bytes, checkList, checkObject, checkText, fromHex, toHex } from '../../bytes.ts';
 import type { DerNode } from '../../crypto/der-read.ts';
 import { derOid, derSequence, derSetOf, derText, type StringKind, TAG } from '../../crypto/der-write.ts';
 import type { DistinguishedName, NameAttribute } from '../../crypto/distinguished-name.ts';
@@ -36,10 +36,12 @@ export function buildCommonName(value: string): DistinguishedName {
  * @throws TypeError for a name that cannot be written.
  */
 export function encodeName(name: DistinguishedName, strings: 'utf8' | 'bmp' = 'utf8'): Bytes {
-  return derSequence(...name.map((relative) => derSetOf(...relative.map((one) => encodeAttribute(one, strings)))));
+  const relatives = checkList(name, 'a name').map((relative) => checkList(relative, 'each part of a name'));
+  return derSequence(...relatives.map((relative) => derSetOf(...relative.map((one) => encodeAttribute(one, strings)))));
 }
 
-function encodeAttribute({ type, value }: NameAttribute, strings: 'utf8' | 'bmp'): Bytes {
+function encodeAttribute(attribute: NameAttribute, strings: 'utf8' | 'bmp'): Bytes {
+  const { type, value } = checkObject(attribute, 'an attribute of a name', 'type', 'value:string');
   const isDer = /^#(?:[0-9a-f]{2})+$/i.test(value);
   return derSequence(derOid(type), isDer ? fromHex(value.slice(1)) : derText(KINDS.get(type) ?? strings, value));
 }

@@ -1,7 +1,7 @@
 import type { webcrypto } from 'node:crypto';
 import type { BaseBlock } from 'asn1js';
 import type { CryptoEngine } from 'pkijs';
-import { equal, view } from '../../bytes.ts';
+import { checkBytes, checkObject, equal, view } from '../../bytes.ts';
 import { encodeJwk } from '../../crypto/jwk.ts';
 import { verifySignature } from '../../crypto/verify-signature.ts';
 import { KeyprovError } from '../../errors.ts';
@@ -20,7 +20,8 @@ export interface PkijsSigning {
  * engine names the algorithm too.
  * @throws KeyprovError `key-invalid`, while signing, if the signature does not match the key's public key.
  */
-export async function pkijsSigning({ publicKey, sign }: SigningKey, hash?: SigningHash): Promise<PkijsSigning> {
+export async function pkijsSigning(signer: SigningKey, hash?: SigningHash): Promise<PkijsSigning> {
+  const { publicKey, sign } = checkObject(signer, 'a signing key', 'publicKey:object', 'sign:function');
   const [pkijs, { Null }] = await Promise.all([import('pkijs'), import('asn1js')]);
   const algorithm = signatureAlgorithmFor(publicKey, hash);
 
@@ -37,6 +38,7 @@ export async function pkijsSigning({ publicKey, sign }: SigningKey, hash?: Signi
         ? new Uint8Array(input.buffer, input.byteOffset, input.byteLength)
         : new Uint8Array(input);
       const signature = await sign({ data, hash: algorithm.hash, padding: 'pkcs1', format: 'der' });
+      checkBytes(signature, 'the signature');
       if (!verifySignature(publicKey, algorithm.hash, data, signature, algorithm.format)) {
         throw new KeyprovError('key-invalid', 'the signature does not match the public key');
       }

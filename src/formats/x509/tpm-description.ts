@@ -1,3 +1,4 @@
+import { checkObject } from '../../bytes.ts';
 import type { DistinguishedName } from '../../crypto/distinguished-name.ts';
 
 /** The TPM in certificates of endorsement and attestation keys. TCG EK Credential Profile for TPM 2.0, 3.2.9. */
@@ -13,7 +14,14 @@ export interface TpmDescription {
 export const TPM_ATTRIBUTE = { manufacturer: '2.23.133.2.1', model: '2.23.133.2.2', version: '2.23.133.2.3' } as const;
 
 /** The directory name of a TPM, in three relative names. @throws RangeError for a number of more than 4 bytes. */
-export function tpmDirectoryName({ manufacturer, model, version }: TpmDescription): DistinguishedName {
+export function tpmDirectoryName(tpm: TpmDescription): DistinguishedName {
+  const { manufacturer, model, version } = checkObject(
+    tpm,
+    'tpm',
+    'manufacturer:number',
+    'model:string',
+    'version:number',
+  );
   return [
     [{ type: TPM_ATTRIBUTE.manufacturer, value: id(manufacturer) }],
     [{ type: TPM_ATTRIBUTE.model, value: model }],
