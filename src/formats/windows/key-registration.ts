@@ -106,6 +106,18 @@ export function parseKeyRegistration(body: string, profile: KeyRegistration['pro
  * `expectedKey`, because a KAST may be about another key.
  *
  * @throws KeyprovError as `statementFromKast`.
+ *
+ * @example
+ * ```ts
+ * import { type VerifyEvidenceOptions, verifyEvidence } from 'keyprov/attestation';
+ * import { type KeyRegistration, statementFromKeyRegistration } from 'keyprov/formats/windows';
+ * import { encodeSpki } from 'keyprov/formats/x509';
+ *
+ * declare const [registration, trust]: [KeyRegistration, VerifyEvidenceOptions]; // from parseKeyRegistration; your choice
+ * const statement = statementFromKeyRegistration(registration); // undefined: the key is not attested
+ * const expectedKey = { spki: encodeSpki(registration.publicKey) }; // a KAST may be about another key
+ * if (statement) console.log(await verifyEvidence(statement, { ...trust, expectedKey }));
+ * ```
  */
 export function statementFromKeyRegistration(registration: KeyRegistration): AttestationStatement | undefined {
   if (registration.profile === 'strict' || registration.attestation === undefined) return undefined;
