@@ -95,7 +95,8 @@ function measuredText(figures: readonly Figure[], unit: string): string {
   const [first] = figures;
   if (typeof first?.measured === 'string') return first.measured;
   if (figures.length > 1 && new Set(texts).size > 1) return `${texts.join(', ')}${unit}`;
-  if (first === undefined || typeof first.measured === 'number') return `${texts[0]}${unit}`;
+  if (first === undefined || typeof first.measured === 'number')
+    return `${texts[0]}${texts[0] === '1' ? unit.replace(/s$/, '') : unit}`;
   const { low, high } = first.measured;
   return `${texts[0]}${unit} (${digits(low)}–${digits(high)})`;
 }

@@ -85,7 +85,7 @@ const G1: Row = {
       ],
     };
   },
-  why: 'the rest of the time goes to parsing and running our code once, and to loading node:crypto',
+  why: 'keyprov spends the additional time parsing and running its code once, and loading node:crypto',
 };
 
 const G2: Row = {
