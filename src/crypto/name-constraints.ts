@@ -1,3 +1,4 @@
+import { toHex } from '../bytes.ts';
 import { printable } from '../printable.ts';
 import { describeName, isWithin } from './distinguished-name.ts';
 import type { GeneralName } from './general-name.ts';
@@ -154,12 +155,19 @@ function isAddressWithin(base: Uint8Array, address: Uint8Array): boolean | undef
 const isPrefix = (mask: Uint8Array): boolean =>
   /^1*0*$/.test(Array.from(mask, (byte) => byte.toString(2).padStart(8, '0')).join(''));
 
+/** An address in its usual form: of 4 bytes in decimal, of 16 bytes as RFC 5952 says. */
+function addressText(bytes: Uint8Array): string {
+  if (bytes.length !== 16) return bytes.join('.');
+  const groups = toHex(bytes).replace(/.{4}(?!$)/g, '$&:');
+  return new URL(`http://[${groups}]`).hostname.slice(1, -1);
+}
+
 function describe(name: GeneralName): string {
   switch (name.kind) {
     case 'directory':
       return describeName(name.value);
     case 'ip':
-      return `the address ${name.value.join('.')}`;
+      return `the address ${addressText(name.value)}`;
     case 'other':
       return `a name of type ${name.value}`;
     default:

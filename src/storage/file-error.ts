@@ -25,6 +25,8 @@ const MEANINGS: Readonly<Record<string, Meaning>> = {
   ENOSPC: FULL,
   EDQUOT: FULL,
   EFBIG: ['exceeds the largest allowed file size', 'raise the limit (ulimit -f)'],
+  // Of readPrivateFile.
+  ERR_FS_FILE_TOO_LARGE: ['has more than 1 MiB, the limit', 'find out what wrote it, then restore or remove it'],
   EMFILE: TOO_MANY,
   ENFILE: TOO_MANY,
   ELOOP: ['leads through too many symbolic links', 'use a path with fewer links'],

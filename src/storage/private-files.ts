@@ -70,7 +70,7 @@ export interface PrivateFile {
 /**
  * Reads a file of a private directory; undefined if there is none. A `secret` file must not be readable by others
  * either.
- * @throws KeyprovError `not-private` like {@link openPrivateFile}; the error of Node, also (`EFBIG`) for over 1 MiB.
+ * @throws KeyprovError `not-private` like {@link openPrivateFile}; the error of Node, also (`ERR_FS_FILE_TOO_LARGE`) for over 1 MiB.
  */
 export function readPrivateFile(
   path: string,
@@ -85,7 +85,8 @@ export function readPrivateFile(
   try {
     const stats = fstatSync(fd, { bigint: true });
     if (stats.size > MAX_SIZE) {
-      throw Object.assign(new Error(`${path} has ${stats.size} bytes; the limit is ${MAX_SIZE}`), { code: 'EFBIG' });
+      const error = new Error(`${path} has ${stats.size} bytes; the limit is ${MAX_SIZE}`);
+      throw Object.assign(error, { code: 'ERR_FS_FILE_TOO_LARGE', syscall: 'read' });
     }
     return { bytes: readFileSync(fd), identity: fileIdentity(stats) };
   } finally {

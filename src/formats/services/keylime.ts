@@ -181,6 +181,7 @@ export function parseKeylimeActivation(request: KeylimeRequest): { agentId: stri
   if (agentId === undefined || method !== (major === '3' ? 'POST' : 'PUT')) {
     throw requestInvalid(what, `${method} ${JSON.stringify(path)}: wrong method or path`);
   }
+  inRequest(what, () => checkAgentId(agentId));
   const object = JsonMembers.parse(what, body, requestInvalid, ['auth_tag']);
   const authTag = object.text('auth_tag');
   if (!/^[0-9a-f]{96}$/.test(authTag)) throw object.wrong('auth_tag', 'not an HMAC-SHA384 in hexadecimal');
@@ -188,7 +189,7 @@ export function parseKeylimeActivation(request: KeylimeRequest): { agentId: stri
 }
 
 function checkAgentId(agentId: string): void {
-  if (!/^[\w.-]+$/.test(agentId)) throw new TypeError(`${JSON.stringify(agentId)} is not an agent id`);
+  if (!/^(?!\.\.?$)[\w.-]+$/.test(agentId)) throw new TypeError(`${JSON.stringify(agentId)} is not an agent id`);
 }
 
 const sizedPublic = (pubArea: Uint8Array): string => toBase64(encode(SIZED_PUBLIC, pubArea));

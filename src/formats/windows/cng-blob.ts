@@ -218,9 +218,9 @@ function checkExponents(key: RsaPrivateKey): void {
 
 function checkScalar(curve: Curve, x: Uint8Array, y: Uint8Array, d: Uint8Array): void {
   const { size } = CURVES[curve];
+  if (d.length !== size) throw wrong(`the private scalar has ${byteCount(d.length)}, ${size} expected`);
   let point: Bytes;
   try {
-    if (d.length !== size) throw wrong(`the private scalar has ${byteCount(d.length)}, ${size} expected`);
     point = pointOf(curve, d);
   } catch (cause) {
     throw wrong('the private scalar is out of range for the curve', cause);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { fromHex } from '../../../src/bytes.ts';
+import { concat, fromHex } from '../../../src/bytes.ts';
 import type { DistinguishedName } from '../../../src/crypto/distinguished-name.ts';
 import type { GeneralName } from '../../../src/crypto/general-name.ts';
 import { Comparisons, nameProblem } from '../../../src/crypto/name-constraints.ts';
@@ -31,10 +31,11 @@ describe('nameProblem', () => {
     ['a mailbox', email('a@x.test'), "'a@x.test'"],
     ['a URI', uri('https://x.test'), "'https://x.test'"],
     ['an address', ip('0a000001'), 'the address 10.0.0.1'],
+    ['an address of version 6', ip('20010db8000000000000000000000001'), 'the address 2001:db8::1'],
     ['a directory name', directory('x'), 'CN=x'],
     ['a name of another kind', other(8), 'a name of type 8'],
   ])('names %s that is excluded', (_, name, description) => {
-    const base: GeneralName = name.kind === 'ip' ? ip('0a000000ff000000') : name;
+    const base: GeneralName = name.kind === 'ip' ? { ...name, value: concat(name.value, name.value) } : name;
     const wider = name.kind === 'uri' ? uri('x.test') : name.kind === 'email' ? email('x.test') : base;
     expect(problem([name], { excluded: [wider] })).toBe(`${description} is not allowed by the name constraints`);
   });

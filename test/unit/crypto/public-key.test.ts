@@ -73,6 +73,20 @@ describe.each(keys)('a key of %s', (_, key, spki) => {
   });
 });
 
+it.each<[string, object]>([
+  ['an unknown curve', { ...ec('P-256'), crv: 'P-192' }],
+  ['a curve with a name from Object.prototype', { ...ec('P-256'), crv: 'toString' }],
+  ['an unknown type', { ...rsa, kty: 'OKP' }],
+  ['an unknown type of a point', { ...ec('P-256'), kty: 'ec' }],
+])('a key with %s is refused', (_, key) => {
+  const wrong = key as PublicKey;
+  for (const use of [checkPublicKey, encodeSpki, encodeJwk, encodeSpkiPem, computeJwkThumbprint]) {
+    expect(refusal(() => use(wrong))).toBe(
+      'key-invalid: a public key must have kty RSA, or EC with crv P-256, P-384 or P-521',
+    );
+  }
+});
+
 describe('SPKI', () => {
   it('with any one byte changed is refused or is another key, and then the only form of it', () => {
     const der = fromBase64(ecc.curves['P-256'].spkiB64);

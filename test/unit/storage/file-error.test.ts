@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { writeTemporary } from '../../../src/storage/atomic-file.ts';
-import { describeFileError } from '../../../src/storage/file-error.ts';
+import { describeFileError, fileError } from '../../../src/storage/file-error.ts';
 import { makeDirectory } from '../../../src/storage/make-directory.ts';
 import { readPrivateFile } from '../../../src/storage/private-files.ts';
 
@@ -43,9 +43,24 @@ describe('describeFileError', () => {
   });
 
   it('keeps the words of errors that it does not know', async () => {
-    writeFileSync(join(root, 'large'), new Uint8Array(1024 * 1024 + 1), { mode: 0o600 });
-    expect(await said('large', readPrivateFile)).toBe(
-      'cannot be read or written: ./large has 1048577 bytes; the limit is 1048576',
+    const fail = () => Promise.reject(new Error('the disk is on fire'));
+    expect(await said('file', fail)).toBe('cannot be read or written: the disk is on fire');
+  });
+
+  it('does not blame the disk for a private file that is too large', () => {
+    const path = join(root, 'large');
+    writeFileSync(path, new Uint8Array(1024 * 1024 + 1), { mode: 0o600 });
+    expect(() => {
+      try {
+        readPrivateFile(path);
+      } catch (error) {
+        throw fileError('store-io', path, error);
+      }
+    }).toThrow(
+      expect.objectContaining({
+        ...{ code: 'store-io', message: `${path} has more than 1 MiB, the limit` },
+        remedy: 'find out what wrote it, then restore or remove it',
+      }),
     );
   });
 });

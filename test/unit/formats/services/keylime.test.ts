@@ -93,12 +93,13 @@ describe('a keylime registration', () => {
     expect(refused({ path: '/v2.2/agents/' })).toMatch(/^request-invalid: /);
     expect(refused({ path: '/v3.0/agents/a' })).toMatch(/^request-invalid: /);
     expect(refused({ path: '/v2.2/agents/a/b' })).toMatch(/^request-invalid: /);
+    expect(refused({ path: '/v2.2/agents/..' })).toMatch(/"\.\." is not an agent id$/);
     expect(refused({ body: '{"agent_id":"a"}' })).toMatch(/unknown member "agent_id"$/);
     expect(refused({ path: '/v3.0/agents/', body: '{"agent_id":"a/b"}' })).toMatch(/"a\/b" is not an agent id$/);
   });
 
   it('is not made for an id that cannot be part of a path', () => {
-    for (const wrong of ['', 'a/b', '../x', 'ä']) {
+    for (const wrong of ['', '.', '..', 'a/b', '../x', 'ä']) {
       expect(() => buildKeylimeRegistration({ ...least, agentId: wrong }, '2.2')).toThrow(TypeError);
       expect(() => buildKeylimeActivation(wrong, akPubArea, '2.2')).toThrow(TypeError);
     }
@@ -128,6 +129,7 @@ describe('a keylime activation', () => {
     const refused = (change: object) => refusal(() => parseKeylimeActivation({ ...request, ...change }));
     expect(refused({ method: 'POST' })).toMatch(/^request-invalid: keylime activation: POST "/);
     expect(refused({ path: '/v2.2/agents//activate' })).toMatch(/^request-invalid: /);
+    expect(refused({ path: '/v2.2/agents/../activate' })).toMatch(/^request-invalid: .*"\.\." is not an agent id$/);
     expect(refused({ body: '{"auth_tag":"00"}' })).toMatch(/auth_tag: not an HMAC-SHA384 in hexadecimal$/);
     expect(refused({ body: '{}' })).toMatch(/auth_tag: missing$/);
     expect(refused({ body: '{"a":1}' })).toMatch(/unknown member "a"$/);

@@ -118,6 +118,15 @@ describe('decodeCngBlob', () => {
 });
 
 describe('encodeCngBlob', () => {
+  it('says that a scalar has the wrong length', () => {
+    const { key } = decodeCngBlob(fromHex(ecc.curves['P-256'].ecdsaPrivateHex));
+    if (!('d' in key) || key.kty !== 'EC') throw new Error('no private key');
+    const blob: CngBlob = { magic: 'ECS2', key: { ...key, d: key.d.subarray(1) } };
+    expect(refusal(() => encodeCngBlob(blob))).toBe(
+      'key-invalid: CNG key blob: the private scalar has 31 bytes, 32 expected',
+    );
+  });
+
   it('leaves out private parts that a public blob cannot contain', () => {
     const key = decodeCngBlob(fromHex(rsa2048.rsa3Hex)).key;
     if (key.kty !== 'RSA') throw new Error('no RSA key');
