@@ -11,6 +11,8 @@ import { addressOf } from './support/page-client.ts';
 let command: ReturnType<typeof startKeyprov>;
 let page: URL;
 let session: string;
+let window: Promise<void>;
+let isOver = false;
 
 const isLinux = process.platform === 'linux';
 beforeAll(async () => {
@@ -19,11 +21,27 @@ beforeAll(async () => {
   const { origin, hash } = page;
   const opened = await fetch(`${origin}/session`, { method: 'POST', body: hash.slice(1), headers: { origin } });
   session = Object(await opened.json()).session;
+  window = keepOpen();
 });
 afterAll(async () => {
+  isOver = true;
   command.child.kill('SIGKILL');
   await command.ended;
+  await window;
 });
+
+/** Waits for the next state again and again, as a window does: without one, the command ends. */
+async function keepOpen(): Promise<void> {
+  const headers = { origin: page.origin, 'x-keyprov-session': session };
+  try {
+    for (let version = 0; !isOver; ) {
+      const answer = await fetch(`${page.origin}/state?after=${version}`, { headers });
+      version = Object(await answer.json()).version;
+    }
+  } catch (error) {
+    if (!isOver) throw error;
+  }
+}
 
 /** How often a text is in the memory of the command. */
 const count = (text: string): number => countInMemory(command.child.pid ?? 0, disguised(utf8(text)));

@@ -345,7 +345,10 @@ describe('the most likely mistakes', () => {
       ],
       [['status', '--store', path('one'), '--user', 'eve'], /^there is no such key in .*; omit --key, --user and --d/m],
       [[...sign, path('one'), '--user', 'eve'], /has no key of eve; list the store's keys \(keyprov status\), or/],
-      [[...sign, path('one'), '--key', 'ngc-0'], /has no key ngc-0; list the store's keys \(keyprov status\)$/m],
+      [
+        [...sign, path('one'), '--key', 'ngc-0'],
+        /has no key ngc-0; list the store's keys \(keyprov status --store \S+\)$/m,
+      ],
       [
         [...sign, path('two')],
         /match: ngc-\w+, ngc-\w+; select one with --key, or --user and --device-id; keyprov status shows/,
