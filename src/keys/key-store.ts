@@ -6,6 +6,7 @@ import { createFile, removeFile, removeLeftovers, replaceFile } from '../storage
 import { isThere, storeIo } from '../storage/file-error.ts';
 import { type StoreLockOptions, withStoreLock } from '../storage/hold-lock.ts';
 import { openPrivateDirectory, readPrivateFile } from '../storage/private-files.ts';
+import { shellWord } from '../storage/shell-word.ts';
 import { absolutePath } from '../storage/user-paths.ts';
 import { countFolder, removeCount } from './count-files.ts';
 import { checkKeyId, decodeKeyRecord, EXPORTS, encodeKeyRecord, type KeyRecord } from './key-record.ts';
@@ -51,7 +52,7 @@ export async function openKeyStore(directory: string, options: OpenKeyStoreOptio
   const { create = true } = options;
   if (!create && !(await storeIo(directory, async () => isThere(absolutePath(directory))))) {
     throw new KeyprovError('key-not-found', `there is no key store at ${absolutePath(directory)}`, {
-      remedy: `use another directory, or make a key there (keyprov create --store ${directory})`,
+      remedy: `use another directory, or make a key there (keyprov create --store ${shellWord(directory)})`,
     });
   }
   return new KeyStore(await openStoreDirectory(directory));
@@ -205,7 +206,7 @@ export class KeyStore {
       const old = await readOldDirectory(this.directory);
       if (old?.id === id) return old;
       throw new KeyprovError('key-not-found', `the key store at ${this.directory} has no key ${id}`, {
-        remedy: `list the store's keys (keyprov status --store ${this.directory})`,
+        remedy: `list the store's keys (keyprov status --store ${shellWord(this.directory)})`,
       });
     }
     const record = decodeKeyRecord(file.bytes.toString(), path);

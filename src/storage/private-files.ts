@@ -16,6 +16,7 @@ import { KeyprovError } from '../errors.ts';
 import { fileIdentity } from './atomic-file.ts';
 import { errorCode, ignoring } from './file-error.ts';
 import { makeDirectory } from './make-directory.ts';
+import { shellWord } from './shell-word.ts';
 import { absolutePath } from './user-paths.ts';
 
 /** Mode bits that let others write. */
@@ -134,7 +135,11 @@ function checkWayTo(path: string): void {
     if (name === '' || name === '.') continue;
     const { mode } = lstatSync(at);
     if ((mode & 0o002) !== 0 && (mode & STICKY) === 0) {
-      throw notPrivate(at, `is writable by other users (${modeText(mode)})`, `chmod o-w ${at}, or chmod +t ${at}`);
+      throw notPrivate(
+        at,
+        `is writable by other users (${modeText(mode)})`,
+        `chmod o-w ${shellWord(at)}, or chmod +t ${shellWord(at)}`,
+      );
     }
     const next = name === '..' ? dirname(at) : join(at, name);
     const stats = lstatSync(next, { bigint: true, throwIfNoEntry: false });
@@ -163,7 +168,7 @@ function checkOwnerAndMode(path: string, { uid, mode }: BigIntStats, forbidden: 
     throw notPrivate(
       path,
       `belongs to user ${uid}, and this process runs as user ${user}`,
-      `run as that user, or chown ${user} ${path}`,
+      `run as that user, or chown ${user} ${shellWord(path)}`,
     );
   }
   if ((Number(mode) & forbidden) !== 0) {
@@ -171,7 +176,7 @@ function checkOwnerAndMode(path: string, { uid, mode }: BigIntStats, forbidden: 
     throw notPrivate(
       path,
       `is ${right} by other users (${modeText(Number(mode))})`,
-      `chmod go-${forbidden === OTHERS ? 'rwx' : 'w'} ${path}`,
+      `chmod go-${forbidden === OTHERS ? 'rwx' : 'w'} ${shellWord(path)}`,
     );
   }
 }

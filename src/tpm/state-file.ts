@@ -8,6 +8,7 @@ import { type StoreLockOptions, takeInTurn } from '../storage/hold-lock.ts';
 import { type FileLock, type TryLock, takeKernelLock } from '../storage/kernel-lock.ts';
 import type { Holder } from '../storage/lock-holder.ts';
 import { openPrivateDirectory, readPrivateFile, tryPrivateDirectory } from '../storage/private-files.ts';
+import { shellWord } from '../storage/shell-word.ts';
 import { absolutePath } from '../storage/user-paths.ts';
 
 const MAGIC = utf8('KPTPM2ST');
@@ -81,8 +82,9 @@ export class StateFile {
   ): Promise<StateFile> {
     const path = stateIo(directory, () => {
       if (!create && !isThere(join(absolutePath(directory), NAME))) {
+        const address = shellWord(`libtpms:${directory}`);
         throw new KeyprovError('no-tpm', `there is no TPM in ${absolutePath(directory)}`, {
-          remedy: `check the path, or make a TPM there (keyprov create --tpm libtpms:${directory})`,
+          remedy: `check the path, or make a TPM there (keyprov create --tpm ${address})`,
         });
       }
       return openPrivateDirectory(directory);

@@ -66,6 +66,13 @@ describe('keyprov doctor', () => {
     expect(tpms).toContain('libtpms');
   });
 
+  it('names a directory that can be made if none can be made where it runs', () => {
+    using directory = temporaryDirectory();
+    const { next } = Object(keyprovJson(['doctor'], { cwd: '/proc', env: { HOME: directory.path } }).json);
+    expect(next).toMatch(new RegExp(` --out ${join(directory.path, 'key')}$`));
+    expect(readdirSync(directory.path)).toEqual([]);
+  });
+
   it('says what to install, and fails, if there is no TPM at all', () => {
     using directory = temporaryDirectory();
     const env = {

@@ -104,6 +104,10 @@ describe('keyprov remove', () => {
       status: 0,
       stderr: expect.stringContaining(`next: keyprov sign --in FILE --store ${directory.path}\n`),
     });
+    const odd = create('--out', path("it's new"));
+    expect((await commands.run(odd)).stderr).toContain(
+      `next: keyprov sign --in FILE --store '${path("it'\\''s new")}'\n`,
+    );
   });
 
   it("refuses what is not a key or a store, and does not use the user's store for an empty name", async () => {

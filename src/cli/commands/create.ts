@@ -17,6 +17,7 @@ import {
   provisionKey,
 } from '../../provisioning/provision-key.ts';
 import { holdLock } from '../../storage/hold-lock.ts';
+import { shellWord } from '../../storage/shell-word.ts';
 import { parseTpmAddress } from '../../tpm/address.ts';
 import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
@@ -109,9 +110,7 @@ async function runCreate(given: Arguments, context: Context): Promise<Outcome> {
     const make = (store: KeyStore, previous: Backend | undefined) =>
       createKey(store, { ...wish, challenge: over, isNewStore: directory !== undefined }, previous, context);
     if (directory !== undefined) {
-      const outcome = await createIn(directory, given.has('force'), user, make, context);
-      showNext(directory, given, report);
-      return outcome;
+      return await createIn(directory, user, make, given, context);
     }
     const store = await openStore(given, context);
     // Another process that makes a key at the same time must see this one.
@@ -131,16 +130,14 @@ async function runCreate(given: Arguments, context: Context): Promise<Outcome> {
       },
       () => lock.release({ remove: true }),
     );
-    showNext(given.text('store'), given, report);
-    return describe(made, store.directory, {}, tpm.address, report);
+    return describe(made, store.directory, {}, tpm.address, { given, report });
   });
 }
 
 /** Shows a command that uses the new key: it needs the same options as this one. */
-function showNext(store: string | undefined, given: Arguments, { progress }: Report): void {
-  const tpm = given.text('tpm');
-  const quoted = (text: string): string => (text.includes(' ') ? `'${text}'` : text);
-  const options = [store && ` --store ${quoted(store)}`, tpm && tpm !== 'none' && ` --tpm ${quoted(tpm)}`];
+function showNext(given: Arguments, { progress }: Report): void {
+  const [store, tpm] = [given.text('out') ?? given.text('store'), given.text('tpm')];
+  const options = [store && ` --store ${shellWord(store)}`, tpm && tpm !== 'none' && ` --tpm ${shellWord(tpm)}`];
   progress.note(`next: keyprov sign --in FILE${options.filter(Boolean).join('')}`);
 }
 
@@ -185,12 +182,12 @@ function showEvent(event: ProvisionEvent, progress: Progress): void {
 /** Makes a store with one key and its exported files; leaves nothing behind if anything fails. */
 async function createIn(
   directory: string,
-  force: boolean,
   user: string | undefined,
   make: (store: KeyStore, previous: Backend | undefined) => Promise<ProvisionedKey>,
+  given: Arguments,
   { report, signal }: Context,
 ): Promise<Outcome> {
-  const out = await openOutputDirectory(directory, force, { signal });
+  const out = await openOutputDirectory(directory, given.has('force'), { signal });
   const previous = out.earlier.find((earlier) => sameUser(earlier.user, user))?.backend;
   const write = async (): Promise<Outcome> => {
     const made = await make(out.store, previous);
@@ -201,7 +198,7 @@ async function createIn(
     await out.write(record, files, signal);
     report.progress.end(`in ${out.path}`);
     const address = record.tpm?.address ?? 'none';
-    return describe({ ...made, record }, out.path, files, address, report);
+    return describe({ ...made, record }, out.path, files, address, { given, report });
   };
   return await undoOnFailure(write, () => out.discard());
 }
@@ -224,16 +221,18 @@ function describe(
   directory: string,
   files: ExportedFiles,
   address: string,
-  report: Report,
+  { given, report }: { readonly given: Arguments; readonly report: Report },
 ): Outcome {
   if (fellBack) report.warn(`the key was made in software: ${attemptLines(record.attempts.slice(0, -1)).join('; ')}`);
-  if (record.backend === 'tpm' && isInMemory(address)) {
+  const isLost = record.backend === 'tpm' && isInMemory(address);
+  if (isLost) {
     report.warn('the key can no longer be used: its TPM was only in memory; use --tpm libtpms:DIR to keep the state');
   }
   const isWanted = record.policy?.attestation !== 'none';
   if (attestation.status === 'none' && record.backend === 'tpm' && isWanted) {
     report.warn(`the key is not attested: ${attestation.reason}`);
   }
+  if (!isLost) showNext(given, report);
   const paths = Object.fromEntries(
     EXPORTS.filter((name) => files[name] !== undefined).map((name) => [name, join(directory, name)]),
   );

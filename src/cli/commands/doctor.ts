@@ -6,6 +6,8 @@ import { unlessAborted } from '../../signal.ts';
 import { describeFileError, isThere } from '../../storage/file-error.ts';
 import { tryPrivateDirectory } from '../../storage/private-files.ts';
 import { runProgram } from '../../storage/run-program.ts';
+import { shellWord } from '../../storage/shell-word.ts';
+import { userDirectory } from '../../storage/user-paths.ts';
 import { refuseOnWindows } from '../../storage/windows.ts';
 import { parseTpmAddress, type TpmAddress } from '../../tpm/address.ts';
 import { openTpm } from '../../tpm/open-tpm.ts';
@@ -63,7 +65,7 @@ async function runDoctor(given: Arguments, context: Context): Promise<Outcome> {
     option === undefined || checks.some(({ name, status }) => name === TPM_VARIABLE && status === 'ok');
   const isUsable = found && isNamedUsable;
   const [isUsed, where, command] = nextCommand(checks, environment[TPM_VARIABLE] ?? '');
-  const next = option === undefined || command.includes('--tpm') ? command : `${command} --tpm ${option}`;
+  const next = option === undefined || command.includes('--tpm') ? command : `${command} --tpm ${shellWord(option)}`;
   const only = isUsed ? '' : ' with --tpm';
   const others = found ? `TPMs that can be opened${only}: ${tpms.join(', ')}` : 'no TPM can be opened';
   const message = isNamedUsable ? others : `the TPM of --tpm cannot be opened; ${others}`;
@@ -91,13 +93,30 @@ function nextCommand(checks: readonly Check[], named: string): NextCommand {
   const opened = (name: string) => checks.find((one) => one.name === name && one.status === 'ok')?.tpm;
   const used = opened(named === '' ? THIS_MACHINE : TPM_VARIABLE);
   const isKept = used !== undefined && used !== IN_MEMORY;
-  if (isKept) return [true, 'in the TPM', 'keyprov create --hardware required --out key'];
+  if (isKept) return [true, 'in the TPM', `keyprov create --hardware required --out ${newPath('key')}`];
   if (named !== 'none') {
     const isUsed = used !== undefined;
-    if (opened(THIS_MACHINE)) return [isUsed, 'in the TPM', 'keyprov create --tpm auto --hardware required --out key'];
-    if (opened('libtpms')) return [isUsed, 'in a virtual TPM', 'keyprov create --tpm libtpms:tpm --out key'];
+    if (opened(THIS_MACHINE))
+      return [isUsed, 'in the TPM', `keyprov create --tpm auto --hardware required --out ${newPath('key')}`];
+    if (opened('libtpms'))
+      return [isUsed, 'in a virtual TPM', `keyprov create --tpm libtpms:${newPath('tpm')} --out ${newPath('key')}`];
   }
-  return [false, 'in software', 'keyprov create --tpm none --out key'];
+  return [false, 'in software', `keyprov create --tpm none --out ${newPath('key')}`];
+}
+
+/** A path for a new directory: below the working directory, or below the home directory if the former is not usable. */
+function newPath(name: string): string {
+  const isUsable = (path: string): boolean => {
+    try {
+      tryPrivateDirectory(path);
+      return true;
+    } catch {
+      // The command would fail with this error, so another path is shown.
+      return false;
+    }
+  };
+  const inHome = userDirectory(undefined, [name]);
+  return isUsable(name) || inHome === undefined || !isUsable(inHome) ? name : shellWord(inHome);
 }
 
 /** Turns work that may throw into a check. */

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { explainPolicy } from '../../policy/index.ts';
 import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
-import { type Arguments, UsageError } from '../options/arguments.ts';
+import type { Arguments } from '../options/arguments.ts';
 import { findPolicy, policyFileOptions } from '../options/policy-option.ts';
 import { valueOption } from '../options/value-option.ts';
 import type { Outcome } from '../terminal/report.ts';
@@ -37,7 +37,6 @@ async function runExplain(given: Arguments, context: Context): Promise<Outcome> 
   const all = given.has('all');
   const inForce = await findPolicy({ files: [...given.operands, ...given.texts('policy')], documents }, given, context);
   given.check();
-  if (inForce === undefined) throw new UsageError(['no policy']);
   const { policy, windows, explanation } = inForce;
   const shown = explanation.filter(({ winner, overridden }) => all || winner || overridden.length > 0);
   const lines = shown.length === 0 ? ['nothing is set'] : explainPolicy(shown).split('\n');

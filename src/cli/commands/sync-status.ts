@@ -1,5 +1,4 @@
 import type { Command } from 'commander';
-import { wipe } from '../../bytes.ts';
 import { sayError, withCleanup } from '../../errors.ts';
 import type { RegisteredKey } from '../../provisioning/registration-record.ts';
 import {
@@ -28,7 +27,7 @@ import { valueOption } from '../options/value-option.ts';
 import { openFetch, withUsableFiles } from '../service-connection.ts';
 import { findRegisteredKey } from '../stored-key.ts';
 import { commandText } from '../terminal/command-output.ts';
-import { readPin } from '../terminal/pin-file.ts';
+import { readPassword } from '../terminal/pin-file.ts';
 import { errorToJson, type Outcome, type Report } from '../terminal/report.ts';
 
 const SECOND_MS = 1000;
@@ -78,6 +77,7 @@ async function runSyncStatus(given: Arguments, context: Context): Promise<Outcom
   const proxy = given.text('proxy');
   const wait = given.has('wait');
   const pollMs = (given.count('poll-seconds') ?? 60) * SECOND_MS;
+  if (!wait) given.refuse(['poll-seconds'], 'works only with --wait');
   if (wait && place.kind === 'nowhere') given.problems.push('--wait needs --ldap or --graph-token-command');
   given.check();
   report.speakPlainly();
@@ -96,6 +96,10 @@ function readPlace(given: Arguments): Place {
   const [ldap, command] = [given.text('ldap'), given.text('graph-token-command')];
   if (ldap !== undefined && command !== undefined) {
     given.problems.push('--ldap and --graph-token-command cannot be used together');
+  }
+  if (command === undefined) {
+    const why = ldap === undefined ? 'works only with --graph-token-command' : 'cannot be used with --ldap';
+    given.refuse(['graph-url', 'service-ca', 'proxy'], why);
   }
   if (ldap === undefined) {
     const why = command === undefined ? 'works only with --ldap' : 'cannot be used with --graph-token-command';
@@ -154,9 +158,7 @@ async function withReader(
       () => fetch.close(),
     );
   }
-  const secret = await readPin(place.file, report, signal);
-  const password = new TextDecoder().decode(secret);
-  wipe(secret);
+  const password = await readPassword(place.file, '--ldap-password-file', report, signal);
   const { url, base, bindDn: dn } = place;
   const reader = withUsableFiles('--ldap-ca', () => connectingLdapReader({ url, base, dn, password, ca: roots.ldap }));
   return await look(reader);

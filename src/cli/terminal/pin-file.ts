@@ -4,6 +4,7 @@ import { addAbortSignal } from 'node:stream';
 import { type Bytes, concatSecrets, wipe, withSecret } from '../../bytes.ts';
 import { KeyprovError } from '../../errors.ts';
 import { MAX_PIN_BYTES, pinFromFile } from '../../policy/index.ts';
+import { withoutNewline } from '../../policy/judge-pin.ts';
 import { errorCode } from '../../storage/file-error.ts';
 import { fileIo } from '../file-io.ts';
 import { UsageError } from '../options/arguments.ts';
@@ -20,17 +21,38 @@ const MAX_SIZE = MAX_PIN_BYTES + 3;
  */
 export async function readPin(path: string, report: Report, signal: AbortSignal): Promise<Bytes> {
   const name = path === '-' ? 'standard input' : path;
-  if (path === '-' && process.stdin.isTTY) {
-    throw new UsageError(['standard input is a terminal, which would show the PIN: pipe it in']);
-  }
   return await withSecret(await readSecretFile(path, 'PIN', report, signal), (file) => pinFromFile(file, { name }));
+}
+
+/**
+ * Reads a password that is not a PIN, as {@link readPin} does: any text of at most {@link MAX_PIN_BYTES}. An empty one is
+ * refused, since a directory takes it for a sign-in without a name. `option` is for messages.
+ * @throws UsageError; KeyprovError `store-io`.
+ */
+export async function readPassword(path: string, option: string, report: Report, signal: AbortSignal): Promise<string> {
+  return await withSecret(await readSecretFile(path, 'password', report, signal), (file) => {
+    const wrong = (problem: string) => new UsageError([`${option}: the password ${problem}`]);
+    const password = withoutNewline(file);
+    if (password.length === 0) throw wrong('is empty');
+    if (password.length > MAX_PIN_BYTES) throw wrong(`has more than ${MAX_PIN_BYTES} bytes`);
+    try {
+      return new TextDecoder('utf-8', { fatal: true }).decode(password);
+    } catch {
+      // The decoder's error says no more.
+      throw wrong('is not UTF-8');
+    }
+  });
 }
 
 /**
  * Reads the first bytes of a file with a secret: as many as the longest PIN has, and a few more to detect one that is too
  * long. Warnings call it the `what` file. The caller wipes the bytes.
+ * @throws UsageError for a terminal as standard input, which would show the secret; KeyprovError `store-io`.
  */
 export async function readSecretFile(path: string, what: string, report: Report, signal: AbortSignal): Promise<Bytes> {
+  if (path === '-' && process.stdin.isTTY) {
+    throw new UsageError([`standard input is a terminal, which would show the ${what}: pipe it in`]);
+  }
   return await withSecret(new Uint8Array(MAX_SIZE), async (buffer) => {
     const name = path === '-' ? 'standard input' : path;
     const read = () =>

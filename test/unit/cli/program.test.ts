@@ -142,6 +142,25 @@ describe.each(LOADED.map(({ name, command }) => [name, command] as const))('keyp
   });
 });
 
+describe('keyprov sync-status', () => {
+  const graph = ['--graph-url', 'https://graph.test', '--proxy', 'http://proxy.test'];
+  const ldap = ['--ldap', 'ldaps://x', '--ldap-base', 'dc=x', '--ldap-bind-dn', 'cn=x', '--ldap-password-file', '-'];
+
+  it.each([
+    ['no directory', [...graph], 'works only with --graph-token-command'],
+    ['the directory on premises', [...ldap, ...graph], 'cannot be used with --ldap'],
+  ])('refuses options of Graph with %s', async (_, words, why) => {
+    expect(await problemsOf(['sync-status', ...words])).toEqual([`--graph-url ${why}`, `--proxy ${why}`]);
+  });
+
+  it('refuses the seconds between tries if it does not try again', async () => {
+    const words = ['sync-status', ...ldap, '--poll-seconds', '5'];
+    expect(await problemsOf(words)).toEqual(['--poll-seconds works only with --wait']);
+    expect(await problemsOf([...words, '--wait'])).toEqual([]);
+    expect(await problemsOf(['sync-status', '--graph-token-command', 'x', ...graph])).toEqual([]);
+  });
+});
+
 describe.each(['request', 'attest'])('keyprov %s', (name) => {
   it('offers only options that one of its formats uses', async () => {
     const command = subcommand(programOf(), name);

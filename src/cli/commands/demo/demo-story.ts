@@ -22,6 +22,7 @@ import { ldapReader } from '../../../registration/ldap-reader.ts';
 import { findLdapUser } from '../../../registration/ldap-user.ts';
 import { signInWithKey } from '../../../registration/sign-in.ts';
 import { describeSyncStatus, waitForSync } from '../../../registration/sync-status.ts';
+import { shellWord } from '../../../storage/shell-word.ts';
 import type { Context } from '../../command.ts';
 import { withKeyPlaces } from '../../key-places.ts';
 import { keyJson, keyLines } from '../../key-report.ts';
@@ -60,6 +61,7 @@ export async function tellStory(context: StoryContext): Promise<Told> {
   const { progress } = report;
   return await withDemoWorld(directory, { progress, signal }, async (world) => {
     const { user, service, device } = world;
+    const word = (name: string) => shellWord(join(directory, name));
     const write = (name: string, text: string) => writeFile(join(directory, name), text, { mode: 0o600 });
     await write('device.pem', device.certificate);
     await write('device-key.pem', device.privateKey);
@@ -77,9 +79,9 @@ export async function tellStory(context: StoryContext): Promise<Told> {
         ...keyLines(found),
         '',
         'The user has signed in: the service has verified the assertion with the key from the directory. Next, try:',
-        `  keyprov status --store ${store.directory} --tpm libtpms:${join(directory, 'tpm')}`,
-        `  keyprov verify --in ${join(directory, 'attestation.json')} --challenge "$(cat ${join(directory, 'challenge.hex')})" ` +
-          `--ak-roots ${join(directory, 'service-ca.pem')} --allow-maker ${MAKER}`,
+        `  keyprov status --store ${shellWord(store.directory)} --tpm ${shellWord(`libtpms:${join(directory, 'tpm')}`)}`,
+        `  keyprov verify --in ${word('attestation.json')} --challenge "$(cat ${word('challenge.hex')})" ` +
+          `--ak-roots ${word('service-ca.pem')} --allow-maker ${MAKER}`,
       ];
       return { lines, json: keyJson(found) };
     }).finally(() => asking?.wipe());
