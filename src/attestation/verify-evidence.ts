@@ -149,7 +149,7 @@ const partyOf = ({ pubArea, certificates = [] }: PublicPart): Party => ({
 function verifySoftwareKey(
   { spki, signature }: SoftwareKeyEvidence,
   findings: Findings,
-  { challenge, expectedKey }: VerifyEvidenceOptions,
+  { challenge, expectedKey, keyParent, akParent, akNonce }: VerifyEvidenceOptions,
 ): Shown {
   const publicKey = lazy(() => decodeSpki(spki));
   findings.check('structures', () => {
@@ -158,6 +158,14 @@ function verifySoftwareKey(
   });
   if (expectedKey !== undefined) {
     findings.check('public-key', () => (isSpki(spki, expectedKey) ? undefined : 'it is not the expected key'));
+  }
+  // Otherwise a client could avoid these expectations with a software key.
+  for (const [check, expected] of [
+    ['key-parent', keyParent],
+    ['ak-parent', akParent],
+    ['ak-creation/challenge', akNonce],
+  ] as const) {
+    if (expected !== undefined) findings.check(check, () => 'a software key is not in a TPM');
   }
   findings.check('key-strength', () => weaknessOf(publicKey()));
   findings.check('possession', () => {

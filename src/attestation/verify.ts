@@ -1,4 +1,4 @@
-import { checkBytes, EMPTY, equal } from '../bytes.ts';
+import { checkBytes, checkObject, EMPTY, equal } from '../bytes.ts';
 import type { PublicKey } from '../crypto/public-key.ts';
 import { KeyprovError } from '../errors.ts';
 import type { Finding } from '../finding.ts';
@@ -31,7 +31,7 @@ export interface VerifyOptions {
   readonly keyParent?: Uint8Array | undefined;
   /** Qualified name of the parent of the attestation key. */
   readonly akParent?: Uint8Array | undefined;
-  /** The nonce that the creation data of the attestation key must hold. */
+  /** The nonce that the creation data of the attestation key must hold. A statement without `akCreation` then fails. */
   readonly akNonce?: Uint8Array | undefined;
   /** Accepts signatures and Names made with SHA-1, as Windows' attestation keys have them. Default false. */
   readonly acceptSha1?: boolean | undefined;
@@ -48,7 +48,8 @@ export type VerificationResult =
  * whether to trust the attestation key.
  *
  * Makes every check, each with a finding, and never throws because of the statement. Checks a creation only if the
- * statement has one, and an optional expectation, such as `keyParent`, only if you set it.
+ * statement has one, and an optional expectation, such as `keyParent`, only if you set it. A statement that lacks what
+ * an expectation needs fails.
  *
  * @throws TypeError for an unknown option or one of another kind.
  *
@@ -157,6 +158,7 @@ export function verifyAttestationKey(
 ): VerificationResult {
   options = checkMembers('verifyAttestationKey', options, 'nonce:bytes? acceptSha1:boolean?');
   checkBytes(pubArea, 'the public area of an attestation key');
+  checkObject(akCreation, 'the creation proof of an attestation key', 'creationData', 'certInfo', 'signature');
   const findings = new Findings();
   const ak = subjectOf(() => pubArea);
   checkAttestationKey(findings, ak, akCreation, options);
@@ -171,7 +173,10 @@ function checkAttestationKey(
 ): void {
   findings.check('ak-attributes', () => attributeProblem(ak.area().objectAttributes, AK_SET, AK_CLEAR));
   findings.check('ak-strength', () => strengthProblem(ak));
-  if (creation === undefined) return;
+  if (creation === undefined) {
+    if (nonce !== undefined) findings.check('ak-creation/challenge', () => 'no creation proof holds the nonce');
+    return;
+  }
   verifyCreation(creation, {
     findings,
     signer: ak,

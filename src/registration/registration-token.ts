@@ -1,3 +1,4 @@
+import { checkList } from '../bytes.ts';
 import { MfaError, type TokenProblemCode } from '../errors/mfa-error.ts';
 import { isKeyprovError } from '../errors.ts';
 import { parseJws } from '../formats/services/jws.ts';
@@ -41,7 +42,7 @@ export interface TokenProblem {
 
 /** The expected claims of a token, for {@link tokenProblems}. */
 export interface TokenExpectations {
-  /** The service's resource from discovery; if several are given, one must match. Absent: any audience is accepted. */
+  /** The service's resource from discovery; in a list, one must match. Absent: any audience is accepted. */
   readonly audience?: string | readonly string[] | undefined;
   /** GUID of this device. */
   readonly deviceId: string;
@@ -116,7 +117,7 @@ export function readTokenClaims(jwt: string): TokenClaims {
  */
 export function tokenProblems(jwt: string, expected: TokenExpectations): TokenProblem[] {
   expected = checkMembers('tokenProblems', expected, 'audience deviceId:text user:text now:date methods:texts?');
-  const { audience = [], deviceId, user, now, methods = KEY_METHODS } = expected;
+  const { audience, deviceId, user, now, methods = KEY_METHODS } = expected;
   checkGuid(deviceId, 'deviceId');
   let claims: TokenClaims;
   try {
@@ -139,8 +140,8 @@ export function tokenProblems(jwt: string, expected: TokenExpectations): TokenPr
       NO_TOKEN,
     );
   }
-  const wanted = typeof audience === 'string' ? [audience] : audience;
-  if (wanted.length > 0 && !claims.audience.some((one) => wanted.includes(one))) {
+  const wanted = typeof audience === 'string' ? [audience] : checkList(audience ?? [], 'audience');
+  if (audience !== undefined && !claims.audience.some((one) => wanted.includes(one))) {
     add('audience', `the token is for ${listed(claims.audience)}, not for ${listed(wanted)}`, REFUSED);
   }
   if (!claims.deviceId)

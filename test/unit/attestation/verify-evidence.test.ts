@@ -633,6 +633,9 @@ describe('evidence of a software key', () => {
     ['a signature of another kind', { ...ec, signature: rsa.signature }, {}, ['possession']],
     ['another key than the expected one', ec, { expectedKey: { spki: rsa.spki } }, ['public-key']],
     ['a key of a TPM that is expected', ec, { expectedKey: { name: CHALLENGE } }, ['public-key']],
+    ['the parent that a key must have', ec, { keyParent: SRK_NAME }, ['key-parent']],
+    ['the parent that an attestation key must have', ec, { akParent: SRK_NAME }, ['ak-parent']],
+    ['the nonce that an attestation key must have', ec, { akNonce: CHALLENGE }, ['ak-creation/challenge']],
     ['a weak key', make(generateKeyPairSync('rsa', { modulusLength: 1024 })), {}, ['key-strength']],
     ['what is no key', { ...ec, spki: fromHex('3000') }, {}, ['structures', 'key-strength', 'possession']],
   ])('is refused for %s', async (_, evidence, more, checks) => {

@@ -286,6 +286,12 @@ describe('verifyStatement', () => {
     expect(said({}, { akNonce: CHALLENGE })).toEqual([
       "ak-creation/challenge: the creation data's outsideInfo is not the nonce",
     ]);
+    const { akCreation: _, ...bare } = genuine;
+    expect(failed(genuine, { akNonce: new Uint8Array(0) })).toEqual([]);
+    for (const akNonce of [CHALLENGE, new Uint8Array(0)]) {
+      expect(failed(bare, { akNonce })).toEqual(['ak-creation/challenge']);
+    }
+    expect(failed(bare)).toEqual([]);
     const creation = (change: (attested: object) => object) =>
       said({ creation: (one) => ({ ...one, attested: change(one.attested) }) as typeof one });
     expect(creation((one) => ({ ...one, creationHash: new Uint8Array(32) }))).toEqual([

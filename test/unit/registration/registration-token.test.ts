@@ -85,6 +85,8 @@ describe('tokenProblems', () => {
     expect(problems({ upn: 'USER@contoso.com', deviceid: expected.deviceId.toUpperCase() })).toEqual([]);
     expect(problems({ aud: 'x' }, { audience: undefined })).toEqual([]);
     expect(problems({ aud: 'x' }, { audience: ['y', 'x'] })).toEqual([]);
+    expect(problems({ aud: 'x' }, { audience: [] })).toEqual(['audience']);
+    expect(() => problems({ aud: 'x' }, { audience: Object(5) })).toThrow('audience must be an array');
   });
 
   it.each<[object, string[]]>([
