@@ -58,7 +58,7 @@ export interface KeyprovCrypto extends Omit<webcrypto.Crypto, 'CryptoKey'>, Asyn
  * Makes a `Crypto`. With a provider, `subtle.generateKey` makes key pairs only there, and their private keys are used
  * only there; everything else runs in software. Nothing is loaded or opened before the first use.
  *
- * @throws RangeError if `pinCacheMs` is negative or NaN; TypeError for an option that is unknown or of another kind.
+ * @throws RangeError if `pinCacheMs` is negative, NaN or above 2147483647; TypeError for an option that is unknown or of another kind.
  *
  * @example
  * ```ts
@@ -132,9 +132,9 @@ class ProviderCrypto implements KeyprovCrypto {
 
   async loadKey(key: string | KeyRecord, options: LoadKeyOptions = {}): Promise<KeyPair> {
     options = checkMembers('loadKey', options, 'algorithm usages:texts?');
-    const record = typeof key === 'string' ? this.#openStore().load(key) : key;
     if (this.#holder === undefined) throw new TypeError('this crypto object was made without a provider');
-    return keysOfRecord(await record, this.#holder, options);
+    const record = typeof key === 'string' ? await this.#openStore().load(key) : key;
+    return keysOfRecord(record, this.#holder, options);
   }
 
   async listKeys(): Promise<KeyList> {

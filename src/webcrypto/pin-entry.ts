@@ -1,7 +1,7 @@
 import { concatSecrets, wipe, withSecret } from '../bytes.ts';
 import { PinError } from '../errors/pin-error.ts';
 import type { ProvidedKey } from '../keys/provider.ts';
-import { askSecret } from '../signal.ts';
+import { askSecret, LONGEST_TIMER_MS } from '../signal.ts';
 
 /** A request for a PIN. */
 export interface PinRequest {
@@ -38,6 +38,8 @@ export class PinEntry {
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(prompt: PinPrompt | undefined, cacheMs: number, signal: AbortSignal) {
+    if (!(cacheMs <= LONGEST_TIMER_MS))
+      throw new RangeError(`pinCacheMs must be at most ${LONGEST_TIMER_MS}, not ${cacheMs}`);
     this.#prompt = prompt;
     this.#cacheMs = cacheMs;
     this.#signal = signal;
@@ -100,7 +102,11 @@ export class PinEntry {
 
   /** Calls the prompt; an abort does not wait for it, and wipes a late answer. */
   async #ask(prompt: PinPrompt, request: PinRequest): Promise<Uint8Array> {
-    const pin = await askSecret(() => prompt(request, { signal: this.#signal }), this.#signal);
+    const pin = await askSecret(
+      'the answer of the PIN callback',
+      () => prompt(request, { signal: this.#signal }),
+      this.#signal,
+    );
     if (pin.length === 0) throw new TypeError('the PIN callback did not return any bytes');
     return pin;
   }

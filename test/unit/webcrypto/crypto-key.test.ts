@@ -1,5 +1,5 @@
 import { webcrypto } from 'node:crypto';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { CryptoKey, createCrypto, keyprovKey } from '../../../src/webcrypto/index.ts';
 import { failure } from '../../dom-failure.ts';
 
@@ -61,13 +61,17 @@ describe('createCrypto', () => {
   });
 
   it('refuses an invalid time', () => {
-    for (const pinCacheMs of [-1, Number.NaN]) expect(() => createCrypto({ pinCacheMs })).toThrow(RangeError);
+    for (const pinCacheMs of [-1, Number.NaN, 2 ** 31, Infinity])
+      expect(() => createCrypto({ pinCacheMs })).toThrow(RangeError);
   });
 
   it('has no stored keys without a store, and makes none without a provider', async () => {
     const { privateKey } = await crypto.subtle.generateKey({ name: 'ECDSA', namedCurve: 'P-256' }, false, ['sign']);
     expect(await failure(() => crypto.listKeys())).toBe('TypeError');
-    expect(await failure(() => crypto.loadKey('a'))).toBe('TypeError');
+    const load = vi.fn(() => Promise.reject(new Error('asked')));
+    const withStore = createCrypto({ store: Object({ load, list: load, save: load }) });
+    for (const one of [crypto, withStore]) expect(await failure(() => one.loadKey('a'))).toBe('TypeError');
+    expect(load).not.toHaveBeenCalled();
     expect(await failure(() => crypto.storeKey(privateKey))).toBe('TypeError');
   });
 });
