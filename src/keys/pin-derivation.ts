@@ -33,9 +33,14 @@ export async function deriveAuthValue(pin: Uint8Array, derivation: PinDerivation
   return await withSecret(Buffer.from(text, 'utf16le'), (utf16) => digest(hash, utf16));
 }
 
+/** @throws RangeError if the PIN of a key that is to have one is empty. */
+export function checkNotEmpty(pin: Uint8Array | undefined): void {
+  if (pin?.length === 0) throw new RangeError('the PIN is empty');
+}
+
 /** @throws RangeError if the new PIN is empty; KeyprovError `key-invalid` for a key that was made without a PIN. */
 export function checkPinChange({ hasPin }: ProvidedKey, newPin: Uint8Array): void {
-  if (newPin.length === 0) throw new RangeError('the PIN is empty');
+  checkNotEmpty(newPin);
   if (hasPin) return;
   throw new KeyprovError('key-invalid', 'the key was made without a PIN, so there is no PIN to change', {
     remedy: 'make a new key with a PIN',

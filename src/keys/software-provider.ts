@@ -8,7 +8,7 @@ import { KeyprovError } from '../errors.ts';
 import { checkMembers } from '../known-members.ts';
 import { KEY_ALGORITHMS, type KeyAlgorithm } from '../policy/index.ts';
 import { decryptPkcs8, encryptPkcs8 } from './encrypted-pkcs8.ts';
-import { checkPinChange } from './pin-derivation.ts';
+import { checkNotEmpty, checkPinChange } from './pin-derivation.ts';
 import type { PinTryLog } from './pin-try-log.ts';
 import {
   CHANGE_PIN_MEMBERS,
@@ -63,7 +63,7 @@ async function create(options: CreateKeyOptions, wrappingSecret: Uint8Array | un
   options = checkMembers('create', options, CREATE_MEMBERS);
   const { algorithm, pin, signal } = options;
   signal?.throwIfAborted();
-  if (pin?.length === 0) throw new RangeError('the PIN is empty');
+  checkNotEmpty(pin);
   const secret = pin ?? wrappingSecret;
   if (secret === undefined) {
     throw new KeyprovError('pin-required', 'a software key needs a PIN or a wrapping secret', {

@@ -22,7 +22,7 @@ import { readNature, type TpmNature } from '../tpm/virtual.ts';
 import { encodeKeyFile } from './key-file.ts';
 import { changeAuth, type LoadedKey, withLoadedKey } from './loaded-key.ts';
 import { withNewTpmKey } from './new-tpm-key.ts';
-import { checkPinChange, deriveAuthValue, newPinDerivation } from './pin-derivation.ts';
+import { checkNotEmpty, checkPinChange, deriveAuthValue, newPinDerivation } from './pin-derivation.ts';
 import { type PreparedTpmKey, prepareTpmKey } from './prepared-key.ts';
 import {
   type Assurance,
@@ -129,8 +129,8 @@ export class TpmKeyProvider implements KeyProvider {
   /**
    * Makes a key with the public area of a Windows Hello key. With a PIN it is under the TPM's dictionary attack
    * protection; without one it is not, since there is nothing to guess.
-   * @throws KeyprovError `algorithm-unsupported` if the TPM cannot make such keys; TypeError for an option that is
-   * unknown or of another kind; else like {@link Tpm.run}.
+   * @throws KeyprovError `algorithm-unsupported` if the TPM cannot make such keys; RangeError for an empty PIN;
+   * TypeError for an option that is unknown or of another kind; else like {@link Tpm.run}.
    */
   async create(given: CreateTpmKeyOptions): Promise<CreatedTpmKey> {
     const { algorithm, usage, pin, signal } = checkMembers(
@@ -139,6 +139,7 @@ export class TpmKeyProvider implements KeyProvider {
       CREATE_MEMBERS,
       'usage:=sign|agree?',
     );
+    checkNotEmpty(pin);
     const pinDerivation = pin && this.#newDerivation();
     return await withSecret(
       pin && pinDerivation ? await deriveAuthValue(pin, pinDerivation) : EMPTY,
@@ -167,11 +168,13 @@ export class TpmKeyProvider implements KeyProvider {
 
   /**
    * Gives a prepared key its PIN, and closes it even if that fails. Returns the same as {@link create}.
-   * @throws KeyprovError `tpm-identity-changed`; `key-invalid` for a key that the TPM has lost; TpmError.
+   * @throws KeyprovError `tpm-identity-changed`; `key-invalid` for a key that the TPM has lost; TpmError; RangeError for
+   * an empty PIN.
    */
   async finish(prepared: PreparedTpmKey, options: Pick<ChangePinOptions, 'pin' | 'signal'>): Promise<CreatedTpmKey> {
     const { pin, signal } = checkMembers('TpmKeyProvider.finish', options, 'pin:bytes signal');
     const finish = async (): Promise<CreatedTpmKey> => {
+      checkNotEmpty(pin);
       const pinDerivation = this.#newDerivation();
       return await withSecret(await deriveAuthValue(pin, pinDerivation), async (newAuth) => {
         const { recordedSrkName: _, ...parent } = this.#parentOptions();

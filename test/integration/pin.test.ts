@@ -17,6 +17,7 @@ import { TPM_RH } from '../../src/tpm/constants.ts';
 import { openTpm } from '../../src/tpm/open-tpm.ts';
 import { Tpm } from '../../src/tpm/tpm.ts';
 import { openLibtpms } from '../../src/tpm/transports/libtpms.ts';
+import { leftovers } from './support/new-tpm.ts';
 
 const PIN = utf8('147258');
 const WRONG = utf8('000000');
@@ -42,6 +43,16 @@ async function refusal(provider: TpmKeyProvider, key: ProvidedKey, pin: Bytes, f
 }
 
 describe('the PIN of a TPM key', () => {
+  test('is not empty', async () => {
+    await using tpm = await openTpm('libtpms');
+    const provider = await openTpmKeyProvider(tpm);
+    const empty = new Uint8Array(0);
+    await expect(provider.create({ algorithm: 'p-256', pin: empty })).rejects.toThrow(RangeError);
+    const prepared = await provider.prepare({ algorithm: 'p-256' });
+    await expect(provider.finish(prepared, { pin: empty })).rejects.toThrow(RangeError);
+    expect(await leftovers(tpm)).toEqual([]);
+  });
+
   test('is counted down on a TPM with the settings of Windows, and the last try is refused unless forced', async () => {
     await using tpm = await openTpm('libtpms');
     await setWindowsLockout(tpm);
