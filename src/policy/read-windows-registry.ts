@@ -15,12 +15,14 @@ import type { PolicyReading } from './policy-layer.ts';
 import { CSP_KEY, DEVICE_LOCK_KEY, type ReadRegistryOptions, readRegistryExport } from './read-registry.ts';
 import { GPO_KEY, WINDOWS_SETTINGS } from './windows-settings.ts';
 
-/** Options of {@link readWindowsRegistry}. Default of `userSid`: the user of this process. */
+/**
+ * Options of {@link readWindowsRegistry}. Default of `userSid`: the user of this process. Windows loads the settings of
+ * a user at sign-in, so another user must be signed in.
+ */
 export interface ReadWindowsRegistryOptions extends ReadRegistryOptions, SignalOptions {}
 
 /**
- * Reads the settings of Windows Hello for Business from the registry of this Windows machine, for the user of this
- * process. Runs `reg.exe export` for each key that can hold settings, and {@link readRegistryExport} for its output.
+ * Reads the settings of Windows Hello for Business from the registry of this Windows machine, for one user. Runs `reg.exe export` for each key that can hold settings, and {@link readRegistryExport} for its output.
  * @throws PolicyError like {@link readRegistryExport}, and for an existing key that this user may not read; KeyprovError
  * `library-missing` without `reg.exe` or `whoami.exe`, as on any other system; `library-unsuitable` if one of them fails,
  * is ended, does not end within a minute, prints more than 1 MiB, or prints no SID; `store-io` for an export of more than
@@ -41,7 +43,7 @@ export async function readWindowsRegistry(options: ReadWindowsRegistryOptions = 
     async () => {
       const userSid = rest.userSid ?? (await ownSid({ signal }));
       const readings: PolicyReading[] = [];
-      for (const [index, key] of settingKeys().entries()) {
+      for (const [index, key] of settingKeys(userSid).entries()) {
         const file = await exportKey(key, join(directory, `${index}.reg`), { signal });
         if (file !== undefined) readings.push(readRegistryExport(file, { ...rest, userSid }));
       }
@@ -57,11 +59,11 @@ export async function readWindowsRegistry(options: ReadWindowsRegistryOptions = 
 }
 
 /** The keys that can hold settings, none of them below another. */
-function settingKeys(): readonly string[] {
+function settingKeys(userSid: string): readonly string[] {
   const places = Object.values(WINDOWS_SETTINGS).flatMap(({ gpo }) => gpo?.key ?? []);
   const others = places.filter((key) => key !== GPO_KEY && !key.startsWith(`${GPO_KEY}\\`));
   const machine = [GPO_KEY, ...others, CSP_KEY, DEVICE_LOCK_KEY].map((key) => `HKEY_LOCAL_MACHINE\\${key}`);
-  return [...new Set(machine), `HKEY_CURRENT_USER\\${GPO_KEY}`];
+  return [...new Set(machine), `HKEY_USERS\\${userSid}\\${GPO_KEY}`];
 }
 
 /** Returns the output of `reg export` for a key; undefined if the key does not exist. */

@@ -57,7 +57,7 @@ beforeEach(() => {
   process.env.SystemRoot = 'C:\\Windows';
   keys = new Map([
     [`${HKLM}\\Microsoft\\Windows`, []],
-    ['HKEY_CURRENT_USER\\SOFTWARE\\Microsoft', []],
+    [`HKEY_USERS\\${SID}\\SOFTWARE\\Microsoft`, []],
   ]);
   closed = [];
   whoami = `"PC\\ada","${SID}"\r\n`;
@@ -70,7 +70,7 @@ beforeEach(() => {
 describe('readWindowsRegistry', () => {
   it('reads Group Policy of machine and user, and both CSPs, and removes its files', async () => {
     keys.set(`${HKLM}\\${GPO}\\PINComplexity`, ['"MinimumPINLength"=dword:00000009']);
-    keys.set(`HKEY_CURRENT_USER\\SOFTWARE\\${GPO}`, ['"Enabled"=dword:00000001']);
+    keys.set(`HKEY_USERS\\${SID}\\SOFTWARE\\${GPO}`, ['"Enabled"=dword:00000001']);
     const tenant = '00000000-1111-2222-3333-444444444444';
     const csp = `${HKLM}\\Microsoft\\Policies\\PassportForWork\\${tenant}`;
     keys.set(`${csp}\\${SID}\\Policies`, ['"UsePassportForWork"=dword:00000001']);
@@ -89,6 +89,16 @@ describe('readWindowsRegistry', () => {
     expect(exported.map((file) => basename(file))).toHaveLength(4);
     expect(exported.filter((file) => existsSync(dirname(file)))).toEqual([]);
     expect(new Set(ran)).toEqual(new Set(['C:\\Windows\\System32\\whoami.exe', 'C:\\Windows\\System32\\reg.exe']));
+  });
+
+  it('reads the settings of another user, never those of the user of this process', async () => {
+    const userSid = 'S-1-5-21-1-2-3-1002';
+    keys.set(`HKEY_CURRENT_USER\\SOFTWARE\\${GPO}`, ['"Enabled"=dword:00000001']);
+    keys.set(`HKEY_USERS\\${SID}\\SOFTWARE\\${GPO}`, ['"Enabled"=dword:00000001']);
+    expect((await readWindowsRegistry({ userSid })).layers).toEqual([]);
+    keys.set(`HKEY_USERS\\${userSid}\\SOFTWARE\\${GPO}`, ['"Enabled"=dword:00000000']);
+    const { layers } = await readWindowsRegistry({ userSid });
+    expect(layers.map(({ scope, values }) => [scope, values])).toEqual([['user', { UsePassportForWork: false }]]);
   });
 
   it('finds nothing if nothing is set', async () => {
@@ -133,10 +143,10 @@ describe('readWindowsRegistry', () => {
     expect(await readWindowsRegistry({ userSid: SID })).toEqual({ layers: [], ignored: [] });
   });
 
-  it.each(['HKEY_LOCAL_MACHINE', 'HKEY_CURRENT_USER'])(
+  it.each(['HKEY_LOCAL_MACHINE', 'HKEY_USERS'])(
     'does not take a reg.exe that cannot even list %s for an empty registry',
     async (root) => {
-      keys.set(`HKEY_CURRENT_USER\\SOFTWARE\\${GPO}`, ['"Enabled"=dword:00000001']);
+      keys.set(`HKEY_USERS\\${SID}\\SOFTWARE\\${GPO}`, ['"Enabled"=dword:00000001']);
       closed = [...keys.keys()].flatMap((key) => {
         const parts = key.split('\\');
         return key.startsWith(root) ? parts.map((_, index) => parts.slice(0, index + 1).join('\\')) : [];
