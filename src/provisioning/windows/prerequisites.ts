@@ -276,7 +276,7 @@ function checkPostLogon(
 }
 
 function checkHardware({ deviceEligible }: PrerequisiteFacts, { policy, tpm }: PrerequisiteOptions): Outcome {
-  if (deviceEligible === false && tpm === undefined) {
+  if (deviceEligible === false && (policy === undefined || tpm === undefined)) {
     return fail('the system reports that its hardware policy is not met', CHANGE_HARDWARE, 0x80090035);
   }
   if (policy === undefined) {

@@ -244,6 +244,9 @@ describe('the hardware check', () => {
     const policy = definePolicy({ hardware: 'required' });
     expect(changed({ deviceEligible: false }, { policy }).others).toEqual([['hardware-eligible', 'fail', 0x80090035]]);
     expect(changed({ deviceEligible: false }, { policy, tpm: { version: '2.0' } }).others).toEqual([]);
+    for (const tpm of ['none', { version: '2.0' }] as const) {
+      expect(changed({ deviceEligible: false }, { tpm }).others).toEqual([['hardware-eligible', 'fail', 0x80090035]]);
+    }
   });
 });
 
