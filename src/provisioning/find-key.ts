@@ -27,8 +27,8 @@ export interface FoundKey {
 
 /**
  * Finds the matching keys of a store, registered or not. Reports a damaged record only if no other key matches.
- * @throws KeyprovError `key-not-found` if no record has the chosen `id`; `store-invalid` or `not-private` for a damaged
- * record; `store-io`; RangeError for an `id` that no record can have; TypeError for an unknown member of the choice
+ * @throws KeyprovError `store-invalid` or `not-private` for a damaged record; `store-io`; RangeError for an `id` that no
+ * record can have; TypeError for an unknown member of the choice.
  */
 export async function findKeys(store: KeyStore, choice: KeyChoice = {}): Promise<Omit<FoundKey, 'others'>[]> {
   checkStore('findKeys', store);
@@ -40,7 +40,11 @@ const CHOICE = 'id:text? user:text? deviceId:text?';
 async function keysOf(store: KeyStore, choice: KeyChoice): Promise<Omit<FoundKey, 'others'>[]> {
   const { id, user, deviceId } = choice;
   if (id !== undefined && !isBase64KeyId(id)) {
-    const record = await store.load(id);
+    const record = await store.load(id).catch((error: unknown) => {
+      if (isKeyprovError(error, 'key-not-found')) return undefined;
+      throw error;
+    });
+    if (record === undefined) return [];
     return [{ record, registration: readRegistration(record) }].filter((found) => isChosen(found, { user, deviceId }));
   }
   const { keys, damaged } = await listKeys(store);
@@ -80,8 +84,9 @@ export async function findKey(store: KeyStore, choice: KeyChoice = {}): Promise<
   if (only === undefined) {
     const { id, user, deviceId } = choice;
     const whose = [id && ` ${id}`, user && ` of ${user}`, deviceId && ` on ${deviceId}`].filter(Boolean).join('');
+    const inStore = ` --store ${store.directory}`;
     throw new KeyprovError('key-not-found', `the key store at ${store.directory} has no key${whose}`, {
-      remedy: "list the store's keys (keyprov status), or make a key (keyprov create)",
+      remedy: `list the store's keys (keyprov status${inStore}), or make a key (keyprov create${inStore})`,
     });
   }
   if (rest.length > 0) {

@@ -1,4 +1,4 @@
-import { type AttemptCode, SelectionError } from '../errors/selection-error.ts';
+import { type Attempt, SelectionError } from '../errors/selection-error.ts';
 import { KeyprovError } from '../errors.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
 import type { Policy } from '../policy/index.ts';
@@ -13,16 +13,17 @@ export function policyProblem(
   { wantsPin }: { readonly wantsPin: boolean },
 ): KeyprovError | undefined {
   const problem = (text: string) => `the existing key no longer meets the policy: ${text}`;
-  const refused = (code: SelectionError['code'], text: string, attemptCode: AttemptCode = code) => {
+  const refused = (code: SelectionError['code'], text: string, attempt: Partial<Attempt> = {}) => {
     const reason = problem(text);
-    return new SelectionError(code, reason, [{ backend, outcome: 'passed-over', code: attemptCode, reason }]);
+    return new SelectionError(code, reason, [{ backend, outcome: 'passed-over', code, reason, ...attempt }]);
   };
   if (backend !== 'tpm') {
     if (policy.hardware === 'required') return refused('hardware-required', 'a TPM is now required');
     if (policy.attestation === 'required') return refused('attestation-unavailable', 'attestation is now required');
   }
   if (assurance === 'virtual' && policy.virtualTpm === 'refuse') {
-    return refused('hardware-required', 'virtual TPMs are now refused', 'virtual-tpm-refused');
+    const attempt = { outcome: 'failed', code: 'virtual-tpm-refused' } as const;
+    return refused('hardware-required', 'virtual TPMs are now refused', attempt);
   }
   if (!policy.allowedAlgorithms.includes(algorithm)) {
     return refused('algorithm-unsupported', `${algorithm} keys are no longer allowed`);

@@ -215,16 +215,19 @@ export class UserKey {
 
   /**
    * Has the TPM certify the key over a challenge, with its attestation key. Needs no PIN.
-   * @throws KeyprovError `attestation-unavailable` for a software key, or if the TPM cannot attest the key, for example
-   * because another TPM has it (`cause` says why); `no-tpm`; RangeError for a challenge that does not have 1 to 64
-   * bytes.
+   * @throws KeyprovError `attestation-unavailable` for a software key, or if the TPM cannot attest the key (`cause` says
+   * why); else as {@link prove}; RangeError for a challenge that does not have 1 to 64 bytes.
    */
   async attest(options: AttestUserKeyOptions): Promise<AttestationStatement> {
     const { algorithm } = this.#record;
     options = checkMembers('attest', options, 'challenge:bytes enrolAk:function? signal');
     const wanted = { ...options, policy: { algorithm, attestation: 'required' } } as const;
     checkRequestOptions(wanted);
-    const attest = (provider: TpmKeyProvider) => attestForRequest(provider, this.#record, wanted, undefined);
+    const attest = async (provider: TpmKeyProvider) => {
+      // Loading the key shows that it is here, even if the attestation fails.
+      await provider.useWithoutPin(this.#record, options, async () => {});
+      return await attestForRequest(provider, this.#record, wanted, undefined);
+    };
     const { outcome } = await this.#useTpm(attest, options);
     if (outcome.status === 'made') return outcome.statement;
     throw unattested(outcome.reason);

@@ -11,6 +11,7 @@ import { parseKeyRegistration } from '../../src/formats/windows/key-registration
 import { keySources, type TpmSource } from '../../src/keys/key-sources.ts';
 import { type KeyStore, openKeyStore } from '../../src/keys/key-store.ts';
 import { definePolicy } from '../../src/policy/index.ts';
+import { findKeys } from '../../src/provisioning/find-key.ts';
 import { openKey } from '../../src/provisioning/open-key.ts';
 import { makeKey, provisionKey } from '../../src/provisioning/provision-key.ts';
 import { openTestTpm } from '../../src/testing/index.ts';
@@ -160,9 +161,16 @@ describe('the TPM of a key', () => {
         `(the key is in a TPM, but the sources have no TPM); use the TPM at ${none.record.tpm?.address}`,
     );
     await using other = await openKey({ store, sources: { tpm: 'libtpms' } });
-    expect(await asyncRefusal(() => other.sign({ data: DATA, pin: PIN }))).toMatch(
-      /^tpm-identity-changed: the key .* is not in the TPM at libtpms.*; use the TPM at libtpms:/,
-    );
+    for (const use of [
+      () => other.sign({ data: DATA, pin: PIN }),
+      () => other.prove(),
+      () => other.attest({ challenge: CHALLENGE }),
+      () => other.request({ challenge: CHALLENGE, attestation: 'required' }),
+    ]) {
+      expect(await asyncRefusal(use)).toMatch(
+        /^tpm-identity-changed: the key .* is not in the TPM at libtpms.*; use the TPM at libtpms:/,
+      );
+    }
   });
 
   it('is not sought at its old address if it is here and was cleared', async () => {
@@ -202,6 +210,13 @@ describe('which key is opened', () => {
     expect(await asyncRefusal(() => opened({ id: one.record.id, user: 'eve@contoso.test' }))).toMatch(
       /^key-not-found: /,
     );
+    for (const choice of [{ id: 'ngc-0' }, { user: 'eve@contoso.test' }]) {
+      expect(await findKeys(store, choice)).toEqual([]);
+      const inStore = `--store ${store.directory}`;
+      expect(await asyncRefusal(() => opened(choice))).toMatch(
+        `; list the store's keys (keyprov status ${inStore}), or make a key (keyprov create ${inStore})`,
+      );
+    }
     await expect(openKey({})).rejects.toThrow(TypeError);
   });
 });

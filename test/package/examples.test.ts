@@ -156,7 +156,9 @@ describe('the examples', () => {
     ]);
     expect(await sign('271828', 'bob@contoso.test')).toEqual({
       code: 1,
-      stdout: "No key: list the store's keys (keyprov status), or make a key (keyprov create).\n",
+      stdout:
+        `No key: list the store's keys (keyprov status --store ${directory}/keys), ` +
+        `or make a key (keyprov create --store ${directory}/keys).\n`,
     });
   });
 
