@@ -6,6 +6,15 @@ export interface SignalOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Longest timer of Node.js, in milliseconds. A longer one would end at once. */
+export const LONGEST_TIMER_MS: number = 2 ** 31 - 1;
+
+/** @throws RangeError for a time after which a timer would not end as wanted. */
+export function checkTimeout(ms: number, name: string): void {
+  if (!(ms > 0 && ms <= LONGEST_TIMER_MS))
+    throw new RangeError(`${name} must be above 0 and at most ${LONGEST_TIMER_MS}, not ${ms}`);
+}
+
 /** Options of {@link withTimeout}. */
 export interface TimeoutOptions extends SignalOptions {
   readonly timeoutMs: number;
@@ -126,11 +135,17 @@ export async function cleanUnlessAborted<T>(work: () => Promise<T>, signal: Abor
 /**
  * Asks for a secret, and wipes the answer, even if it comes after `signal` has aborted. Returns a copy, because the
  * asked function may reuse its buffer. The caller wipes the copy.
+ * @param what names the answer in messages.
+ * @throws TypeError for an answer that is not bytes.
  */
-export async function askSecret(ask: () => Promise<Uint8Array>, signal: AbortSignal | undefined): Promise<Bytes> {
+export async function askSecret(
+  what: string,
+  ask: () => Promise<Uint8Array>,
+  signal: AbortSignal | undefined,
+): Promise<Bytes> {
   const take = async (): Promise<Bytes> => {
     const given = await ask();
-    checkBytes(given, 'the answer');
+    checkBytes(given, what);
     try {
       signal?.throwIfAborted();
       return concatSecrets(given);

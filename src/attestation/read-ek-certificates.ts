@@ -1,4 +1,4 @@
-import { type Bytes, concat, copy, EMPTY, equal } from '../bytes.ts';
+import { type Bytes, checkBytes, checkList, concat, copy, EMPTY, equal } from '../bytes.ts';
 import { firstCertificate, splitCertificates } from '../crypto/certificate-bytes.ts';
 import { encodeSpki, type PublicKey } from '../crypto/public-key.ts';
 import { parseCertificate } from '../crypto/x509.ts';
@@ -97,7 +97,11 @@ export async function readEkCertificates(tpm: Tpm, options: ReadEkCertificatesOp
   if (fetcher !== undefined && !(await hasCertificateOf(fetcher.ek, certificates))) {
     const { ek, lookUp } = fetcher;
     const info = { publicArea: ek, spki: encodeSpki(publicKeyOf(ek)), vendor: await readVendor(tpm, { signal }) };
-    const [own, ...above] = (await unlessAborted(() => lookUp(info, { signal }), signal)).map(copy);
+    const fetched = await unlessAborted(() => lookUp(info, { signal }), signal);
+    const [own, ...above] = checkList(fetched, 'the answer of lookUp').map((der) => {
+      checkBytes(der, 'each certificate of lookUp');
+      return copy(der);
+    });
     if (own !== undefined) certificates.push({ der: own, source: 'fetched' });
     chain.push(...above);
   }

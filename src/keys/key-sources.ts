@@ -79,7 +79,8 @@ export function checkSources(sources: KeySources): void {
 }
 
 export async function softwareOf({ software }: KeySources): Promise<KeyProvider | undefined> {
-  return typeof software === 'function' ? await software() : software;
+  if (typeof software !== 'function') return software;
+  return checkObject(await software(), 'the answer of sources.software', 'create', 'sign');
 }
 
 export interface TpmLease {

@@ -2,7 +2,7 @@ import { type AttestationKey, createAttestationKey } from '../attestation/attest
 import { attestKey } from '../attestation/certify.ts';
 import { checkChallenge } from '../attestation/challenge.ts';
 import type { AttestationStatement } from '../attestation/statement.ts';
-import { type Bytes, copy } from '../bytes.ts';
+import { type Bytes, checkList, copy } from '../bytes.ts';
 import type { PublicKey } from '../crypto/public-key.ts';
 import { SelectionError } from '../errors/selection-error.ts';
 import { causedBy, type ErrorCode, isKeyprovError, KeyprovError, sayError, withCleanup } from '../errors.ts';
@@ -148,7 +148,9 @@ async function attestInTpm(
   const ak = stocked ?? (await createAttestationKey(tpm, { algorithm: 'auto', endorsementAuth, saltKey, signal }));
   const release = stocked === undefined ? () => ak.close() : async () => {};
   return await withCleanup(async () => {
-    const akCertificates = enrolAk && (await cleanUnlessAborted(() => enrolAk(tpm, ak, { signal }), signal));
+    const akCertificates =
+      enrolAk &&
+      checkList(await cleanUnlessAborted(() => enrolAk(tpm, ak, { signal }), signal), 'the answer of enrolAk');
     // The Certify branch of the key's policy needs no PIN, so the TPM does not get the PIN again.
     return await provider.useWithoutPin(key, { signal }, async ({ object, file }) => {
       const statement = await attestKey(tpm, {

@@ -4,13 +4,11 @@ import { checkGuid } from '../formats/windows/guid.ts';
 import { checkMembers } from '../known-members.ts';
 import { readTokenClaims, type TokenClaims, tokenProblems } from '../registration/registration-token.ts';
 import { type Sleep, sleepFor } from '../registration/sleep.ts';
-import { type SignalOptions, unlessAborted } from '../signal.ts';
+import { checkTimeout, type SignalOptions, unlessAborted } from '../signal.ts';
 
 /** Age in milliseconds up to which an authentication is fresh: 10 minutes. */
 const FRESH_MS = 600_000;
 const DEFAULT_TIMEOUT_MS = 600_000;
-/** Longest timer of Node.js, in milliseconds. A longer one would end at once. */
-const LONGEST_TIMEOUT_MS = 2 ** 31 - 1;
 
 /** A request to your sign-in tool for a token that proves that the user has just passed multi-factor authentication. */
 export interface MfaRequest {
@@ -113,8 +111,7 @@ export async function passMfa(prompt: MfaPrompt, options: PassMfaOptions): Promi
     'now:function? signal',
   );
   const { timeoutMs = DEFAULT_TIMEOUT_MS, maxAgeMs = FRESH_MS, maxAttempts = 1, mayRetry, signal } = options;
-  if (!(timeoutMs > 0 && timeoutMs <= LONGEST_TIMEOUT_MS))
-    throw new RangeError(`timeoutMs must be above 0 and at most ${LONGEST_TIMEOUT_MS}, not ${timeoutMs}`);
+  checkTimeout(timeoutMs, 'timeoutMs');
   if (!(maxAgeMs > 0)) throw new RangeError(`maxAgeMs must be above 0, not ${maxAgeMs}`);
   if (!(maxAttempts >= 1)) throw new RangeError(`maxAttempts must be 1 or more, not ${maxAttempts}`);
   checkGuid(options.deviceId, 'deviceId'); // fails now, not after the user has authenticated
@@ -172,7 +169,8 @@ async function tryOnce(
   const answer = await ask(prompt, request, options);
   if (answer?.status !== 'passed' && answer?.status !== 'failed')
     throw new TypeError("mfa must return { status: 'passed', token } or { status: 'failed', reason }");
-  if (answer.status === 'failed') throw failed(answer.reason);
+  if (answer.status === 'failed')
+    throw failed(checkMembers('the answer of mfa', answer, 'status:=failed reason:text').reason);
   const { token, passedAt } = checkMembers('the answer of mfa', answer, 'status:=passed token:text passedAt:date?');
   const at = now();
   const found = tokenProblems(token, { audience: resource, deviceId, user, now: at, methods });

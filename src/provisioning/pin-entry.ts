@@ -38,8 +38,8 @@ export interface EnterPinOptions extends PinHistoryOptions {
 
 /**
  * Asks for a new PIN until policy allows it and the user has confirmed it. The caller wipes it.
- * @throws errors of the prompt; TypeError if it returns a PIN that was wiped; PinRefusedError after the last try; the
- * reason of `signal`.
+ * @throws errors of the prompt; TypeError if it returns a PIN that was wiped; PinRefusedError after the last try;
+ * RangeError if `maxAttempts` is less than 1; the reason of `signal`.
  */
 export async function enterNewPin(prompt: NewPinPrompt, options: EnterPinOptions): Promise<Bytes> {
   const {
@@ -49,6 +49,7 @@ export async function enterNewPin(prompt: NewPinPrompt, options: EnterPinOptions
     signal,
     maxAttempts = 10,
   } = checkMembers('enterNewPin', options, 'policy history pepper:bytes? maxAttempts:number? signal');
+  if (!(maxAttempts >= 1)) throw new RangeError(`maxAttempts must be 1 or more, not ${maxAttempts}`);
   const rules = describePinRules(policy);
   let problems: readonly PinProblem[] = [];
   for (let attempt = 1; attempt <= maxAttempts; attempt++) {
@@ -57,7 +58,11 @@ export async function enterNewPin(prompt: NewPinPrompt, options: EnterPinOptions
     try {
       const ask = async (step: NewPinRequest['step']): Promise<Bytes> => {
         const request = { step, policy, rules, problems, attempt };
-        const answer = await askSecret(() => prompt(request, { signal }), signal);
+        const answer = await askSecret(
+          'the answer of the prompt for a new PIN',
+          () => prompt(request, { signal }),
+          signal,
+        );
         if (answer.length > 0 && answer.every((byte) => byte === 0))
           throw new TypeError(
             'the prompt returned a PIN that has already been overwritten: return a new array each time',

@@ -1,4 +1,4 @@
-import { type Bytes, checkObject, fromBase64 } from '../bytes.ts';
+import { type Bytes, checkObject } from '../bytes.ts';
 import type { PublicKey } from '../crypto/public-key.ts';
 import { KeyprovError, sayError } from '../errors.ts';
 import { requestInvalid } from '../formats/x509/in-request.ts';
@@ -176,9 +176,8 @@ function parseRecovery(json: unknown): PinRecovery {
     'sealedPin',
   ]);
   const base64 = (name: string, fits: (bytes: Bytes) => boolean): string => {
-    const text = recovery.text(name);
-    if (!fits(fromBase64(text))) throw recovery.wrong(name, 'the wrong length');
-    return text;
+    if (!fits(recovery.base64(name))) throw recovery.wrong(name, 'the wrong length');
+    return recovery.text(name);
   };
   return {
     user: recovery.text('user'),

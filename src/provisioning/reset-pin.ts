@@ -37,7 +37,9 @@ export async function resetPinKeepingKey(store: KeyStore, id: string, options: R
   await checkLoads(record, options);
   const { publicKey } = record;
   const ask = () => recover(recoveryRequestOf(recovery, publicKey), { signal });
-  const pin = await withSecret(await askSecret(ask, signal), (secret) => openSealedPin(recovery, publicKey, secret));
+  const pin = await withSecret(await askSecret('the answer of recover', ask, signal), (secret) =>
+    openSealedPin(recovery, publicKey, secret),
+  );
   try {
     return await replacePin(record, pin, options, keepIn(store, id, options));
   } catch (cause) {

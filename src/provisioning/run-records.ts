@@ -14,7 +14,7 @@ import type { ProvisionOptions } from './run.ts';
  * it is unknown whether the service has the key), or another user (`misplaced`).
  */
 export function checkAnswer(answer: RegistrationAnswer, user: string): RegistrationAnswer {
-  const { kid, upn }: { readonly kid: unknown; readonly upn: unknown } = answer;
+  const { kid, upn }: { readonly kid?: unknown; readonly upn?: unknown } = Object(answer);
   if (!isRegistrationId(kid) || typeof upn !== 'string' || upn === '') {
     const problem = "the registrar's response lacks the registration number (kid) or the user";
     const remedy = 'fix the registrar, then try again';

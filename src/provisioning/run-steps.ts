@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { concatSecrets, toHex, wipe } from '../bytes.ts';
+import { checkBytes, concatSecrets, toHex, wipe } from '../bytes.ts';
 import { ServiceError } from '../errors/service-error.ts';
 import { isKeyprovError, KeyprovError } from '../errors.ts';
 import { encodePublicBlob, keyIdOf } from '../formats/windows/key-registration.ts';
@@ -108,7 +108,7 @@ export class RunSteps {
   }
 
   async #beginAnew(passed?: MfaProof): Promise<FinishedRun> {
-    const { user, deviceId, policy, registrar, pool, sources, signal, onEvent } = this.#options;
+    const { user, deviceId, policy, pool, sources, signal, onEvent } = this.#options;
     const { pin: given, enrolAk, allowDowngrade, fallBack, pinRecovery, pinPepper, now, tpmOptions } = this.#options;
     const previous = await this.#previousBackend();
     // Checked first: the user must not authenticate and choose a PIN for a key that cannot be made.
@@ -125,7 +125,7 @@ export class RunSteps {
     const pin = await this.#enterPin();
     let made: ProvisionedKey;
     try {
-      const challenge = await unlessAborted(() => registrar.challenge({ signal }), signal);
+      const challenge = await this.#challenge();
       const wanted = {
         ...{ user, deviceId, policy, challenge, pin, pinRecovery, pinPepper, profile: this.#profile(), enrolAk },
         ...{ previous, allowDowngrade, fallBack, now, signal, onEvent },
@@ -145,10 +145,10 @@ export class RunSteps {
     // Checked first: the user must not authenticate for a key that is lost, or whose TPM cannot be used at present.
     const loss = await this.#lossOf(progress.key);
     if (loss !== undefined) return await this.#replace(progress, loss);
-    const { registrar, sources, enrolAk, signal, onEvent, tpmOptions } = this.#options;
+    const { sources, enrolAk, signal, onEvent, tpmOptions } = this.#options;
     const { key } = progress;
     const proof = await this.#authenticate();
-    const challenge = await unlessAborted(() => registrar.challenge({ signal }), signal);
+    const challenge = await this.#challenge();
     const wanted = { ...this.#formFor(key), sources, tpmOptions, challenge, enrolAk, signal, onEvent };
     let request: KeyRequest;
     try {
@@ -297,6 +297,13 @@ export class RunSteps {
     await this.#journal.remove();
     this.#end('record', record.id);
     return { record, registration };
+  }
+
+  async #challenge(): Promise<Uint8Array> {
+    const { registrar, signal } = this.#options;
+    const challenge = await unlessAborted(() => registrar.challenge({ signal }), signal);
+    checkBytes(challenge, 'the answer of registrar.challenge');
+    return challenge;
   }
 
   async #authenticate(): Promise<MfaProof> {

@@ -1,7 +1,7 @@
-import { type Bytes, concat } from '../bytes.ts';
+import { type Bytes, checkObject, concat } from '../bytes.ts';
 import { ServiceError } from '../errors/service-error.ts';
 import { LIMIT } from '../limits.ts';
-import { unlessAborted, withTimeout } from '../signal.ts';
+import { checkTimeout, unlessAborted, withTimeout } from '../signal.ts';
 import { answerError } from './answer-error.ts';
 import { redactError, redactor } from './secrets.ts';
 import { usualFetch } from './service-fetch.ts';
@@ -13,13 +13,15 @@ const DEFAULT_TIMEOUT_MS = 10_000;
 /**
  * Sends a request and reads the response. All requests go through here. Returns redirections like other responses.
  *
- * @throws TypeError for a URL without https (http is for loopback addresses only), or with a password.
+ * @throws TypeError for a URL without https (http is for loopback addresses only), or with a password; RangeError for a
+ * `timeoutMs` that is 0 or longer than a timer can run.
  * @throws ServiceError `service-unreachable`, `service-timeout`, or `service-answer` for a response of more than 4 MiB.
  * The reason of `signal` when it aborts.
  */
 export async function exchange(request: ServiceRequest, options: ServiceOptions = {}): Promise<ServiceAnswer> {
   const { method, url, body } = request;
   const { timeoutMs = DEFAULT_TIMEOUT_MS, fetch: send = usualFetch(), signal } = options;
+  checkTimeout(timeoutMs, 'timeoutMs');
   const where = `${method} ${url.origin}${url.pathname}`;
   if (!isSafeUrl(url)) throw new TypeError(`${where}: use https, or http to a loopback address`);
   if (url.username !== '' || url.password !== '')
@@ -29,6 +31,7 @@ export async function exchange(request: ServiceRequest, options: ServiceOptions 
   const redact = redactor([...authorizations(headers), ...(request.secrets ?? [])]);
 
   let timedOut = false;
+  let isNoResponse = false;
   const late = () => {
     timedOut = true;
     return new DOMException('the time is up', 'TimeoutError');
@@ -41,11 +44,15 @@ export async function exchange(request: ServiceRequest, options: ServiceOptions 
       // The caller's fetch may not obey the signal, or not while the body is read.
       return unlessAborted(async () => {
         const received = await send(url, init);
+        isNoResponse = true;
+        checkObject(received, 'the answer of fetch', 'status', 'headers');
+        isNoResponse = false;
         return [received, await readBody(received, request.limit ?? LIMIT.file, limit)] as const;
       }, limit);
     });
   } catch (cause) {
     signal?.throwIfAborted();
+    if (isNoResponse) throw cause;
     throw connectionError(request, where, redactError(cause, redact), timedOut ? timeoutMs : undefined);
   }
   const { status, ok } = answer;

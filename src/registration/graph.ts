@@ -1,3 +1,4 @@
+import { checkText } from '../bytes.ts';
 import { digest } from '../crypto/kdf.ts';
 import { ServiceError } from '../errors/service-error.ts';
 import { causedBy, isKeyprovError, type KeyprovError, rethrowAs } from '../errors.ts';
@@ -169,9 +170,11 @@ const methodsOf = (user: string): string =>
 const graphUrl = (path: string, { graphUrl = 'https://graph.microsoft.com/' }: Pick<GraphOptions, 'graphUrl'>): URL =>
   new URL(path, baseUrl(graphUrl, 'graphUrl'));
 
-const authorized = async (token: GraphOptions['token'], { signal }: SignalOptions) => ({
-  authorization: `Bearer ${await unlessAborted(token, signal)}`,
-});
+async function authorized(ask: GraphOptions['token'], { signal }: SignalOptions): Promise<{ authorization: string }> {
+  const token = await unlessAborted(ask, signal);
+  checkText(token, 'the answer of token');
+  return { authorization: `Bearer ${token}` };
+}
 
 async function ask(url: URL, { token, ...options }: GraphOptions): Promise<JsonMembers> {
   const answer = await getJson(url, { ...options, headers: await authorized(token, options) });

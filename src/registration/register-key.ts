@@ -210,7 +210,8 @@ async function lookUp(
   signal: AbortSignal | undefined,
 ): Promise<RegistrationAnswer | 'absent' | 'unknown'> {
   try {
-    return await unlessAborted(lookup, signal);
+    const found = await unlessAborted(lookup, signal);
+    return typeof found === 'string' ? found : checkObject(found, 'the answer of lookup', 'kid', 'upn');
   } catch (error) {
     signal?.throwIfAborted();
     const maybe = isKeyprovError(error, 'service-unreachable') || isKeyprovError(error, 'service-timeout');

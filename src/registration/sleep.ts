@@ -1,11 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { SignalOptions } from '../signal.ts';
+import { LONGEST_TIMER_MS, type SignalOptions } from '../signal.ts';
 
 /** Waits. Rejects with the reason of `signal` as soon as it aborts. */
 export type Sleep = (ms: number, options: SignalOptions) => Promise<void>;
-
-/** Longest timer of Node.js, in milliseconds. A longer one would end at once. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** {@link Sleep} by the clock of the machine. */
 export async function sleepFor(ms: number, { signal }: SignalOptions): Promise<void> {

@@ -1,4 +1,4 @@
-import { equal } from '../bytes.ts';
+import { checkList, equal } from '../bytes.ts';
 import { digest } from '../crypto/kdf.ts';
 import { isKeyprovError, type KeyprovError } from '../errors.ts';
 import { checkGuid, encodeGuid } from '../formats/windows/guid.ts';
@@ -139,7 +139,10 @@ export async function syncStatus(key: ExpectedKey, options: SyncStatusOptions = 
   if (reader === undefined) return { ...forecast, state: 'registered' };
   let found: KeyCredential[];
   try {
-    found = await unlessAborted(() => reader.read(key.user, { signal }), signal);
+    found = checkList(
+      await unlessAborted(() => reader.read(key.user, { signal }), signal),
+      'the answer of reader.read',
+    );
   } catch (error) {
     signal?.throwIfAborted();
     if (!isKeyprovError(error) || !MAY_WORK_LATER.has(error.code)) throw error;

@@ -1,4 +1,4 @@
-import { wipe } from '../bytes.ts';
+import { checkBytes, wipe } from '../bytes.ts';
 import type { HierarchyName } from '../errors/tpm-error.ts';
 import type { SignalOptions } from '../signal.ts';
 import { entityOf } from './arguments.ts';
@@ -80,6 +80,7 @@ export class HierarchyPasswords {
     this.#asked.set(name, asked);
     try {
       const secret = await asked;
+      if (secret !== undefined) checkBytes(secret, `the answer of hierarchyAuth.${name}`);
       this.#secrets.push(secret);
       return secret;
     } catch (error) {

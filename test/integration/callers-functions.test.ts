@@ -20,6 +20,7 @@ import { deleteHelloMethod, listHelloMethods } from '../../src/registration/grap
 import { registerKey } from '../../src/registration/register-key.ts';
 import { syncStatus, waitForSync } from '../../src/registration/sync-status.ts';
 import { GetRandom } from '../../src/tpm/commands/random.ts';
+import { openTpm } from '../../src/tpm/open-tpm.ts';
 import { passingMfa } from '../fake-mfa.ts';
 import { FakeRegistrar } from '../fake-registrar.ts';
 import { serviceStub } from '../service-stub.ts';
@@ -134,6 +135,54 @@ const WITH_TPM: typeof FUNCTIONS = {
     });
   },
 };
+
+/** What the caller is told about a function that returns nothing. */
+const NOTHING: Readonly<Record<string, string>> = {
+  fetch: 'the answer of fetch must be an object with status and headers',
+  'lookup of registerKey': 'the answer of lookup must be an object with kid and upn',
+  'token of listHelloMethods': 'the answer of token must be a string',
+  'token of deleteHelloMethod': 'the answer of token must be a string',
+  'reader of syncStatus': 'the answer of reader.read must be an array',
+  'prerequisites of a run': 'prerequisites must return the result of checkPrerequisites',
+  'mfa of a run': "mfa must return { status: 'passed', token } or { status: 'failed', reason }",
+  'pin of a run': 'the answer of the prompt for a new PIN must be a Uint8Array',
+  'challenge of a registrar': 'the answer of registrar.challenge must be a Uint8Array',
+  'fetcher of readEkCertificates': 'the answer of lookUp must be an array',
+  'enrolAk of a run': 'the answer of enrolAk must be an array',
+};
+
+describe('a function of the caller that returns nothing', () => {
+  it.each(
+    [...Object.entries(FUNCTIONS), ...(missing === undefined ? Object.entries(WITH_TPM) : [])].flatMap(
+      ([name, begin]) => {
+        const message = NOTHING[name];
+        return message === undefined ? [] : [[name, message, begin] as const];
+      },
+    ),
+  )('is named: %s', async (_, message, begin) => {
+    const nothing: Hang = async () => undefined as never;
+    await expect(begin(nothing, new AbortController().signal)).rejects.toThrow(new TypeError(message));
+  });
+
+  it('is named, and the key stays: register of a registrar', async () => {
+    const outcome = await run(undefined, { registrar: registrarWith({ register: async () => undefined as never }) });
+    expect(outcome).toMatchObject({ status: 'pending', problem: { code: 'service-answer', outcomeUnknown: true } });
+  });
+
+  it.skipIf(missing !== undefined)('is named: a password', async () => {
+    await using tpm = await openTpm('libtpms', { hierarchyAuth: { owner: async () => Object('text') } });
+    await expect(tpm.askPassword('owner', {})).rejects.toThrow(
+      new TypeError('the answer of hierarchyAuth.owner must be a Uint8Array'),
+    );
+  });
+
+  it('is named: software of the sources', async () => {
+    const sources = { software: async () => undefined as never };
+    await expect(run(undefined, { sources })).rejects.toThrow(
+      new TypeError('the answer of sources.software must be an object with create and sign'),
+    );
+  });
+});
 
 describe('a function of the caller that does not obey its signal', () => {
   it.each([...Object.entries(FUNCTIONS), ...(missing === undefined ? Object.entries(WITH_TPM) : [])])(

@@ -36,9 +36,11 @@ describe('askSecret', () => {
 
   it('gives a copy, and wipes the answer', async () => {
     const answer = secret();
-    expect(await askSecret(async () => answer, undefined)).toEqual(secret());
+    expect(await askSecret('the answer', async () => answer, undefined)).toEqual(secret());
     expect(answer).toEqual(new Uint8Array(3));
-    await expect(askSecret(async () => 'text' as never, undefined)).rejects.toThrow('must be a Uint8Array');
+    await expect(askSecret('the answer', async () => 'text' as never, undefined)).rejects.toThrow(
+      'the answer must be a Uint8Array',
+    );
   });
 
   it('wipes an answer that comes too late', async () => {
@@ -48,7 +50,7 @@ describe('askSecret', () => {
     const asked = new Promise<Uint8Array>((resolve) => {
       give = resolve;
     });
-    const waiting = askSecret(() => asked, outer.signal);
+    const waiting = askSecret('the answer', () => asked, outer.signal);
     outer.abort(new Error('enough'));
     await expect(waiting).rejects.toThrow('enough');
     give(answer);

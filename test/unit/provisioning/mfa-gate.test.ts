@@ -302,6 +302,12 @@ describe('passMfa', () => {
     await expect(passMfa(prompt, options({ deviceId: 'my laptop' }))).rejects.toThrow(TypeError);
     expect(asked).toEqual([]);
   });
+
+  it.each([{ status: 'failed' }, { status: 'failed', reason: 7 }])('names the answer %j', async (answer) => {
+    await expect(passMfa(async () => Object(answer), options({}))).rejects.toThrow(
+      /^the answer of mfa: reason must be a string, not /,
+    );
+  });
 });
 
 describe('isFresh', () => {

@@ -22,6 +22,18 @@ function user(...answers: readonly string[]) {
 }
 
 describe('enterNewPin', () => {
+  it.each([0, 0.5, -1, Number.NaN])('refuses %s tries, and asks nobody', async (maxAttempts) => {
+    const { prompt, asked } = user('258096', '258096');
+    await expect(enterNewPin(prompt, { policy, maxAttempts })).rejects.toThrow(RangeError);
+    expect(asked).toEqual([]);
+  });
+
+  it('tells a prompt that returns text', async () => {
+    await expect(enterNewPin(async () => Object('258096'), { policy })).rejects.toThrow(
+      new TypeError('the answer of the prompt for a new PIN must be a Uint8Array'),
+    );
+  });
+
   it('tells a prompt that returns the array that was wiped', async () => {
     const buffer = utf8('1111');
     await expect(enterNewPin(async () => buffer, { policy })).rejects.toThrow(

@@ -92,7 +92,7 @@ describe('the state of a PIN', () => {
       { pin: { ...state, recovery: { ...recovery, encryptedSecret: base64(255) } } },
     ],
     ['sealedPin: the wrong length', { pin: { ...state, recovery: { ...recovery, sealedPin: base64(155) } } }],
-    ['not canonical', { pin: { ...state, recovery: { ...recovery, sealedPin: 'ab' } } }],
+    ['pin: recovery: sealedPin: not canonical', { pin: { ...state, recovery: { ...recovery, sealedPin: 'ab' } } }],
   ];
   it.each(damaged)('that is damaged is not guessed at: %s', (problem, annotations) => {
     const of: KeyRecord = { ...record, annotations: JSON.parse(JSON.stringify(annotations)) };

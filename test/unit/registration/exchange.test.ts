@@ -56,6 +56,12 @@ describe('exchange', () => {
     expect(sent).toEqual([]);
   });
 
+  it.each([0, 2 ** 31, Infinity, Number.NaN])('refuses a time-out of %s ms', async (timeoutMs) => {
+    const { fetch, sent } = serviceStub();
+    await expect(exchange({ method: 'GET', url }, { fetch, timeoutMs })).rejects.toThrow(RangeError);
+    expect(sent).toEqual([]);
+  });
+
   it('limits the bytes of an answer, even of an endless one', async () => {
     let count = 0;
     const body = new ReadableStream<Uint8Array>({

@@ -95,6 +95,15 @@ describe('registerKey', () => {
     expect([sent.length, lookup.mock.calls.length]).toEqual([1, 2]);
   });
 
+  it('names a lookup that returns nothing, and sends no request', async () => {
+    const { fetch, sent } = serviceStub(response.body);
+    const lookup = async () => Object(undefined);
+    await expect(registerKey({ endpoint }, example, { fetch, lookup, outcomeUnknown: true })).rejects.toThrow(
+      new TypeError('the answer of lookup must be an object with kid and upn'),
+    );
+    expect(sent).toEqual([]);
+  });
+
   it('says that the outcome is unknown if that of an earlier call is', async () => {
     const { fetch } = serviceStub(new Response('', { status: 403 }));
     const refused = (outcomeUnknown: boolean) => registerKey({ endpoint }, example, { fetch, outcomeUnknown });
