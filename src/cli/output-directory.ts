@@ -55,7 +55,7 @@ export async function openOutputDirectory(
     const exported = await existing(absolute, EXPORTS);
     const earlier = [...keys.map(({ record }) => `the key ${record.id}`), ...exported];
     if (earlier.length > 0 && !force) {
-      throw new KeyprovError('key-exists', `${absolute} contains files of an earlier run (${earlier.join(', ')})`, {
+      throw new KeyprovError('key-exists', `${absolute} contains files from an earlier run (${earlier.join(', ')})`, {
         remedy: 'choose another directory, or pass --force to replace them',
       });
     }

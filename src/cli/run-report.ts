@@ -7,7 +7,7 @@ import { EXIT } from './exit-codes.ts';
 import { keyJson, keyLines, requestJson, requestLines, row } from './key-report.ts';
 import { prerequisiteLines } from './prerequisite-facts.ts';
 import type { Progress } from './terminal/progress.ts';
-import { errorToJson, type Outcome, type Report } from './terminal/report.ts';
+import { errorToJson, type Outcome, type Report, reasonsOf } from './terminal/report.ts';
 
 const BEGINNINGS: Partial<Record<string, string>> = {
   prerequisites: 'checking',
@@ -53,8 +53,7 @@ export function describeRun(outcome: ProvisionOutcome, store: KeyStore, report: 
   const { record, registration, resumed } = outcome;
   const failed = record.attempts.filter((attempt) => attempt.outcome === 'failed');
   if (record.backend === 'software' && failed.length > 0) {
-    const reasons = failed.map(({ backend, reason }) => `${backend} failed: ${reason}`);
-    report.warn(`the key was made in software: ${reasons.join('; ')}`);
+    report.warn(`the key was made in software: ${reasonsOf(failed)}`);
   }
   if (outcome.attestation?.status === 'none' && record.backend === 'tpm') {
     report.warn(`the key is not attested: ${outcome.attestation.reason}`);

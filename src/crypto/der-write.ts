@@ -92,8 +92,10 @@ function base128(arc: bigint): Uint8Array {
   return new Uint8Array(groups);
 }
 
+const STRING_TYPES = { utf8: 'UTF8String', printable: 'PrintableString', ia5: 'IA5String', bmp: 'BMPString' } as const;
+
 /** The kinds of string that can be written. */
-export type StringKind = 'utf8' | 'printable' | 'ia5' | 'bmp';
+export type StringKind = keyof typeof STRING_TYPES;
 
 /** A character string. @throws TypeError for characters outside that kind. */
 export function derText(kind: StringKind, text: string): Bytes {
@@ -121,4 +123,4 @@ export function ia5(text: string): Bytes {
 }
 
 const unwritable = (kind: StringKind, text: string): TypeError =>
-  new TypeError(`${JSON.stringify(text)} is not a valid ${kind} string`);
+  new TypeError(`${JSON.stringify(text)} cannot be written as ${STRING_TYPES[kind]}`);

@@ -67,7 +67,7 @@ export async function bindLdap(
       // Else data received in clear would be read as if it had come through TLS.
       if (!incoming.isEmpty) {
         throw new ServiceError('service-untrusted', `LDAP: ${where} sent data before TLS began`, {
-          remedy: 'find out who changes the connection, or connect with ldaps:',
+          remedy: 'find out who is tampering with the connection, or connect with ldaps:',
         });
       }
       await (needsTls ? connectedOnly(client, incoming) : client).bind(dn, password);

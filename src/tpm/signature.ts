@@ -23,7 +23,7 @@ export function encodeBareSignature(signature: TpmtSignature): Bytes {
     default:
       throw new TpmError(
         'tpm-unsupported',
-        `signatures of algorithm 0x${signature.sigAlg.toString(16)} are not supported`,
+        `the signature algorithm 0x${signature.sigAlg.toString(16)} is not supported`,
       );
   }
 }

@@ -162,7 +162,8 @@ function publicMembers({ kty, n, e, crv, x, y }: webcrypto.JsonWebKey): object {
 
 /** The algorithm of a key, completed from the key itself. @throws Error for a key of another kind */
 function completeAlgorithm(key: PublicKey, { name, hash, namedCurve }: NormalizedAlgorithm): WebKeyAlgorithm {
-  if (key.kty !== factsOf(name).kind.toUpperCase()) throw new Error(`the key has type ${key.kty}`);
+  const kind = factsOf(name).kind.toUpperCase();
+  if (key.kty !== kind) throw new Error(`the key has type ${key.kty}, not ${kind}`);
   if (key.kty === 'EC') {
     if (key.crv !== namedCurve) throw new Error(`the key is on ${key.crv}, not ${namedCurve}`);
     return { name, namedCurve: key.crv };

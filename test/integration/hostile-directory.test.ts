@@ -128,7 +128,7 @@ describe('a hostile directory', () => {
       return undefined;
     });
     expect(await look(port, { host: '127.1', ca: roots.pem })).toMatch(
-      /^service-untrusted: .* sent data before TLS began; find out who changes the connection/,
+      /^service-untrusted: .* sent data before TLS began; find out who is tampering with the connection/,
     );
   });
 });

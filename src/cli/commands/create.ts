@@ -35,7 +35,7 @@ import { provisioningOff } from '../prerequisite-facts.ts';
 import { describeBlocked } from '../run-report.ts';
 import { readPin } from '../terminal/pin-file.ts';
 import type { Progress } from '../terminal/progress.ts';
-import { attemptLines, type Outcome, type Report } from '../terminal/report.ts';
+import { type Outcome, type Report, reasonsOf } from '../terminal/report.ts';
 
 const CHALLENGE_SIZE = 32;
 /** Held in the store by the process that makes a key there. */
@@ -223,7 +223,7 @@ function describe(
   address: string,
   { given, report }: { readonly given: Arguments; readonly report: Report },
 ): Outcome {
-  if (fellBack) report.warn(`the key was made in software: ${attemptLines(record.attempts.slice(0, -1)).join('; ')}`);
+  if (fellBack) report.warn(`the key was made in software: ${reasonsOf(record.attempts.slice(0, -1))}`);
   const isLost = record.backend === 'tpm' && isInMemory(address);
   if (isLost) {
     report.warn('the key can no longer be used: its TPM was only in memory; use --tpm libtpms:DIR to keep the state');

@@ -117,8 +117,12 @@ export class Report {
   }
 }
 
+/** Why the attempts failed, in one line. */
+export const reasonsOf = (attempts: readonly RecordedAttempt[]): string =>
+  attempts.map(({ reason }) => reason).join('; ');
+
 /** One line per attempt, for people. */
-export function attemptLines(attempts: readonly RecordedAttempt[]): string[] {
+function attemptLines(attempts: readonly RecordedAttempt[]): string[] {
   return attempts.map(({ backend, outcome, reason }) => `${backend} ${outcome.replace('-', ' ')}: ${reason}`);
 }
 

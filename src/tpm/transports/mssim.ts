@@ -88,7 +88,7 @@ async function shakeHands(connection: SocketConnection, address: string, limit: 
   const version = uint32At(answer, 0);
   if (version !== CLIENT_VERSION || uint32At(answer, 8) !== 0) {
     throw new KeyprovError('transport-protocol', `${address}: the handshake failed (server version ${version})`, {
-      remedy: 'check that a TPM simulator listens there, not swtpm',
+      remedy: 'check that the IBM, Microsoft or TCG simulator listens there, not swtpm',
     });
   }
 }

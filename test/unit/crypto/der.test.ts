@@ -82,12 +82,12 @@ describe('values', () => {
   });
 
   it.each([
-    ['printable', 'a@b'],
-    ['ia5', 'é'],
-    ['ia5', 'aé'],
-    ['bmp', '😀'],
-  ] as const)('of kind %s refuse %s', (kind, text) => {
-    expect(() => derText(kind, text)).toThrow(new TypeError(`"${text}" is not a valid ${kind} string`));
+    ['printable', 'a@b', 'PrintableString'],
+    ['ia5', 'é', 'IA5String'],
+    ['ia5', 'aé', 'IA5String'],
+    ['bmp', '😀', 'BMPString'],
+  ] as const)('of kind %s refuse %s', (kind, text, type) => {
+    expect(() => derText(kind, text)).toThrow(new TypeError(`"${text}" cannot be written as ${type}`));
   });
 
   it('have text of any kind of string', () => {
