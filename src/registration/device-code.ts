@@ -7,7 +7,7 @@ import { isEntraHost } from './entra-hosts.ts';
 import { peerLine } from './peer-text.ts';
 import { peerTime } from './peer-time.ts';
 import { SERVICE_MEMBERS, type ServiceOptions } from './service-message.ts';
-import { absoluteUrl, isSafeUrl, isTrustedAddress } from './service-url.ts';
+import { absoluteUrl, isSafeUrl, isTrustedAddress, trustRemedy } from './service-url.ts';
 import { type Sleep, sleepFor } from './sleep.ts';
 import { type IssuedTokens, issuedTokens, postForm, readMembers, secondsIn } from './token-endpoint.ts';
 
@@ -89,7 +89,7 @@ export async function authenticateWithDeviceCode(
       'service-untrusted',
       `POST ${url.origin}${url.pathname}: the sign-in page is at ${page.origin}`,
       {
-        remedy: 'if you trust that host, add it to trustedHosts',
+        remedy: trustRemedy(page),
       },
     );
   }

@@ -14,7 +14,7 @@ import { TRUSTED_HOSTS } from './entra-hosts.ts';
 import { exchange } from './exchange.ts';
 import { peerLine } from './peer-text.ts';
 import { SERVICE_MEMBERS, type ServiceAnswer, type ServiceOptions } from './service-message.ts';
-import { baseUrl, isTrustedAddress, pathSegment } from './service-url.ts';
+import { baseUrl, isTrustedAddress, pathSegment, trustRemedy } from './service-url.ts';
 import { isOwnResource } from './token-resource.ts';
 
 /** Options of {@link discoverServices}. */
@@ -68,7 +68,7 @@ export async function discoverServices(
     tenant === undefined
       ? new URL('enrollmentserver/contract?api-version=1.2', asked)
       : new URL(`${pathSegment(tenant)}/Discover?api-version=1.9`, asked);
-  const untrusted = (from: URL, what: string, remedy = 'if you trust that host, add it to trustedHosts') =>
+  const untrusted = (from: URL, what: string, remedy: string) =>
     new ServiceError('service-untrusted', `GET ${from.origin}${from.pathname}: ${what}`, {
       windowsCode: NOT_TRUSTED,
       remedy,
@@ -82,7 +82,8 @@ export async function discoverServices(
     if (next === undefined) {
       const services = await read(answer);
       for (const [name, endpoint] of endpointsOf(services)) {
-        if (!isTrustedAddress(endpoint, asked, trustedHosts)) throw untrusted(at, `${name} is at ${endpoint.origin}`);
+        if (!isTrustedAddress(endpoint, asked, trustedHosts))
+          throw untrusted(at, `${name} is at ${endpoint.origin}`, trustRemedy(endpoint));
       }
       const { trustedResources = [] } = options;
       const tokenEndpoint = services.authentication?.tokenEndpoint;
@@ -93,7 +94,8 @@ export async function discoverServices(
       }
       return services;
     }
-    if (!isTrustedAddress(next, asked, trustedHosts)) throw untrusted(at, `it redirects to ${next.origin}`);
+    if (!isTrustedAddress(next, asked, trustedHosts))
+      throw untrusted(at, `it redirects to ${next.origin}`, trustRemedy(next));
     if (count === MAX_REDIRECTIONS) throw badForm(`${answer.where}: too many redirects`);
     at = next;
   }

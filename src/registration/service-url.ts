@@ -13,7 +13,16 @@ export function isSafeUrl(url: URL): boolean {
 /** Whether a response of `asked` may lead to the address: its host is the asked one or trusted, and it has TLS. */
 export function isTrustedAddress(url: URL, asked: URL, trustedHosts: readonly string[]): boolean {
   const isTrusted = url.hostname === asked.hostname || trustedHosts.some((host) => host.toLowerCase() === url.hostname);
-  return isTrusted && isSafeUrl(url) && url.username === '' && url.password === '';
+  return isTrusted && isWellFormed(url);
+}
+
+const isWellFormed = (url: URL): boolean => isSafeUrl(url) && url.username === '' && url.password === '';
+
+/** What to do about an address that is not trusted: only the host can be trusted, not an address without TLS. */
+export function trustRemedy(url: URL): string {
+  return isWellFormed(url)
+    ? 'if you trust that host, add it to trustedHosts'
+    : "have the service's administrator correct that address: it needs https, and no user name or password";
 }
 
 /** A URL that the caller gives as `name`. @throws TypeError if it has no scheme, or is no URL for another reason. */

@@ -196,16 +196,23 @@ export async function waitForSync(key: ExpectedKey, options: WaitForSyncOptions)
   }
 }
 
-/** Describes the status in one sentence for the user. */
+/** Describes the status in a sentence or two for the user. */
 export function describeSyncStatus(status: SyncStatus): string {
   if (status.state === 'synced') {
     return status.place === 'active-directory'
       ? 'The PIN works for sign-in to the cloud and on premises.'
       : 'The PIN works for sign-in to the cloud; on premises it has not been checked.';
   }
+  const { place, otherDevice } = { place: undefined, otherDevice: undefined, ...status };
+  const other = otherDevice === undefined ? '' : ` The directory has the key, but for another device: ${otherDevice}.`;
+  if (place === 'entra') {
+    const what = 'does not have the key for this device';
+    const problem = status.state === 'overdue' ? `still ${what}` : `${what} yet`;
+    return `Entra ID ${problem}, so sign-in with the PIN may fail.${other}`;
+  }
   const when = status.estimate.toISOString();
   const why = status.obstacles.length === 0 ? '' : ` (${status.obstacles.join('; ')})`;
   return status.state === 'overdue'
-    ? `The PIN works for sign-in to the cloud, but the key should have been on premises since ${when}${why}.`
-    : `The PIN works for sign-in to the cloud now, and on premises after synchronization, about ${when}${why}.`;
+    ? `The PIN works for sign-in to the cloud, but the key should have been on premises since ${when}${why}.${other}`
+    : `The PIN works for sign-in to the cloud now, and on premises after synchronization, about ${when}${why}.${other}`;
 }

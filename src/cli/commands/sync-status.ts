@@ -175,9 +175,6 @@ const EXITS = { registered: EXIT.pending, pending: EXIT.pending, overdue: EXIT.o
 function outcomeOf({ registration }: RegisteredKey, status: SyncStatus): Outcome {
   const { user, deviceId, kid } = registration;
   const lines = [`${status.state.padEnd(12)} ${wordsFor(status)}`, describeSyncStatus(status)];
-  if ('otherDevice' in status && status.otherDevice !== undefined) {
-    lines.push(`The directory has the key, but for another device: ${status.otherDevice}.`);
-  }
   const { problem, ...rest } = { problem: undefined, ...status };
   const error = problem ? errorToJson(problem) : { code: status.state, message: describeSyncStatus(status) };
   return {

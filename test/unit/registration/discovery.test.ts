@@ -131,6 +131,8 @@ describe('parseDiscovery', () => {
   });
 });
 
+const INSECURE = "have the service's administrator correct that address: it needs https, and no user name or password";
+
 describe('discoverServices', () => {
   it.each([
     ['https://sts.contoso.com', {}, 'https://sts.contoso.com/enrollmentserver/contract?api-version=1.2'],
@@ -155,6 +157,21 @@ describe('discoverServices', () => {
     expect(await asked('http://login.microsoftonline.com/x')).toBe('service-untrusted');
     expect(await asked('https://a:b@login.microsoftonline.com/x')).toBe('service-untrusted');
     expect(await asked('https://login.microsoftonline.com.evil.test/x')).toBe('service-untrusted');
+  });
+
+  it.each([
+    ['https://evil.test/x', 'if you trust that host, add it to trustedHosts'],
+    ['http://evil.test/x', INSECURE],
+    ['http://login.microsoftonline.com/x', INSECURE],
+    ['https://a:b@login.microsoftonline.com/x', INSECURE],
+  ])('says what helps against the address %s', async (endpoint, remedy) => {
+    const redirection = new Response('', { status: 307, headers: { location: endpoint } });
+    for (const answer of [{ NonceService: { Endpoint: endpoint, ResourceId: endpoint } }, redirection]) {
+      const found = discoverServices('https://enterpriseregistration.windows.net', {
+        fetch: serviceStub(answer).fetch,
+      });
+      await expect(found).rejects.toMatchObject({ code: 'service-untrusted', remedy });
+    }
   });
 
   it.each([

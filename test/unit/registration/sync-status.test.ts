@@ -231,6 +231,26 @@ describe('describeSyncStatus', () => {
       }),
     );
 
+  it('says what a reader of Entra ID has not found there', async () => {
+    const entra = readerOf(() => [], 'entra');
+    expect(await sentence(entra, 0, ['it is off'])).toBe(
+      'Entra ID does not have the key for this device yet, so sign-in with the PIN may fail.',
+    );
+    expect(await sentence(entra, 61)).toBe(
+      'Entra ID still does not have the key for this device, so sign-in with the PIN may fail.',
+    );
+  });
+
+  it.each(['entra', 'active-directory'] as const)('names the device that the key in %s belongs to', async (place) => {
+    const deviceId = '11111111-2222-3333-4444-555555555555';
+    const elsewhere = readerOf(() => [{ ...ours, deviceId }], place);
+    for (const minutes of [0, 61]) {
+      expect(await sentence(elsewhere, minutes)).toMatch(
+        /[a-z0-9Z]\. The directory has the key, but for another device: 11111111-2222-3333-4444-555555555555\.$/,
+      );
+    }
+  });
+
   it('tells the user what the PIN can be used for', async () => {
     const later =
       'The PIN works for sign-in to the cloud now, and on premises after synchronization, about 2026-01-01T12:30';
