@@ -16,7 +16,7 @@ import { KeyprovError } from '../errors.ts';
 
 /**
  * A loadable TPM key as a `TSS2 PRIVATE KEY` file (draft-bottomley-tpm2-keys). tpm2-openssl and tpm2-pytss load only
- * files without `rsaParent` and `description`.
+ * files without `rsaParent` and `description`, so keyprov writes neither for its own keys.
  */
 export interface KeyFile {
   /** TPM2B_PUBLIC, including its two length bytes. */
@@ -25,7 +25,9 @@ export interface KeyFile {
   readonly privateArea: Bytes;
   /**
    * A persistent handle, or a hierarchy. For a hierarchy, the parent is the primary made from the P-256 storage
-   * template with empty `unique`, or from the RSA template if `rsaParent` is true.
+   * template with empty `unique`, or from the RSA template if `rsaParent` is true. Without `rsaParent`, tpm2-openssl
+   * uses the RSA template on a TPM that has no elliptic curves. A P-384 or RSA 3072 primary cannot be expressed: only
+   * keyprov loads the key, with the Name in the key's record.
    */
   readonly parent: number;
   /** Whether the key has no PIN. Always written: tpm2-openssl 1.1.1 sends no password if it is missing. */
