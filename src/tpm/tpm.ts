@@ -155,6 +155,7 @@ export class Tpm implements TpmRunner {
   /**
    * Returns the password with that name, and asks for it if that was not done before. For keys whose parent has
    * refused.
+   * @throws errors of the function that asks; TypeError if it returns anything but bytes.
    */
   async askPassword(name: HierarchyName, options: SignalOptions): Promise<Uint8Array | undefined> {
     return await (await this.#known())?.ask(name, options);
