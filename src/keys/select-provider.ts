@@ -4,12 +4,13 @@ import { causedBy, isKeyprovError, KeyprovError, sayError, undoOnFailure } from 
 import { checkMembers } from '../known-members.ts';
 import type { KeyAlgorithm, Policy } from '../policy/index.ts';
 import type { SignalOptions } from '../signal.ts';
-import { lockoutIn, readProperties } from '../tpm/capabilities.ts';
+import { lockoutEnds, lockoutIn, readProperties } from '../tpm/capabilities.ts';
 import { TPM_PT } from '../tpm/constants.ts';
 import { fallbackClassOf, retryAfterOf } from './fallback.ts';
 import { checkSources, type KeySources, leaseTpm, softwareOf } from './key-sources.ts';
 import type { Backend, KeyProvider } from './provider.ts';
 import { proveNewKey } from './storage-parent.ts';
+import { lockoutRemedy } from './tpm-pin.ts';
 import { openTpmKeyProvider, type TpmKeyProvider, type TpmKeyProviderOptions } from './tpm-provider.ts';
 
 /** Requirements of the key. */
@@ -108,11 +109,11 @@ async function selectTpm(
     }
     if (hasPin || isEarly) {
       const properties = await readProperties(tpm, TPM_PT.PERMANENT, { signal });
-      const { inLockout, recoveryTimeSeconds } = lockoutIn(properties);
-      if (hasPin && inLockout) {
+      const lockout = lockoutIn(properties);
+      if (hasPin && lockout.inLockout) {
         throw new TpmError('tpm-lockout', 'the TPM is locked after too many failures and refuses PINs', {
-          retryAfterSeconds: recoveryTimeSeconds,
-          remedy: `wait up to ${recoveryTimeSeconds} s, or reset the lockout with the lockout hierarchy's password`,
+          retryAfterSeconds: lockoutEnds(lockout),
+          remedy: lockoutRemedy(lockout),
         });
       }
       if (isEarly) await proveNewKey(tpm, { ...policy, properties }, { ...tpmOptions, signal });

@@ -1,7 +1,7 @@
 import { PinError } from '../errors/pin-error.ts';
 import { isTpmError, TpmError, type TpmRefusal } from '../errors/tpm-error.ts';
 import type { SignalOptions } from '../signal.ts';
-import { type LockoutState, readLockout } from '../tpm/capabilities.ts';
+import { type LockoutState, lockoutEnds, readLockout } from '../tpm/capabilities.ts';
 import type { Tpm } from '../tpm/tpm.ts';
 import { TPM_RC } from '../tpm/tpm-rc.ts';
 
@@ -11,9 +11,17 @@ export interface PinTryOptions extends SignalOptions {
   readonly force?: boolean | undefined;
 }
 
-/** Wrong PINs left before the TPM locks. */
-function triesLeft({ inLockout, maxTries, failedTries }: LockoutState): number {
-  return inLockout ? 0 : Math.max(0, maxTries - failedTries);
+/** Wrong PINs left before the TPM locks; undefined if it does not count them. */
+function triesLeft({ inLockout, maxTries, failedTries, recoveryTimeSeconds }: LockoutState): number | undefined {
+  if (inLockout) return 0;
+  return recoveryTimeSeconds === 0 ? undefined : Math.max(0, maxTries - failedTries);
+}
+
+/** How a lockout can end. */
+export function lockoutRemedy(lockout: LockoutState): string {
+  const seconds = lockoutEnds(lockout);
+  const wait = seconds === undefined ? '' : `wait up to ${seconds} s, or `;
+  return `${wait}reset the lockout with the lockout hierarchy's password`;
 }
 
 /**
@@ -44,11 +52,13 @@ async function tryInTurn<T>(tpm: Tpm, { force = false, signal }: PinTryOptions, 
     if (!isPin) throw error;
     const after = await readLockout(tpm);
     const left = triesLeft(after);
-    throw new PinError('pin-wrong', `the PIN is wrong; ${left} ${left === 1 ? 'try is' : 'tries are'} left`, {
+    const counted =
+      left === undefined ? 'the TPM does not count wrong PINs' : `${left} ${left === 1 ? 'try is' : 'tries are'} left`;
+    throw new PinError('pin-wrong', `the PIN is wrong; ${counted}`, {
       cause: error,
       triesLeft: left,
-      retryAfterSeconds: after.recoveryTimeSeconds,
-      remedy: left > 0 ? 'try again with the right PIN' : `wait ${after.recoveryTimeSeconds} s for the next try`,
+      retryAfterSeconds: lockoutEnds(after),
+      remedy: left === 0 ? `wait ${after.recoveryTimeSeconds} s for the next try` : 'try again with the right PIN',
     });
   }
 }
@@ -71,10 +81,10 @@ function refuseLastTry(before: LockoutState, [what, whatFor]: readonly [string, 
   });
 }
 
-function lockedOut({ recoveryTimeSeconds }: LockoutState, refusal?: TpmRefusal): TpmError {
+function lockedOut(lockout: LockoutState, refusal?: TpmRefusal): TpmError {
   return new TpmError('tpm-lockout', 'the TPM is locked after too many wrong PINs; the PIN was not tried', {
     ...{ cause: refusal, command: refusal?.command, responseCode: refusal?.responseCode },
-    retryAfterSeconds: recoveryTimeSeconds,
-    remedy: `wait ${recoveryTimeSeconds} s for the next try, or reset the lockout with the lockout hierarchy's password`,
+    retryAfterSeconds: lockoutEnds(lockout),
+    remedy: lockoutRemedy(lockout),
   });
 }

@@ -1,7 +1,7 @@
 import { isKeyprovError } from '../errors.ts';
 import { checkSources, type KeySources, withTpmOf } from '../keys/key-sources.ts';
 import type { SignalOptions } from '../signal.ts';
-import { readLockout } from '../tpm/capabilities.ts';
+import { lockoutEnds, readLockout } from '../tpm/capabilities.ts';
 import { readNature } from '../tpm/virtual.ts';
 import type { TpmFacts } from './windows/prerequisites.ts';
 
@@ -31,9 +31,12 @@ export async function readTpmFacts(sources: KeySources, { signal }: SignalOption
   try {
     return await withTpmOf(source, { signal }, async (tpm) => {
       const { virtual } = await readNature(tpm, { signal });
-      const { inLockout, recoveryTimeSeconds } = await readLockout(tpm, { signal });
-      const wait = inLockout && { retryAfterSeconds: recoveryTimeSeconds };
-      return { version: '2.0', virtual, lockedOut: inLockout, ...wait };
+      const lockout = await readLockout(tpm, { signal });
+      const seconds = lockout.inLockout ? lockoutEnds(lockout) : undefined;
+      return {
+        ...{ version: '2.0', virtual, lockedOut: lockout.inLockout },
+        ...(seconds !== undefined && { retryAfterSeconds: seconds }),
+      };
     });
   } catch (error) {
     if (isKeyprovError(error, 'no-tpm')) return 'none';

@@ -113,9 +113,9 @@ export interface LockoutState {
   readonly inLockout: boolean;
   /** Wrong authorizations counted now. TPM_PT_LOCKOUT_COUNTER. */
   readonly failedTries: number;
-  /** Wrong authorizations that lead to lockout. TPM_PT_MAX_AUTH_FAIL. */
+  /** Wrong authorizations that lead to lockout; 0: the TPM is always in lockout. TPM_PT_MAX_AUTH_FAIL. */
   readonly maxTries: number;
-  /** Seconds after which one wrong authorization is forgotten. TPM_PT_LOCKOUT_INTERVAL. */
+  /** Seconds after which one wrong authorization is forgotten; 0: none is counted. TPM_PT_LOCKOUT_INTERVAL. */
   readonly recoveryTimeSeconds: number;
   /** Seconds that the lockout authorization is blocked after a wrong try. TPM_PT_LOCKOUT_RECOVERY. */
   readonly lockoutRecoverySeconds: number;
@@ -140,6 +140,11 @@ export function lockoutIn(properties: ReadonlyMap<number, number>): LockoutState
     lockoutRecoverySeconds: value(TPM_PT.LOCKOUT_RECOVERY),
     lockoutAuthSet: (permanent & 0x4) !== 0,
   };
+}
+
+/** Seconds after which a lockout ends by itself; undefined if it does not. TPM2_DictionaryAttackParameters, Part 3, 25.3. */
+export function lockoutEnds({ recoveryTimeSeconds }: LockoutState): number | undefined {
+  return recoveryTimeSeconds === 0 ? undefined : recoveryTimeSeconds;
 }
 
 /**

@@ -125,7 +125,7 @@ describe.skipIf(missingPrograms('swtpm', 'tpm2_changeauth') !== undefined)('pass
     await commands.run([...sign(), ...files(), '--force']);
     const locked = await commands.run([...sign(), ...files()]);
     expect(locked.stderr.replaceAll(/\s+/g, ' ')).toMatch(
-      /wait \d+ s for the next try, or reset the lockout with keyprov tpm --reset-lockout and the password .* set $/,
+      /wait up to \d+ s, or reset the lockout with keyprov tpm --reset-lockout and the password .* set $/,
     );
     const reset = ['tpm', ...tpm, '--reset-lockout', '--tpm-auth', `lockout=${path('lockout')}`];
     expect((await commands.run(reset)).stdout).toContain('the count of wrong PINs is now 0');

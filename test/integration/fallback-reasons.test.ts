@@ -286,7 +286,7 @@ describe('every reason not to use a TPM', () => {
     if (scenario === undefined) throw new Error('no scenario');
     const { error } = await outcomeOf('preferred', scenario);
     expect(error?.retryAfterSeconds).toBe(1000);
-    expect(error?.remedy).toMatch(/^wait up to 1000 s, or .* authorization, or allow a software key/);
+    expect(error?.remedy).toMatch(/^wait up to 1000 s, or .* password, or allow a software key/);
   });
 
   test('an error from outside this library is reported with the others, as temporary', async () => {

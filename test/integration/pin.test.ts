@@ -6,10 +6,12 @@ import { createAttestationKey } from '../../src/attestation/attestation-key.ts';
 import { attestKey } from '../../src/attestation/certify.ts';
 import { verifyStatement } from '../../src/attestation/verify.ts';
 import { type Bytes, utf8 } from '../../src/bytes.ts';
+import { describeLockout, endLockout } from '../../src/cli/lockout-report.ts';
 import { verifySignature } from '../../src/crypto/verify-signature.ts';
 import { isKeyprovError, type KeyprovError } from '../../src/errors.ts';
 import type { ProvidedKey } from '../../src/keys/provider.ts';
 import { openTpmKeyProvider, type TpmKeyProvider } from '../../src/keys/tpm-provider.ts';
+import { readTpmFacts } from '../../src/provisioning/tpm-facts.ts';
 import { readLockout } from '../../src/tpm/capabilities.ts';
 import { DictionaryAttackLockReset, DictionaryAttackParameters } from '../../src/tpm/commands/dictionary-attack.ts';
 import { HierarchyChangeAuth } from '../../src/tpm/commands/hierarchy.ts';
@@ -23,15 +25,13 @@ const PIN = utf8('147258');
 const WRONG = utf8('000000');
 const data = utf8('to be signed');
 
-/** The settings that Windows gives to a TPM: 32 tries, one forgotten every 10 minutes. */
-async function setWindowsLockout(tpm: Tpm): Promise<void> {
-  await tpm.run(DictionaryAttackParameters, {
-    lockHandle: TPM_RH.LOCKOUT,
-    newMaxTries: 32,
-    newRecoveryTime: 600,
-    lockoutRecovery: 86_400,
-  });
+async function setLockout(tpm: Tpm, newMaxTries: number, newRecoveryTime: number): Promise<void> {
+  const lockHandle = TPM_RH.LOCKOUT;
+  await tpm.run(DictionaryAttackParameters, { lockHandle, newMaxTries, newRecoveryTime, lockoutRecovery: 86_400 });
 }
+
+/** The settings that Windows gives to a TPM: 32 tries, one forgotten every 10 minutes. */
+const setWindowsLockout = (tpm: Tpm): Promise<void> => setLockout(tpm, 32, 600);
 
 const signs = async (provider: TpmKeyProvider, key: ProvidedKey, pin: Bytes, force = false): Promise<boolean> =>
   verifySignature(key.publicKey, 'sha256', data, await provider.sign(key, { data, pin, force }), 'der');
@@ -89,6 +89,38 @@ describe('the PIN of a TPM key', () => {
 
     await tpm.run(DictionaryAttackLockReset, { lockHandle: TPM_RH.LOCKOUT });
     expect(await signs(provider, key, PIN)).toBe(true);
+  });
+
+  test('is tried as often as one likes on a TPM that counts no wrong PINs', async () => {
+    await using tpm = await openTpm('libtpms');
+    await setLockout(tpm, 1, 0);
+    const provider = await openTpmKeyProvider(tpm);
+    const key = await provider.create({ algorithm: 'p-256', pin: PIN });
+    for (let i = 0; i < 3; i++) {
+      expect(await refusal(provider, key, WRONG)).toMatchObject({
+        ...{ code: 'pin-wrong', message: 'the PIN is wrong; the TPM does not count wrong PINs' },
+        ...{ triesLeft: undefined, retryAfterSeconds: undefined, remedy: 'try again with the right PIN' },
+      });
+    }
+    expect(await signs(provider, key, PIN)).toBe(true);
+    expect(describeLockout(await readLockout(tpm))).toBe('wrong tries are not counted');
+  });
+
+  test('has no time to wait for in a lockout that does not end by itself', async () => {
+    await using tpm = await openTpm('libtpms');
+    const provider = await openTpmKeyProvider(tpm);
+    const key = await provider.create({ algorithm: 'p-256', pin: PIN });
+    await setLockout(tpm, 0, 0);
+    expect(await refusal(provider, key, PIN)).toMatchObject({
+      ...{ code: 'tpm-lockout', retryAfterSeconds: undefined },
+      remedy: "reset the lockout with the lockout hierarchy's password",
+    });
+    const lockout = await readLockout(tpm);
+    expect([describeLockout(lockout), endLockout(lockout)]).toEqual([
+      'locked',
+      'end it with keyprov tpm --reset-lockout',
+    ]);
+    expect(await readTpmFacts({ tpm })).toEqual({ version: '2.0', virtual: true, lockedOut: true });
   });
 
   test('is not called wrong when it is the owner authorization that the TPM wants', async () => {

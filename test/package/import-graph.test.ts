@@ -16,29 +16,29 @@ const MOST: Readonly<Record<string, readonly [files: number, kilobytes: number]>
   // Choosing a TPM proves its passwords, and that a slot is free; a deleted key takes its count of PIN tries.
   keyprov: [12, 668],
   'keyprov/provisioning': [12, 659],
-  'keyprov/keys': [7, 388],
+  'keyprov/keys': [7, 389],
   // Opening a TPM checks the names of the options.
   'keyprov/tpm': [8, 273],
   'keyprov/tpm/public-areas': [3, 147],
   'keyprov/tpm/transports': [7, 200],
   'keyprov/attestation': [6, 253],
   'keyprov/attestation/endorsement': [7, 256],
-  'keyprov/formats/windows': [6, 284],
+  'keyprov/formats/windows': [6, 285],
   'keyprov/formats/x509': [7, 266],
-  'keyprov/formats/webauthn': [6, 302],
+  'keyprov/formats/webauthn': [6, 303],
   'keyprov/formats/tcg': [5, 214],
   'keyprov/formats/services': [7, 315],
-  'keyprov/policy': [5, 273],
-  'keyprov/registration': [10, 414], // and the certificates of TPM makers
+  'keyprov/policy': [5, 274],
+  'keyprov/registration': [10, 415], // and the certificates of TPM makers
   'keyprov/windows': [5, 246],
   'keyprov/webcrypto': [6, 323],
-  'keyprov/inspect': [15, 639],
+  'keyprov/inspect': [15, 640],
   'keyprov/testing': [13, 618],
   '--version': [3, 162],
   // Includes code that the dashboard shares with other commands, which the bundler puts in the same file.
-  'status --help': [13, 743],
+  'status --help': [13, 744],
   // And code that `verify` and `tpm` share to verify certificates, and statements, as attesting a key does.
-  'create --help': [13, 781],
+  'create --help': [13, 783],
 };
 
 /** A module loader hook that writes the address of every module that is loaded, one a line. */

@@ -11,7 +11,7 @@ import type { CliCommand, Context } from '../command.ts';
 import { EXIT, exitCodeOf } from '../exit-codes.ts';
 import { type KeyPlaces, withKeyPlaces } from '../key-places.ts';
 import { keyJson, keyLines, type ReportedKey, row } from '../key-report.ts';
-import { describeLockout, END_LOCKOUT } from '../lockout-report.ts';
+import { describeLockout, endLockout } from '../lockout-report.ts';
 import type { Arguments } from '../options/arguments.ts';
 import { keyOptions, readKeyArguments } from '../options/key-option.ts';
 import { openExistingStore } from '../options/store-option.ts';
@@ -161,7 +161,7 @@ function verdict(
   const misfit = keys.find((key) => key.misfit !== undefined)?.misfit;
   if (misfit !== undefined) return [exitCodeOf(misfit), { code: misfit.code, message: sayError(misfit) }];
   if (lockout?.inLockout && keys.some(isTried)) {
-    return [EXIT.pin, { code: 'tpm-lockout', message: `the TPM is locked and accepts no PIN: ${END_LOCKOUT}` }];
+    return [EXIT.pin, { code: 'tpm-lockout', message: `the TPM is locked and accepts no PIN: ${endLockout(lockout)}` }];
   }
   if (keys.some(({ mustChange }) => mustChange.length > 0)) {
     return [EXIT.pin, { code: 'pin-must-change', message: 'a PIN must be changed: keyprov change-pin' }];

@@ -9,7 +9,7 @@ import { openTpm } from '../../tpm/open-tpm.ts';
 import type { Tpm } from '../../tpm/tpm.ts';
 import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
-import { describeLockout, END_LOCKOUT } from '../lockout-report.ts';
+import { describeLockout, endLockout } from '../lockout-report.ts';
 import type { Arguments } from '../options/arguments.ts';
 import { makerOption } from '../options/maker-option.ts';
 import { knownStorePath, storeOption } from '../options/store-option.ts';
@@ -92,7 +92,7 @@ async function runTpm(given: Arguments, context: Context): Promise<Outcome> {
       if (entries.length === 0) lines.push('no transient objects, no sessions');
       if (resets) lines.push('the count of wrong PINs is now 0');
       lines.push(`PIN tries: ${describeLockout(lockout)}`);
-      if (lockout.inLockout) lines.push(END_LOCKOUT);
+      if (lockout.inLockout) lines.push(endLockout(lockout));
       if (tpm.transport.managed) lines.push("a resource manager hides other programs' objects");
       return {
         exitCode: EXIT.done,

@@ -8,7 +8,7 @@ import { readLockout } from '../../tpm/capabilities.ts';
 import { openTpm } from '../../tpm/open-tpm.ts';
 import type { Environment } from '../command.ts';
 import { checkAll } from '../commands/doctor.ts';
-import { describeLockout, END_LOCKOUT } from '../lockout-report.ts';
+import { describeLockout, endLockout } from '../lockout-report.ts';
 import { TPM_VARIABLE } from '../options/tpm-option.ts';
 import { checkRunPrerequisites } from '../prerequisite-facts.ts';
 import { type DashboardEntry, type DashboardSection, type OpenStore, problemEntry } from './dashboard-section.ts';
@@ -59,7 +59,7 @@ async function lockoutEntry({ address, signal }: MachineSources): Promise<Dashbo
     );
     const detail = describeLockout(lockout);
     if (!lockout.inLockout) return [{ status: 'ok', name, detail }];
-    return [{ status: 'problem', name, detail, remedy: END_LOCKOUT, rows: [['code', 'tpm-lockout']] }];
+    return [{ status: 'problem', name, detail, remedy: endLockout(lockout), rows: [['code', 'tpm-lockout']] }];
   } catch (error) {
     signal.throwIfAborted();
     // The checks of the machine say already that there is none, or that it is silent.
