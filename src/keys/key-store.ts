@@ -1,5 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { checkObject } from '../bytes.ts';
 import { isKeyprovError, KeyprovError } from '../errors.ts';
 import { checkMembers } from '../known-members.ts';
 import { createFile, removeFile, removeLeftovers, replaceFile } from '../storage/atomic-file.ts';
@@ -155,7 +156,7 @@ export class KeyStore {
   ): Promise<KeyRecord> {
     checkKeyId(id);
     return await this.#exclusive(checkMembers('KeyStore.update', options, LOCK_MEMBERS), async () => {
-      const next = await change(await this.#read(id));
+      const next = checkObject(await change(await this.#read(id)), 'the answer of change', 'id');
       if (next.id !== id) throw new RangeError(`an update must not change the id ${id} to ${next.id}`);
       await replaceFile(this.directory, fileName(id), this.#encode(next));
       for (const name of next.exports ?? []) await replaceFile(this.directory, name, next.privateKey);

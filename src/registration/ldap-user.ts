@@ -1,3 +1,4 @@
+import { checkObject } from '../bytes.ts';
 import { ServiceError } from '../errors/service-error.ts';
 import { isKeyprovError, type KeyprovError } from '../errors.ts';
 import { checkTextSize, LIMIT } from '../limits.ts';
@@ -42,11 +43,11 @@ export async function findLdapUser(
   const filter = `(userPrincipalName=${escapeFilter(user)})`;
   const search = () =>
     client.search(base, { scope: 'sub', filter, attributes: [KEY_CREDENTIAL_ATTRIBUTE], sizeLimit: 2 });
-  const { searchEntries } = await unlessAborted(search, signal).catch((cause: unknown) => {
+  const answer = await unlessAborted(search, signal).catch((cause: unknown) => {
     signal?.throwIfAborted();
     throw ldapError(`search for ${filter}`, cause);
   });
-  const [entry, second] = searchEntries;
+  const [entry, second] = checkObject(answer, 'the answer of client.search', 'searchEntries').searchEntries;
   if (entry === undefined || second !== undefined) {
     const [found, remedy] =
       entry === undefined

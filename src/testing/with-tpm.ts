@@ -2,6 +2,7 @@ import { isKeyprovError, sayError, undoOnFailure, withCleanup } from '../errors.
 import { checkMembers } from '../known-members.ts';
 import { DictionaryAttackParameters } from '../tpm/commands/dictionary-attack.ts';
 import { TPM_RH } from '../tpm/constants.ts';
+import { wrapTransport } from '../tpm/open-tpm.ts';
 import { Tpm } from '../tpm/tpm.ts';
 import type { TpmTransport } from '../tpm/transport.ts';
 import { SIMULATOR_MEMBERS, type SimulatorOptions, startSimulator } from './start-simulator.ts';
@@ -42,7 +43,7 @@ export async function openTestTpm(options: TestTpmOptions = {}): Promise<TestTpm
   options = checkTestTpm('openTestTpm', options);
   const { lockout = 'default', wrap } = options;
   const transport = await startSimulator(options);
-  const tpm = await Tpm.open(wrap?.(transport) ?? transport);
+  const tpm = await Tpm.open(await wrapTransport(transport, wrap));
   if (lockout !== 'default') {
     const parameters = { lockHandle: TPM_RH.LOCKOUT, ...LOCKOUT[lockout] };
     await undoOnFailure(

@@ -1,4 +1,5 @@
-import { causedBy, KeyprovError } from '../errors.ts';
+import { checkObject } from '../bytes.ts';
+import { causedBy, KeyprovError, undoOnFailure } from '../errors.ts';
 import { checkMembers } from '../known-members.ts';
 import type { SignalOptions } from '../signal.ts';
 import { parseTpmAddress, type TpmAddress } from './address.ts';
@@ -37,7 +38,14 @@ export async function openTpm(address: string | TpmAddress = 'auto', options: Op
   options.signal?.throwIfAborted();
   const transport = await openTransport(typeof address === 'string' ? parseTpmAddress(address) : address, options);
   const { wrap, create: _, marksDirectory = defaultMarksDirectory(), ...rest } = options;
-  return await Tpm.open(wrap?.(transport) ?? transport, { ...rest, marksDirectory });
+  return await Tpm.open(await wrapTransport(transport, wrap), { ...rest, marksDirectory });
+}
+
+/** Wraps the transport, and closes it if that fails. @throws TypeError for the answer of a function without types. */
+export async function wrapTransport(transport: TpmTransport, wrap: OpenTpmOptions['wrap']): Promise<TpmTransport> {
+  if (wrap === undefined) return transport;
+  const work = async () => checkObject(wrap(transport), 'the answer of wrap', 'send', 'close');
+  return await undoOnFailure(work, () => transport.close());
 }
 
 /** Opens the transport to a TPM; loads only now what it needs. */

@@ -19,6 +19,7 @@ import { exchange } from '../../src/registration/exchange.ts';
 import { deleteHelloMethod, listHelloMethods } from '../../src/registration/graph.ts';
 import { registerKey } from '../../src/registration/register-key.ts';
 import { syncStatus, waitForSync } from '../../src/registration/sync-status.ts';
+import { openTestTpm } from '../../src/testing/index.ts';
 import { GetRandom } from '../../src/tpm/commands/random.ts';
 import { openTpm } from '../../src/tpm/open-tpm.ts';
 import { passingMfa } from '../fake-mfa.ts';
@@ -174,6 +175,20 @@ describe('a function of the caller that returns nothing', () => {
     await expect(tpm.askPassword('owner', {})).rejects.toThrow(
       new TypeError('the answer of hierarchyAuth.owner must be a Uint8Array'),
     );
+  });
+
+  it.skipIf(missing !== undefined)('is named, and the TPM is closed: wrap', async () => {
+    const directory = join(store.directory, 'tpm');
+    const open = [
+      () => openTpm(`libtpms:${directory}`, { wrap: () => Object(undefined).transport }),
+      () => openTestTpm({ wrap: () => Object(undefined).transport }),
+    ];
+    for (const opening of open) {
+      await expect(opening()).rejects.toThrow(
+        new TypeError('the answer of wrap must be an object with send and close'),
+      );
+    }
+    await (await openTpm(`libtpms:${directory}`)).close();
   });
 
   it('is named: software of the sources', async () => {

@@ -116,6 +116,14 @@ describe('the key store', () => {
     expect(await asyncRefusal(() => store.update('a', (record) => record))).toMatch(/^key-not-found: /);
   });
 
+  it('keeps a record if the function that changes it returns none', async () => {
+    await store.save(keyRecord('a'));
+    await expect(store.update('a', () => Object(undefined).record)).rejects.toThrow(
+      new TypeError('the answer of change must be an object with id'),
+    );
+    expect((await store.load('a')).name).toBe('key a');
+  });
+
   it('refuses ids that lead out of the directory, in every call', async () => {
     await store.save(keyRecord('a'));
     for (const id of ['../keys/key-a', '../a', 'a/../a', '']) {

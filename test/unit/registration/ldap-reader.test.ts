@@ -34,6 +34,13 @@ function directory(answer: (...search: Search) => Promise<readonly LdapEntry[]>)
 const withValues = (values: LdapEntry[string]) => directory(async () => [{ dn: DN, 'msDS-KeyCredentialLink': values }]);
 
 describe('ldapReader', () => {
+  it('names a client that returns no entries', async () => {
+    const reader = ldapReader({ search: async () => Object(undefined) }, { base: BASE });
+    await expect(reader.read('ada@contoso.test')).rejects.toThrow(
+      new TypeError('the answer of client.search must be an object with searchEntries'),
+    );
+  });
+
   it('reads every key of the user, byte for byte', async () => {
     const { reader, searches, ignored } = withValues(goodBlobs.map(({ name }) => dnBinary(name)));
     const found = await reader.read('ada@contoso.test');
