@@ -1,4 +1,4 @@
-import { type Bytes, checkObject, fromBase64, fromHex, toBase64, toHex } from '../bytes.ts';
+import { type Bytes, checkObject, toBase64, toHex } from '../bytes.ts';
 import { bitLength, decodeSpki, encodeSpki, type PublicKey } from '../crypto/public-key.ts';
 import { isJsonObject, JsonMembers, type JsonObject } from '../json.ts';
 import {
@@ -182,7 +182,7 @@ export function olderKeyRecordFromJson(members: JsonMembers): KeyRecord {
 /** The members common to both versions. */
 function keyFromJson(members: JsonMembers): ProvidedKey & Pick<KeyRecord, 'assurance' | 'created' | 'attempts'> {
   const algorithm = members.value('algorithm');
-  const publicKey = decodeSpki(fromBase64(members.text('publicKey')));
+  const publicKey = decodeSpki(members.base64('publicKey'));
   if (!isKeyAlgorithm(algorithm) || algorithm !== algorithmOf(publicKey)) {
     throw new TypeError('algorithm does not match the public key');
   }
@@ -214,7 +214,7 @@ export function pinDerivationFromJson(members: JsonMembers): PinDerivation {
   if (kdf !== 'scrypt') return { kdf };
   return {
     kdf,
-    salt: fromHex(members.text('salt')),
+    salt: members.hex('salt'),
     cost: members.integer('cost'),
     blockSize: members.integer('blockSize'),
     parallelization: members.integer('parallelization'),
@@ -228,8 +228,8 @@ function parentToJson(parent: NonNullable<ProvidedKey['parent']>): JsonObject {
 
 function parentFromJson(members: JsonMembers): NonNullable<ProvidedKey['parent']> {
   return {
-    ...{ handle: members.integer('handle'), name: fromHex(members.text('name')) },
-    ...(members.has('publicArea') && { publicArea: fromHex(members.text('publicArea')) }),
+    ...{ handle: members.integer('handle'), name: members.hex('name') },
+    ...(members.has('publicArea') && { publicArea: members.hex('publicArea') }),
   };
 }
 
@@ -261,7 +261,7 @@ export function tpmFromJson(members: JsonMembers): RecordedTpm {
     },
     virtual: members.boolean('virtual'),
     signs,
-    ...(members.has('akName') && { akName: fromHex(members.text('akName')) }),
+    ...(members.has('akName') && { akName: members.hex('akName') }),
   };
 }
 

@@ -1,5 +1,4 @@
 import { join } from 'node:path';
-import { fromHex } from '../bytes.ts';
 import { decodeSpkiPem } from '../crypto/public-key.ts';
 import { KeyprovError } from '../errors.ts';
 import { JsonMembers } from '../json.ts';
@@ -78,5 +77,5 @@ function decodeOldRecord(members: JsonMembers, privateKey: string, publicPem: st
 
 /** The parent, whose handle is a hexadecimal number in these files. */
 function parentOf(members: JsonMembers): NonNullable<KeyRecord['parent']> {
-  return { handle: Number(hexText(members, 'handle')), name: fromHex(members.text('name')) };
+  return { handle: Number(hexText(members, 'handle')), name: members.hex('name') };
 }

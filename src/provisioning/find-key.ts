@@ -4,6 +4,7 @@ import { keyIdOf } from '../formats/windows/key-registration.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
 import { checkStore, type KeyStore } from '../keys/key-store.ts';
 import { checkMembers } from '../known-members.ts';
+import { shellWord } from '../storage/shell-word.ts';
 import { isSame, type RegistrationRecord, readRegistration } from './registration-record.ts';
 
 /** Selects a key of a store. Absent members match every key. */
@@ -84,7 +85,7 @@ export async function findKey(store: KeyStore, choice: KeyChoice = {}): Promise<
   if (only === undefined) {
     const { id, user, deviceId } = choice;
     const whose = [id && ` ${id}`, user && ` of ${user}`, deviceId && ` on ${deviceId}`].filter(Boolean).join('');
-    const inStore = ` --store ${store.directory}`;
+    const inStore = ` --store ${shellWord(store.directory)}`;
     throw new KeyprovError('key-not-found', `the key store at ${store.directory} has no key${whose}`, {
       remedy: `list the store's keys (keyprov status${inStore}), or make a key (keyprov create${inStore})`,
     });

@@ -1,4 +1,4 @@
-import { equal, fromBase64, toBase64 } from '../bytes.ts';
+import { equal, toBase64 } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import { keyIdOf } from '../formats/windows/key-registration.ts';
 import { JsonMembers, type JsonObject } from '../json.ts';
@@ -48,7 +48,7 @@ export function registrationFromJson(members: JsonMembers): RegistrationRecord {
     user: members.text('user'),
     deviceId: members.text('deviceId'),
     kid: members.text('kid'),
-    keyId: fromBase64(members.text('keyId')),
+    keyId: members.base64('keyId'),
     attestationLevel: members.oneOf('attestationLevel', ['none', 'certified']),
     aikStatus: members.oneOf('aikStatus', ['none', 'uncertified', 'certified']),
     domain: members.text('domain'),

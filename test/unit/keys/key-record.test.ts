@@ -74,6 +74,17 @@ describe('a key record', () => {
     ['a wrong time', (json) => Object.assign(json, { created: 'yesterday' }), /Invalid time value/],
     ['a time without milliseconds', (json) => Object.assign(json, { created: '2026-01-02T03:04:05Z' }), /ISO 8601/],
     ['text for true', (json) => Object.assign(json, { hasPin: 'true' }), /hasPin: not true or false/],
+    ['a key that is not base64', (json) => Object.assign(json, { publicKey: 'a' }), /publicKey: not canonical padded/],
+    [
+      'a Name that is not hexadecimal',
+      (json) => Object.assign(json, { parent: { handle: 0x81000001, name: 'x' } }),
+      /parent: name: not an even number/,
+    ],
+    [
+      'a salt that is not hexadecimal',
+      (json) => Object.assign(json, { pinDerivation: { ...Object(json.pinDerivation), salt: 'x' } }),
+      /pinDerivation: salt: not an even number/,
+    ],
     ['a number for text', (json) => Object.assign(json, { name: 5 }), /name: not a string/],
     ['a list for the policy', (json) => Object.assign(json, { policy: [] }), /policy: not an object/],
     ['text among the attempts', (json) => Object.assign(json, { attempts: ['x'] }), /attempt: not a JSON object/],
