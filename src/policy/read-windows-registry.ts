@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Bytes } from '../bytes.ts';
-import { PolicyError } from '../errors/policy-error.ts';
+import { PolicyError, type PolicyProblem } from '../errors/policy-error.ts';
 import { KeyprovError, withCleanup } from '../errors.ts';
 import { checkMembers } from '../known-members.ts';
 import type { SignalOptions } from '../signal.ts';
@@ -16,8 +16,8 @@ import { CSP_KEY, DEVICE_LOCK_KEY, type ReadRegistryOptions, readRegistryExport 
 import { GPO_KEY, WINDOWS_SETTINGS } from './windows-settings.ts';
 
 /**
- * Options of {@link readWindowsRegistry}. Default of `userSid`: the user of this process. Windows loads the settings of
- * a user at sign-in, so another user must be signed in.
+ * Options of {@link readWindowsRegistry}. Default of `userSid`: the user of this process. Another user must be signed in,
+ * since Windows loads a user's settings then; if not, `ignored` says so.
  */
 export interface ReadWindowsRegistryOptions extends ReadRegistryOptions, SignalOptions {}
 
@@ -42,21 +42,33 @@ export async function readWindowsRegistry(options: ReadWindowsRegistryOptions = 
   return await withCleanup(
     async () => {
       const userSid = rest.userSid ?? (await ownSid({ signal }));
+      const hive = `HKEY_USERS\\${userSid}`;
       const readings: PolicyReading[] = [];
+      const absent: PolicyProblem[] = [];
       for (const [index, key] of settingKeys(userSid).entries()) {
         const file = await exportKey(key, join(directory, `${index}.reg`), { signal });
         if (file !== undefined) readings.push(readRegistryExport(file, { ...rest, userSid }));
+        else if (key.startsWith(hive) && !(await isThere(hive, { signal }))) absent.push(notSignedIn(userSid));
       }
       return {
         layers: readings.flatMap(({ layers }) => layers),
         // Each export has the settings of all users.
-        ignored: readings.flatMap(({ ignored }) => ignored.filter(({ setting }) => setting !== 'userSid')),
+        ignored: [
+          ...readings.flatMap(({ ignored }) => ignored.filter(({ setting }) => setting !== 'userSid')),
+          ...absent,
+        ],
       };
     },
     // Windows may hold a file for a moment longer than the program that wrote it.
     () => rm(directory, { recursive: true, force: true, maxRetries: 10 }),
   );
 }
+
+const notSignedIn = (userSid: string): PolicyProblem => ({
+  setting: 'userSid',
+  problem: `${userSid} is not signed in, so Windows has not loaded that user's settings`,
+  expected: 'a user who is signed in',
+});
 
 /** The keys that can hold settings, none of them below another. */
 function settingKeys(userSid: string): readonly string[] {

@@ -95,7 +95,18 @@ describe('readWindowsRegistry', () => {
     const userSid = 'S-1-5-21-1-2-3-1002';
     keys.set(`HKEY_CURRENT_USER\\SOFTWARE\\${GPO}`, ['"Enabled"=dword:00000001']);
     keys.set(`HKEY_USERS\\${SID}\\SOFTWARE\\${GPO}`, ['"Enabled"=dword:00000001']);
-    expect((await readWindowsRegistry({ userSid })).layers).toEqual([]);
+    expect(await readWindowsRegistry({ userSid })).toEqual({
+      layers: [],
+      ignored: [
+        {
+          setting: 'userSid',
+          problem: `${userSid} is not signed in, so Windows has not loaded that user's settings`,
+          expected: 'a user who is signed in',
+        },
+      ],
+    });
+    keys.set(`HKEY_USERS\\${userSid}\\SOFTWARE\\Microsoft`, []);
+    expect(await readWindowsRegistry({ userSid })).toEqual({ layers: [], ignored: [] });
     keys.set(`HKEY_USERS\\${userSid}\\SOFTWARE\\${GPO}`, ['"Enabled"=dword:00000000']);
     const { layers } = await readWindowsRegistry({ userSid });
     expect(layers.map(({ scope, values }) => [scope, values])).toEqual([['user', { UsePassportForWork: false }]]);
