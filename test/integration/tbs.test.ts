@@ -230,7 +230,11 @@ describe.skipIf(missing)('Windows TBS, with a stand-in for tbs.dll in front of s
 
   it('says that the library is missing, or none', async () => {
     expect((await failureOf(openTbs({ library: '/nonexistent/tbs.dll' }))).code).toBe('library-missing');
-    expect((await failureOf(openTbs({ library: import.meta.filename }))).code).toBe('library-unsuitable');
+    const unsuitable = await failureOf(openTbs({ library: import.meta.filename }));
+    expect(unsuitable.code).toBe('library-unsuitable');
+    expect(unsuitable.message).toMatch(
+      /^tbs: TPM Base Services cannot be loaded from .*tbs\.test\.ts: .*invalid ELF header/,
+    );
   });
 
   it.skipIf(process.platform === 'win32')('says that only Windows has TBS', async () => {

@@ -192,7 +192,7 @@ describe.skipIf(missing)('the TCTI loader of tpm2-tss', () => {
     const other = findTctiLoader(undefined).path?.replace('tctildr', 'mu');
     const error = await failureOf(openTcti({ conf: 'device', library: String(other) }));
     expect(error.code).toBe('library-unsuitable');
-    expect(String(error.cause)).toContain('Tss2_TctiLdr_Initialize');
+    expect(error.message).toMatch(/ is not a TCTI loader: .*Tss2_TctiLdr_Initialize/);
   });
 
   it('gives up opening if nobody answers', async () => {

@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { fromHex, uint32At } from '../../bytes.ts';
-import { isKeyprovError, KeyprovError } from '../../errors.ts';
+import { causedBy, isKeyprovError, KeyprovError } from '../../errors.ts';
 import { isJsonObject, JsonMembers, type JsonRefusal, parseJson, showJson } from '../../json.ts';
 import { LIMIT } from '../../limits.ts';
 import { readInput } from '../../storage/read-input.ts';
@@ -73,7 +73,7 @@ export async function loadRecording(path: string): Promise<Recording> {
     text = new TextDecoder().decode(await readInput(path));
   } catch (cause) {
     if (!isKeyprovError(cause)) throw cause;
-    throw new KeyprovError('recording-invalid', cause.message, { cause, remedy: cause.remedy });
+    throw new KeyprovError('recording-invalid', cause.message, causedBy(cause));
   }
   return decodeRecording(parseJson(path, text, invalid, LIMIT.export), path);
 }

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import type { Tbs } from '../../../native/tbs.ts';
 import { type Bytes, uint32At } from '../../bytes.ts';
 import { TpmError } from '../../errors/tpm-error.ts';
-import { KeyprovError, type PlainErrorCode } from '../../errors.ts';
+import { KeyprovError, type PlainErrorCode, sayError } from '../../errors.ts';
 import { checkAnswerFrame, HEADER_SIZE } from '../frame.ts';
 import { decodeResponseCode, describeResponseCode, isTpm2Code } from '../response-code.ts';
 import { TPM_RC } from '../tpm-rc.ts';
@@ -77,9 +77,8 @@ async function load(chosen: string | undefined): Promise<Tbs> {
   try {
     return loadTbs(path);
   } catch (error) {
-    throw new KeyprovError('library-unsuitable', `${ADDRESS}: TPM Base Services cannot be loaded from ${path}`, {
-      cause: error,
-    });
+    const problem = `TPM Base Services cannot be loaded from ${path}: ${sayError(error)}`;
+    throw new KeyprovError('library-unsuitable', `${ADDRESS}: ${problem}`, { cause: error });
   }
 }
 

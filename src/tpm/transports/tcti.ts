@@ -1,6 +1,6 @@
 import type { TctiContext, TctiLoader } from '../../../native/tctildr.ts';
 import type { Bytes } from '../../bytes.ts';
-import { KeyprovError, type PlainErrorCode, undoOnFailure } from '../../errors.ts';
+import { KeyprovError, type PlainErrorCode, sayError, undoOnFailure } from '../../errors.ts';
 import { unlessAborted, withTimeout } from '../../signal.ts';
 import { passingFailure } from '../../storage/load-failure.ts';
 import { checkAnswerFrame, SIGN_OF_LIFE } from '../frame.ts';
@@ -51,7 +51,9 @@ export async function openTcti(options: TctiOptions): Promise<TctiTransport> {
 async function connect(address: string, { conf, library }: TctiOptions): Promise<TctiTransport> {
   const { loader, path } = await loadLoader(address, library);
   const { code, context } = await loader.initialize(conf).catch((error: unknown) => {
-    throw new KeyprovError('library-unsuitable', `${address}: this TCTI cannot be used`, { cause: error });
+    throw new KeyprovError('library-unsuitable', `${address}: this TCTI cannot be used: ${sayError(error)}`, {
+      cause: error,
+    });
   });
   if (context === undefined) {
     // The loader reports a TCTI that it cannot open as missing.
@@ -100,7 +102,9 @@ async function loadLoader(
   } catch (error) {
     const passing = passingFailure(error, path);
     if (passing !== undefined) throw cannotLoad(address, path, passing);
-    throw new KeyprovError('library-unsuitable', `${address}: ${path} is not a TCTI loader`, { cause: error });
+    throw new KeyprovError('library-unsuitable', `${address}: ${path} is not a TCTI loader: ${sayError(error)}`, {
+      cause: error,
+    });
   }
 }
 
