@@ -25,7 +25,7 @@ export interface PolicyLayer {
 export interface PolicyReading {
   /** One layer for each source and scope that sets anything. */
   readonly layers: readonly PolicyLayer[];
-  /** What has no effect: unknown names, machine settings for a user, and a `userSid` without settings. */
+  /** What has no effect: unknown names, machine settings for a user, and a `userSid` or `tenantId` without settings. */
   readonly ignored: readonly PolicyProblem[];
 }
 
@@ -33,6 +33,20 @@ export interface PolicyReading {
  * How many problems a reader reports before it stops, and how many `ignored` entries it keeps: more than anyone reads.
  */
 export const MAX_NOTES = 100;
+
+/** What to report if a user or tenant was chosen, and only others have settings. */
+export function unchosen(
+  option: 'userSid' | 'tenantId',
+  chosen: string | undefined,
+  seen: ReadonlySet<string>,
+  others: ReadonlySet<string>,
+): PolicyProblem[] {
+  if (chosen === undefined || seen.size > 0 || others.size === 0) return [];
+  const whose = option === 'userSid' ? 'users' : 'tenants';
+  const expected = [...others].sort().slice(0, 5).join(', ');
+  const problem = `${chosen} is not one of the ${whose} with settings here (${expected})`;
+  return [{ setting: option, problem, expected }];
+}
 
 /** One setting read from a Windows policy text. */
 export interface FoundSetting {

@@ -10,6 +10,7 @@ import {
   type PolicyScope,
   settingValue,
   toLayers,
+  unchosen,
 } from './policy-layer.ts';
 import { parseRegistryExport } from './registry-export.ts';
 import {
@@ -61,14 +62,14 @@ type Section = SettingSection | { readonly source: 'eas' };
  */
 export function readRegistryExport(file: Uint8Array | string, options: ReadRegistryOptions = {}): PolicyReading {
   options = checkMembers('readRegistryExport', options, 'userSid:text? tenantId:text?');
-  const { userSid } = options;
+  const { userSid, tenantId } = options;
   const text = typeof file === 'string' ? file : (decodeFileText(file) ?? '');
   const problems: PolicyProblem[] = [];
   const ignored: PolicyProblem[] = [];
   const found: FoundSetting[] = [];
   const deviceLock: DeviceLockValue[] = [];
   const [users, tenants] = [new Set<string>(), new Set<string>()];
-  const otherUsers = new Set<string>();
+  const [otherUsers, otherTenants] = [new Set<string>(), new Set<string>()];
   const isWanted = (key: string): boolean => sectionOf(key) !== undefined;
   for (const { key, name, data } of parseRegistryExport(text, isWanted, problems)) {
     if (problems.length >= MAX_NOTES) break;
@@ -76,12 +77,18 @@ export function readRegistryExport(file: Uint8Array | string, options: ReadRegis
     if (section?.source === 'eas') deviceLock.push({ name, value: data, origin: key });
     if (section === undefined || section.source === 'eas') continue;
     const { user } = section;
-    if (isForOthers(section, options)) {
-      if (user !== undefined) otherUsers.add(user);
+    const tenant = section.source === 'csp' ? section.tenant : undefined;
+    if (tenant !== undefined && tenantId !== undefined && tenant !== plainId(tenantId)) {
+      otherTenants.add(tenant);
+      continue;
+    }
+    if (tenant !== undefined && tenantId !== undefined) tenants.add(tenant); // also if it has settings of others only
+    if (user !== undefined && userSid !== undefined && user !== CURRENT_USER && user !== plainId(userSid)) {
+      otherUsers.add(user);
       continue;
     }
     if (user !== undefined) users.add(user === CURRENT_USER && userSid !== undefined ? plainId(userSid) : user);
-    if (section.source === 'csp' && section.tenant !== undefined) tenants.add(section.tenant);
+    if (tenant !== undefined) tenants.add(tenant);
     const { source, scope } = section;
     const known = name.includes('\\') ? undefined : nameOf(section, name.toLowerCase());
     const place = known && WINDOWS_SETTINGS[known][source];
@@ -103,11 +110,8 @@ export function readRegistryExport(file: Uint8Array | string, options: ReadRegis
     }
   }
   found.push(...fromDeviceLock(deviceLock, problems));
-  if (userSid !== undefined && users.size === 0 && otherUsers.size > 0) {
-    const expected = [...otherUsers].sort().slice(0, 5).join(', ');
-    const problem = `${userSid} is not one of the users with settings here (${expected})`;
-    ignored.push({ setting: 'userSid', problem, expected });
-  }
+  ignored.push(...unchosen('userSid', userSid, users, otherUsers));
+  ignored.push(...unchosen('tenantId', tenantId, tenants, otherTenants));
   askForOne('userSid', users, problems);
   askForOne('tenantId', tenants, problems);
   if (problems.length > 0) throw new PolicyError(problems);
@@ -144,14 +148,6 @@ function isBelowRoot(path: string): boolean {
 
 function nameOf({ source, path }: SettingSection, valueName: string): WindowsSettingName | undefined {
   return source === 'gpo' ? SETTING_BY_VALUE.get(`${path}\\${valueName}`) : SETTING_BY_NODE.get(`${path}/${valueName}`);
-}
-
-function isForOthers(section: SettingSection, { userSid, tenantId }: ReadRegistryOptions): boolean {
-  const { user = CURRENT_USER } = section;
-  if (userSid !== undefined && user !== CURRENT_USER && user !== plainId(userSid)) return true;
-  return (
-    section.source === 'csp' && tenantId !== undefined && (section.tenant ?? plainId(tenantId)) !== plainId(tenantId)
-  );
 }
 
 /** Converts a dword 1 or 0 to a boolean if the setting is one. */

@@ -1,7 +1,15 @@
 import { PolicyError, type PolicyProblem } from '../errors/policy-error.ts';
 import { checkMembers } from '../known-members.ts';
 import { type DeviceLockValue, fromDeviceLock } from './device-lock.ts';
-import { countsFor, type FoundSetting, MAX_NOTES, type PolicyReading, settingValue, toLayers } from './policy-layer.ts';
+import {
+  countsFor,
+  type FoundSetting,
+  MAX_NOTES,
+  type PolicyReading,
+  settingValue,
+  toLayers,
+  unchosen,
+} from './policy-layer.ts';
 import { plainId, SETTING_BY_NODE, settingHint, splitNode } from './setting-lookup.ts';
 import { WINDOWS_SETTINGS, type WindowsSettingName } from './windows-settings.ts';
 import { show } from './wording.ts';
@@ -37,7 +45,7 @@ export function readSyncMl(xml: string, options: ReadSyncMlOptions = {}): Policy
   const { origin = 'SyncML', tenantId } = checkMembers('readSyncMl', options, 'tenantId:text? origin:text?');
   const problems: PolicyProblem[] = [];
   const ignored: PolicyProblem[] = [];
-  const tenants = new Set<string>();
+  const [tenants, others] = [new Set<string>(), new Set<string>()];
   const found = new Map<string, FoundSetting>();
   const deviceLock = new Map<string, DeviceLockValue>();
   for (const { uri, format, data, isDeleted } of itemsOf(parse(xml), problems)) {
@@ -53,7 +61,10 @@ export function readSyncMl(xml: string, options: ReadSyncMlOptions = {}): Policy
     if (below === undefined) continue;
     const scope = whose.toLowerCase() === 'user' ? 'user' : 'machine';
     const { tenant, node } = splitNode(below.toLowerCase());
-    if (tenant !== undefined && tenantId !== undefined && tenant !== plainId(tenantId)) continue;
+    if (tenant !== undefined && tenantId !== undefined && tenant !== plainId(tenantId)) {
+      others.add(tenant);
+      continue;
+    }
     if (tenant !== undefined) tenants.add(tenant);
     const id = `${scope}/${node}`;
     if (isDeleted) {
@@ -85,7 +96,7 @@ export function readSyncMl(xml: string, options: ReadSyncMlOptions = {}): Policy
     problems.push({ setting: 'tenantId', problem, expected: 'one of them' });
   }
   if (problems.length > 0) throw new PolicyError(problems);
-  return { layers: toLayers(all), ignored };
+  return { layers: toLayers(all), ignored: [...ignored, ...unchosen('tenantId', tenantId, tenants, others)] };
 }
 
 function parse(xml: string): readonly XmlElement[] {

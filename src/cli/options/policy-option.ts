@@ -78,7 +78,7 @@ export async function findPolicy(
   try {
     const registry = process.platform === 'win32' ? await readRegistry({ userSid, tenantId, signal }) : undefined;
     for (const { setting, problem } of registry?.ignored ?? []) {
-      report.warn(`the registry: ${setting} ${problem}, and is ignored`);
+      report.warn(inOwners(`the registry: ${setting} ${problem}, and is ignored`));
     }
     const layers = registry?.layers;
     const inForce = await policyInForce({ ...options, layers, environment, userSid, tenantId, signal });

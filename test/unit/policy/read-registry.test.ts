@@ -246,6 +246,22 @@ describe('readRegistryExport', () => {
     ]);
   });
 
+  it.each([{}, { userSid: SID }])('says so if only other tenants have settings: %j', (user) => {
+    const policies = [`[${CSP}\\${TENANT}\\${SID}\\Policies]`, '"UsePassportForWork"=dword:00000000'];
+    const tenantId = '11111111-2222-3333-4444-555555555555';
+    expect(readRegistryExport(reg(...policies), { ...user, tenantId })).toEqual({
+      layers: [],
+      ignored: [
+        {
+          setting: 'tenantId',
+          problem: `${tenantId} is not one of the tenants with settings here (${TENANT})`,
+          expected: TENANT,
+        },
+      ],
+    });
+    expect(readRegistryExport(reg(...policies), { ...user, tenantId: TENANT }).ignored).toEqual([]);
+  });
+
   it('treats the current user as the requested one', () => {
     const text = reg('[HKEY_CURRENT_USER\\Software\\Policies\\Microsoft\\PassportForWork]', '"Enabled"=dword:00000000');
     expect(readRegistryExport(text, { userSid: SID }).layers).toMatchObject([{ source: 'gpo', scope: 'user' }]);

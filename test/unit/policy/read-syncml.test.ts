@@ -13,6 +13,20 @@ const replace = (uri: string, data?: string, format?: string): string =>
 const valuesOf = (xml: string) => readSyncMl(xml).layers.map(({ scope, values }) => [scope, values]);
 
 describe('readSyncMl', () => {
+  it('says so if only other tenants have settings', () => {
+    const tenantId = '11111111-2222-3333-4444-555555555555';
+    expect(readSyncMl(replace(policies('PINComplexity/MinimumPINLength'), '8', 'int'), { tenantId })).toEqual({
+      layers: [],
+      ignored: [
+        {
+          setting: 'tenantId',
+          problem: `${tenantId} is not one of the tenants with settings here (${TENANT})`,
+          expected: TENANT,
+        },
+      ],
+    });
+  });
+
   it('reads a message with user, device and tenant-less nodes', () => {
     const xml = `<?xml version="1.0"?>
       <SyncML xmlns="SYNCML:SYNCML1.2"><SyncHdr><VerDTD>1.2</VerDTD></SyncHdr><SyncBody>
