@@ -6,6 +6,7 @@ import type { AnyCommand, HandleArg } from './command.ts';
 import { GetCapability } from './commands/capability.ts';
 import { TPM_CAP, TPM_PT } from './constants.ts';
 import { withHiddenAuth } from './hidden-auth.ts';
+import { NEEDED_PASSWORDS } from './needed-passwords.ts';
 import { hierarchyOf, passwordMissing } from './tpm-error.ts';
 import type { TpmRunner } from './tpm-runner.ts';
 
@@ -24,13 +25,6 @@ export type HierarchyAuth = {
 
 /** The bits in which a TPM says that a hierarchy has a password. TPMA_PERMANENT, Part 2, 8.6. */
 const SET_BITS: Partial<Record<HierarchyName, number>> = { owner: 1, endorsement: 2, lockout: 4 };
-
-/**
- * The functions whose password is tried first: those that were called before, and those that the command line's user named
- * a source for. The storage root key is otherwise tried without a password first, and a refused try may count for
- * dictionary attack protection.
- */
-export const NEEDED: WeakSet<object> = new WeakSet();
 
 /** A handle argument that needs a password, and the password. */
 interface BareHandle {
@@ -61,7 +55,7 @@ export class HierarchyPasswords {
     if (name === undefined) return undefined;
     if (name === 'storageParent') {
       const given = this.#given[name];
-      const isKnown = given instanceof Uint8Array || (given !== undefined && NEEDED.has(given));
+      const isKnown = given instanceof Uint8Array || (given !== undefined && NEEDED_PASSWORDS.has(given));
       return isKnown ? await this.ask(name, { signal }) : undefined;
     }
     const isSet = await this.#isSet(name, { signal });
@@ -75,7 +69,7 @@ export class HierarchyPasswords {
   async ask(name: HierarchyName, options: SignalOptions): Promise<Uint8Array | undefined> {
     const given = this.#given[name];
     if (given === undefined || given instanceof Uint8Array) return given;
-    NEEDED.add(given);
+    NEEDED_PASSWORDS.add(given);
     const asked = this.#asked.get(name) ?? given(options);
     this.#asked.set(name, asked);
     try {

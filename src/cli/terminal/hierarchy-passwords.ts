@@ -3,7 +3,8 @@ import { type Bytes, concatSecrets, view, wipe, withSecret } from '../../bytes.t
 import type { HierarchyName } from '../../errors/tpm-error.ts';
 import { withoutNewline } from '../../policy/judge-pin.ts';
 import { describeFileError, errorCode } from '../../storage/file-error.ts';
-import { type HierarchyAuth, NEEDED } from '../../tpm/hierarchy-auth.ts';
+import type { HierarchyAuth } from '../../tpm/hierarchy-auth.ts';
+import { NEEDED_PASSWORDS } from '../../tpm/needed-passwords.ts';
 import type { Context } from '../command.ts';
 import { type Arguments, UsageError } from '../options/arguments.ts';
 import { PASSWORDS } from '../options/password-names.ts';
@@ -31,7 +32,7 @@ export function hierarchyPasswords(given: Arguments, { prompter, report, signal 
       );
     };
     auth[member] = ask;
-    if (file !== undefined) NEEDED.add(ask);
+    if (file !== undefined) NEEDED_PASSWORDS.add(ask);
   }
   return auth;
 }
