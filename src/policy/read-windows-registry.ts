@@ -22,7 +22,8 @@ import { GPO_KEY, WINDOWS_SETTINGS } from './windows-settings.ts';
 export interface ReadWindowsRegistryOptions extends ReadRegistryOptions, SignalOptions {}
 
 /**
- * Reads the settings of Windows Hello for Business from the registry of this Windows machine, for one user. Runs `reg.exe export` for each key that can hold settings, and {@link readRegistryExport} for its output.
+ * Reads the settings of Windows Hello for Business from the registry of this Windows machine, for one user. Runs `reg.exe
+ * export` for each key that can hold settings, and {@link readRegistryExport} for its output.
  * @throws PolicyError like {@link readRegistryExport}, and for an existing key that this user may not read; KeyprovError
  * `library-missing` without `reg.exe` or `whoami.exe`, as on any other system; `library-unsuitable` if one of them fails,
  * is ended, does not end within a minute, prints more than 1 MiB, or prints no SID; `store-io` for an export of more than
