@@ -74,7 +74,7 @@ export interface RunArguments {
   /** The backend of the user's last key, if that key has left the store. */
   readonly previous?: Backend;
   /** Asks for the new PIN. Default: reads the file, or asks in the terminal. */
-  readonly prompt?: NewPinPrompt;
+  readonly prompt?: NewPinPrompt | undefined;
   /** How often the user may authenticate again. Default: once. */
   readonly mfaOptions?: ProvisionOptions['mfaOptions'];
   /** Receives events, too. */

@@ -42,7 +42,7 @@ export function describeRun(outcome: ProvisionOutcome, store: KeyStore, report: 
   if (outcome.status === 'pending') {
     const { problem, retryAfterMs } = outcome;
     const when = retryAfterMs === undefined ? 'later' : `in ${Math.ceil(retryAfterMs / 1000)} s`;
-    const next = `The key is kept in ${store.directory}. Run the same command again ${when}: it continues with this key.`;
+    const next = `The key is kept in ${store.directory}. Run keyprov provision ${when}: it continues with this key.`;
     const lines = [`not finished: ${sayError(problem)}`, ...report.windowsLine(problem), next];
     return {
       exitCode: EXIT.pending,

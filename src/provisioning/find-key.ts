@@ -87,7 +87,7 @@ export async function findKey(store: KeyStore, choice: KeyChoice = {}): Promise<
     const whose = [id && ` ${id}`, user && ` of ${user}`, deviceId && ` on ${deviceId}`].filter(Boolean).join('');
     const inStore = ` --store ${shellWord(store.directory)}`;
     throw new KeyprovError('key-not-found', `the key store at ${store.directory} has no key${whose}`, {
-      remedy: `list the store's keys (keyprov status${inStore}), or make a key (keyprov create${inStore})`,
+      remedy: `list the store's keys (keyprov status${inStore}), or make a key (keyprov provision, or keyprov create${inStore} without a service)`,
     });
   }
   if (rest.length > 0) {

@@ -137,6 +137,14 @@ describe.skipIf(missing).each(['xterm-256color', 'dumb'])('questions in a termin
     expect(world.service.keys()).toHaveLength(1);
   });
 
+  it('ask for the new PIN before reset removes the old key', async () => {
+    const args = ['reset', ...provision('store').slice(1), '--yes', '--graph-token-command', 'false'];
+    const { status } = await keyprovInTerminal(args, [[ENTER, '\x03']], { env });
+    expect(status).toBe(130);
+    expect(storeFiles(`${world.path}/store`)).toEqual(['key']);
+    expect(world.service.keys()).toHaveLength(1);
+  });
+
   it('go to the terminal even if results do, on separate lines', async () => {
     const args = ['status', '--store', `${world.path}/store`];
     const { status, shown } = await keyprovInTerminal(args, [], { env, stdout: 'terminal' });

@@ -200,6 +200,44 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
     expect(storeFiles(world.store)).toEqual(['key']);
   });
 
+  it.each([
+    ['a short PIN', '1234\n', 'pin-refused'],
+    ['an empty line', '\n', 'pin-required'],
+    ['nothing', '', 'pin-required'],
+  ])('stays if standard input has %s', async (_, input, code) => {
+    const [key] = world.service.keys();
+    const args = ['reset', ...world.runArgs, ...world.tpmArgs, ...graph, '--yes'];
+    const refused = await commands.json(args, { input, env: LOCAL });
+    expect(refused).toMatchObject({ status: 5, json: { error: { code }, warnings: [] } });
+    expect(world.service.keys()).toEqual([key]);
+    expect(storeFiles(world.store)).toEqual(['key']);
+  });
+
+  it('is replaced by provision if reset ends too early', async () => {
+    await using other = await startServiceWorld();
+    const software = ['--hardware', 'discouraged', '--tpm', 'none', '--skip-prerequisites'];
+    const args = [...other.runArgs, ...software];
+    expect((await commands.run(['provision', ...args], { input: `${PIN}\n`, env: LOCAL })).status).toBe(0);
+    const token = other.file('graph-token', await passwordToken(other.service, ADA, { resource: GRAPH }));
+    const reset = [
+      ...['reset', ...args, '--graph-token-command', `cat '${token}'`, '--graph-url', `${other.service.url}/graph`],
+      ...['--yes', '--token-command', 'false'],
+    ];
+    const early = await commands.run(reset, { input: `${NEXT}\n`, env: LOCAL });
+    expect(early.status).toBe(12);
+    expect(early.stderr).toContain(
+      'warning: the old key is removed; to get the new one, run keyprov provision instead of keyprov reset\n',
+    );
+    expect(other.service.keys()).toEqual([]);
+    const again = await commands.json(reset, { input: `${NEXT}\n`, env: LOCAL });
+    expect(again).toMatchObject({
+      status: 7,
+      json: { error: { code: 'key-not-found', remedy: expect.stringContaining('make a key (keyprov provision, or ') } },
+    });
+    const made = await commands.json(['provision', ...args], { input: `${NEXT}\n`, env: LOCAL });
+    expect(made).toMatchObject({ status: 0, json: { status: 'registered' } });
+  });
+
   it('is never replaced by a software key without a word', async () => {
     const args = ['reset', ...world.runArgs, '--tpm', 'none', ...graph, '--pin-file', join(world.path, 'pin'), '--yes'];
     const { status, json } = await commands.json(args, { env: LOCAL });

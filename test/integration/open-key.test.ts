@@ -214,7 +214,7 @@ describe('which key is opened', () => {
       expect(await findKeys(store, choice)).toEqual([]);
       const inStore = `--store ${store.directory}`;
       expect(await asyncRefusal(() => opened(choice))).toMatch(
-        `; list the store's keys (keyprov status ${inStore}), or make a key (keyprov create ${inStore})`,
+        `; list the store's keys (keyprov status ${inStore}), or make a key (keyprov provision, or keyprov create ${inStore} without a service)`,
       );
     }
     await expect(openKey({})).rejects.toThrow(TypeError);

@@ -158,7 +158,7 @@ describe('the examples', () => {
       code: 1,
       stdout:
         `No key: list the store's keys (keyprov status --store ${directory}/keys), ` +
-        `or make a key (keyprov create --store ${directory}/keys).\n`,
+        `or make a key (keyprov provision, or keyprov create --store ${directory}/keys without a service).\n`,
     });
   });
 

@@ -1,14 +1,15 @@
 import type { Command } from 'commander';
-import { type Bytes, fromBase64, toBase64, withSecret } from '../../bytes.ts';
+import { type Bytes, concatSecrets, fromBase64, toBase64, withSecret } from '../../bytes.ts';
 import { KeyprovError } from '../../errors.ts';
 import { selectKeyProvider } from '../../keys/select-provider.ts';
 import { storeKeyProvider } from '../../keys/store-provider.ts';
 import { openTpmKeyProvider } from '../../keys/tpm-provider.ts';
-import { judgePin } from '../../policy/index.ts';
+import { enterNewPin } from '../../provisioning/pin-entry.ts';
 import type { RecoverPin } from '../../provisioning/pin-recovery.ts';
 import { pinRulesFor } from '../../provisioning/pin-state.ts';
 import type { RegisteredKey } from '../../provisioning/registration-record.ts';
 import { resetPinKeepingKey } from '../../provisioning/reset-pin.ts';
+import type { ProvisionOutcome } from '../../provisioning/run.ts';
 import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import { withKeyPlaces } from '../key-places.ts';
@@ -24,7 +25,6 @@ import { describeRun } from '../run-report.ts';
 import { withService } from '../service-connection.ts';
 import { findRegisteredKey } from '../stored-key.ts';
 import { commandOutput } from '../terminal/command-output.ts';
-import { readPin } from '../terminal/pin-file.ts';
 import { newPinPrompt } from '../terminal/pin-input.ts';
 import type { Outcome } from '../terminal/report.ts';
 import { NOT_DONE, takeBack } from './unregister.ts';
@@ -85,15 +85,25 @@ async function replaceKey(found: RegisteredKey, wish: RunArguments, context: Run
       return describeRun({ status: 'blocked', prerequisites }, store, report);
     }
   }
-  await judgePinFile(wish, context);
   await checkNewKeyCanBeMade(found, wish, context);
-  return await withService(service, { user, prompter, signal }, async (connection) => {
-    await takeBack(found, store, connection.registrar, context);
-    const prerequisites = wish.prerequisites === 'skip' ? 'skip' : 'checked';
-    // The old key has left the store, but the new one still must not be a silent downgrade.
-    const next = { ...wish, prerequisites, previous: found.record.backend } as const;
-    return describeRun(await runWith(connection, next, context), store, report);
-  });
+  return await withService(service, { user, prompter, signal }, async (connection) =>
+    withSecret(await readNewPin(wish, context), async (pin) => {
+      await takeBack(found, store, connection.registrar, context);
+      const prerequisites = wish.prerequisites === 'skip' ? 'skip' : 'checked';
+      const prompt = pin && (async () => concatSecrets(pin));
+      // The old key has left the store, but the new one still must not be a silent downgrade.
+      const next = { ...wish, prerequisites, prompt, previous: found.record.backend } as const;
+      let outcome: ProvisionOutcome | undefined;
+      try {
+        outcome = await runWith(connection, next, context);
+      } finally {
+        if (outcome?.status !== 'registered') {
+          report.warn('the old key is removed; to get the new one, run keyprov provision instead of keyprov reset');
+        }
+      }
+      return describeRun(outcome, store, report);
+    }),
+  );
 }
 
 /** Selects a provider as the run will. @throws SelectionError if there is none, or none at present. */
@@ -110,10 +120,11 @@ async function checkNewKeyCanBeMade(
   });
 }
 
-/** Judges a PIN from a file before the old key is removed. */
-async function judgePinFile({ hasPin, pinFile, merged }: RunArguments, { report, signal }: RunContext): Promise<void> {
-  if (!hasPin || pinFile === undefined || pinFile === '-') return;
-  await withSecret(await readPin(pinFile, report, signal), (pin) => judgePin(pin, merged.policy.pin, { signal }));
+/** Asks for the new PIN before the old key is removed. */
+async function readNewPin(wish: RunArguments, { report, prompter, signal }: RunContext): Promise<Bytes | undefined> {
+  const { user, hasPin, pinFile: file, merged } = wish;
+  if (!hasPin) return undefined;
+  return await enterNewPin(newPinPrompt(user, { file, prompter, report }), { policy: merged.policy.pin, signal });
 }
 
 /** The demand to check prerequisites for. A key in a TPM needs a successor in a TPM, unless the user allows a downgrade. */

@@ -18,7 +18,7 @@ it.each([{ id: 'ngc-0' }, { user: 'eve@contoso.test' }])(
     expect(await findKeys(store, choice)).toEqual([]);
     const inStore = `--store '${store.directory}'`;
     expect(await asyncRefusal(() => findKey(store, choice))).toMatch(
-      `; list the store's keys (keyprov status ${inStore}), or make a key (keyprov create ${inStore})`,
+      `; list the store's keys (keyprov status ${inStore}), or make a key (keyprov provision, or keyprov create ${inStore} without a service)`,
     );
   },
 );
