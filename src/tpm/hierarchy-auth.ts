@@ -33,14 +33,18 @@ interface BareHandle {
   readonly auth: Uint8Array;
 }
 
+interface AtAddress {
+  readonly transport: { readonly address: string };
+}
+
 /** The passwords that a {@link Tpm} was opened with. */
 export class HierarchyPasswords {
-  readonly #tpm: TpmRunner;
+  readonly #tpm: TpmRunner & AtAddress;
   readonly #given: HierarchyAuth;
   readonly #asked = new Map<HierarchyName, Promise<Uint8Array | undefined>>();
   readonly #secrets: (Uint8Array | undefined)[] = [];
 
-  constructor(tpm: TpmRunner, given: HierarchyAuth) {
+  constructor(tpm: TpmRunner & AtAddress, given: HierarchyAuth) {
     this.#tpm = tpm;
     this.#given = given;
   }
@@ -55,8 +59,10 @@ export class HierarchyPasswords {
     if (name === undefined) return undefined;
     if (name === 'storageParent') {
       const given = this.#given[name];
-      const isKnown = given instanceof Uint8Array || (given !== undefined && NEEDED_PASSWORDS.has(given));
-      return isKnown ? await this.ask(name, { signal }) : undefined;
+      if (typeof given !== 'function') return given;
+      const where = NEEDED_PASSWORDS.get(given);
+      const isNeeded = where?.has('any') || where?.has(this.#tpm.transport.address);
+      return isNeeded ? await this.ask(name, { signal }) : undefined;
     }
     const isSet = await this.#isSet(name, { signal });
     if (isSet === false) return undefined;
@@ -69,7 +75,7 @@ export class HierarchyPasswords {
   async ask(name: HierarchyName, options: SignalOptions): Promise<Uint8Array | undefined> {
     const given = this.#given[name];
     if (given === undefined || given instanceof Uint8Array) return given;
-    NEEDED_PASSWORDS.add(given);
+    if (name === 'storageParent') this.#noteNeeded(given);
     const asked = this.#asked.get(name) ?? given(options);
     this.#asked.set(name, asked);
     try {
@@ -106,6 +112,11 @@ export class HierarchyPasswords {
   /** Overwrites the passwords that were asked for. */
   wipe(): void {
     wipe(...this.#secrets);
+  }
+
+  #noteNeeded(ask: object): void {
+    const where = NEEDED_PASSWORDS.get(ask) ?? new Set();
+    NEEDED_PASSWORDS.set(ask, where.add(this.#tpm.transport.address));
   }
 
   /** Undefined if the TPM does not say. */

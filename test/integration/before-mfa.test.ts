@@ -217,6 +217,35 @@ describe.skipIf(missing !== undefined)('before the user authenticates', () => {
       expect([opened, questions, await failedTries()]).toEqual([2, 2, 1]);
     });
 
+    it('does not take the password of a hierarchy for its own if one function gives all', async () => {
+      await persistSrk();
+      await withTpm((tpm) => tpm.run(HierarchyChangeAuth, { authHandle: TPM_RH.OWNER, newAuth: WRONG }));
+      const ask = async () => copy(WRONG);
+      const tpm = await Tpm.open(await swtpm.open(), { hierarchyAuth: { owner: ask, storageParent: ask } });
+      await (await makePrimary(tpm)).objectHandle.flush(); // needs the password of the owner
+      const provider = await openTpmKeyProvider(tpm);
+      await provider.create({ algorithm: 'p-256' });
+      await tpm.close();
+      expect(await failedTries()).toBe(0);
+    });
+
+    it('does not take the password of another TPM for its own if one function gives both', async () => {
+      await persistSrk(RIGHT);
+      const hierarchyAuth = { storageParent: async () => copy(RIGHT) };
+      expect(await run({}, { hierarchyAuth })).toMatchObject({ outcome: 'tpm' });
+      const another = await startSwtpm();
+      try {
+        const tpm = await Tpm.open(await another.open(), { hierarchyAuth });
+        const { objectHandle } = await makePrimary(tpm);
+        await tpm.run(EvictControl, { auth: TPM_RH.OWNER, objectHandle, persistentHandle: SRK_HANDLE });
+        await objectHandle.flush();
+        await (await openTpmKeyProvider(tpm)).create({ algorithm: 'p-256' });
+        await tpm.close();
+      } finally {
+        await another.stop();
+      }
+    });
+
     it('does not ask for one that there is not', async () => {
       await persistSrk();
       const storageParent = () => Promise.reject(new Error('asked for a password'));

@@ -32,7 +32,7 @@ export function hierarchyPasswords(given: Arguments, { prompter, report, signal 
       );
     };
     auth[member] = ask;
-    if (file !== undefined) NEEDED_PASSWORDS.add(ask);
+    if (file !== undefined) NEEDED_PASSWORDS.set(ask, new Set(['any']));
   }
   return auth;
 }
