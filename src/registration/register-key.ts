@@ -215,7 +215,9 @@ async function lookUp(
   } catch (error) {
     signal?.throwIfAborted();
     const maybe = isKeyprovError(error, 'service-unreachable') || isKeyprovError(error, 'service-timeout');
-    if (!maybe) throw error;
-    return 'unknown'; // the service just failed to answer
+    if (maybe) return 'unknown'; // the service just failed to answer
+    if (!(error instanceof ServiceError)) throw error;
+    // What the lookup asked had no effect, but the request before it may have.
+    throw new ServiceError(error.code, error.message, { ...error, cause: error, outcomeUnknown: true });
   }
 }

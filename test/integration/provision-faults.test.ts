@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { toBase64 } from '../../src/bytes.ts';
+import { ServiceError } from '../../src/errors/service-error.ts';
 import { type KeyStore, openKeyStore } from '../../src/keys/key-store.ts';
 import { openSoftwareKeyProvider } from '../../src/keys/software-provider.ts';
 import { definePolicy } from '../../src/policy/index.ts';
@@ -149,6 +150,18 @@ describe('a run with a service that fails', () => {
     expect(posts().length - before).toBe(4);
     expect(await run(user, lookup)).toBe('registered');
     expect([posts().length - before, asked]).toEqual([4, keysOf(user).map(({ keyMaterial }) => toBase64(keyMaterial))]);
+  });
+
+  it('keeps a key that the service may have if the lookup is refused', async () => {
+    const user = 'not-looked-up@contoso.test';
+    world.addUser(user);
+    intercept('drop-after');
+    const lookup = () => Promise.reject(new ServiceError('service-refused', 'no permission to look'));
+    expect(await run(user, lookup)).toBe('service-refused, 1 repetitions');
+    expect([keysOf(user).length, (await listRuns(store)).length]).toEqual([1, 1]);
+    world.service.setIntercept();
+    expect(await run(user)).toBe('registered');
+    expect(keysOf(user)).toHaveLength(1);
   });
 
   it('ends with a refusal even if an earlier request may have registered the key, and keeps the run', async () => {

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it, vi } from 'vitest';
+import { ServiceError } from '../../../src/errors/service-error.ts';
 import type { ErrorCode } from '../../../src/errors.ts';
 import {
   type RegistrationAnswer,
@@ -80,6 +81,16 @@ describe('registerKey', () => {
       registerKey({ endpoint }, example, { fetch, lookup, sleep: async () => {} }),
     );
     expect([found, sent.length]).toEqual([outcome, count]);
+  });
+
+  it('says that the key may be registered if the lookup is refused', async () => {
+    const { fetch } = serviceStub(busy);
+    const refusal = new ServiceError('service-refused', 'no', { status: 401, retry: 'mfa', remedy: 'get a new token' });
+    const lookup = () => Promise.reject(refusal);
+    await expect(registerKey({ endpoint }, example, { fetch, lookup, sleep: async () => {} })).rejects.toMatchObject({
+      ...{ code: 'service-refused', message: 'no', outcomeUnknown: true, cause: refusal },
+      ...{ status: 401, retry: 'mfa', remedy: 'get a new token' },
+    });
   });
 
   it('looks for the key first if an earlier call may have registered it', async () => {
