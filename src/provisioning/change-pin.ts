@@ -62,6 +62,7 @@ export async function changeUserPin(store: KeyStore, id: string, options: Change
   const { currentPin, signal } = options;
   const record = await loadWithPin(store, id);
   signal?.throwIfAborted();
+  await refuseNewPin(options);
   const keep = keepIn(store, id, options);
   if (currentPin instanceof Uint8Array) return await replacePin(record, currentPin, options, keep);
   await checkLoads(record, options);
@@ -80,6 +81,18 @@ export async function loadWithPin(store: KeyStore, id: string): Promise<KeyRecor
 export function checkHasPin({ id, hasPin }: KeyRecord): void {
   if (hasPin) return;
   throw new KeyprovError('key-invalid', `the key ${id} has no PIN to change`, { remedy: 'make a new key with a PIN' });
+}
+
+/** Refuses a new PIN that the rules do not allow, before it costs a try or a question. Only the history waits. */
+export async function refuseNewPin({
+  prompt,
+  policy,
+  signal,
+}: Pick<ReplacePinOptions, 'prompt' | 'policy' | 'signal'>): Promise<void> {
+  checkPinRules(policy);
+  if (prompt instanceof Uint8Array) await judgePin(prompt, policy, { signal });
+  else if (typeof prompt !== 'function')
+    throw new TypeError('the new PIN must be a Uint8Array, or a function that asks for it');
 }
 
 /** Loads a key in a TPM, before the user gives a PIN or proves who they are for a key that cannot be used now. */
@@ -107,12 +120,7 @@ export async function replacePin(
   keep: KeepRecord,
 ): Promise<KeyRecord> {
   const { provider, prompt, policy, pepper, recovery, now, force, signal } = options;
-  checkPinRules(policy);
   checkPossiblePin(pin);
-  if (!(prompt instanceof Uint8Array) && typeof prompt !== 'function')
-    throw new TypeError('the new PIN must be a Uint8Array, or a function that asks for it');
-  // A new PIN that the rules refuse costs no try. Only the history waits for the current PIN.
-  if (prompt instanceof Uint8Array) await judgePin(prompt, policy, { signal });
   const { history } = readPinState(record) ?? { history: { entries: [] } };
   // First: only a user with the current PIN may learn from the history whether another PIN is in it, and a mistyped PIN
   // is reported before a new one is typed twice. Only the key itself can check a PIN, and it counts the tries.

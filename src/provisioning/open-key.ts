@@ -21,7 +21,14 @@ import { publicKeyOf } from '../tpm/public-key.ts';
 import { TPM2B_PUBLIC } from '../tpm/structures/object.ts';
 import type { CreateCryptoOptions, KeyprovCrypto } from '../webcrypto/create-crypto.ts';
 import type { LoadKeyOptions } from '../webcrypto/stored-keys.ts';
-import { checkHasPin, type KeepRecord, keepIn, type ReplacePinOptions, replacePin } from './change-pin.ts';
+import {
+  checkHasPin,
+  type KeepRecord,
+  keepIn,
+  type ReplacePinOptions,
+  refuseNewPin,
+  replacePin,
+} from './change-pin.ts';
 import { findKey, isChosen, type KeyChoice } from './find-key.ts';
 import { attestForRequest, checkRequestOptions, type KeyRequest, type KeyRequestOptions } from './key-request.ts';
 import { explainLoss, nameTpm } from './lost-key.ts';
@@ -270,10 +277,9 @@ export class UserKey {
     const { store } = this.#options;
     const keep: KeepRecord = store === undefined ? (change) => change(record) : keepIn(store, record.id, options);
     const rules = policy ?? readPinState(record)?.met ?? definePinPolicy();
-    const changed = await this.#use(
-      (provider) => replacePin(record, pin, { ...options, provider, prompt: newPin, policy: rules }, keep),
-      options,
-    );
+    const replacing = { ...options, prompt: newPin, policy: rules };
+    await refuseNewPin(replacing);
+    const changed = await this.#use((provider) => replacePin(record, pin, { ...replacing, provider }, keep), options);
     this.#record = changed;
     return changed;
   }

@@ -4,7 +4,15 @@ import type { KeyRecord } from '../keys/key-record.ts';
 import { checkStore, type KeyStore } from '../keys/key-store.ts';
 import { checkMembers } from '../known-members.ts';
 import { askSecret } from '../signal.ts';
-import { checkLoads, keepIn, loadWithPin, REPLACE_MEMBERS, type ReplacePinOptions, replacePin } from './change-pin.ts';
+import {
+  checkLoads,
+  keepIn,
+  loadWithPin,
+  REPLACE_MEMBERS,
+  type ReplacePinOptions,
+  refuseNewPin,
+  replacePin,
+} from './change-pin.ts';
 import { openSealedPin, type RecoverPin, recoveryRequestOf, unavailable } from './pin-recovery.ts';
 import { readPinState } from './pin-state.ts';
 
@@ -34,6 +42,7 @@ export async function resetPinKeepingKey(store: KeyStore, id: string, options: R
   const recovery = readPinState(record)?.recovery;
   if (recovery === undefined) throw unavailable(`PIN recovery was not set up for the key ${id}`);
   signal?.throwIfAborted();
+  await refuseNewPin(options);
   await checkLoads(record, options);
   const { publicKey } = record;
   const ask = () => recover(recoveryRequestOf(recovery, publicKey), { signal });

@@ -155,6 +155,17 @@ describe('changeUserPin', () => {
     expect([log, await store.load('user')]).toEqual([[], before]);
   });
 
+  it('refuses a new PIN that the rules do not allow before it asks for the current one', async () => {
+    await savedKey();
+    const currentPin = async () => {
+      log.push('asked');
+      return utf8(OLD);
+    };
+    const weak = options({ currentPin, prompt: utf8('12') });
+    await expect(changeUserPin(store, 'user', weak)).rejects.toMatchObject({ code: 'pin-refused' });
+    expect(log).toEqual([]);
+  });
+
   it('does not try a current PIN with a line break, which none has', async () => {
     await savedKey();
     const wrong = options({ currentPin: utf8(`${OLD}\n`) });
@@ -329,6 +340,12 @@ describe('resetPinKeepingKey', () => {
     await savedKey(remembering);
     await reset({ prompt: answers(OLD, NEW, NEW).prompt, policy: remembering }).run();
     expect(log).toEqual(['recover', 'try', 'enter', 'enter in-history', 'confirm', 'change']);
+  });
+
+  it('refuses a new PIN that the rules do not allow before it asks the service', async () => {
+    await savedKey();
+    await expect(reset({ prompt: utf8('12') }).run()).rejects.toMatchObject({ code: 'pin-refused' });
+    expect(log).toEqual([]);
   });
 
   it('fails without a recovery setup, without asking anyone', async () => {
