@@ -17,6 +17,11 @@ const readIfThere = (path) =>
   readFile(path, 'utf8').catch((error) => {
     if (error.code !== 'ENOENT') throw error;
   });
+/** Never leaves a half-written file. @param {string} path @param {string} content */
+const save = async (path, content) => {
+  await writeFile(`${path}.new`, content, { mode: 0o600, flush: true });
+  await rename(`${path}.new`, path);
+};
 /** @param {string} text */
 const fromHex = (text) => Uint8Array.from(Buffer.from(text, 'hex'));
 
@@ -30,8 +35,10 @@ const text = JSON.stringify({ ...json, clock: `${now.clock}` });
 const known = await readIfThere(file);
 if (known === undefined) {
   await mkdir(fleet, { recursive: true });
-  const id = (await readIfThere(idFile)) || randomUUID();
-  for (const path of [idFile, `${fleet}/${id}`]) await writeFile(path, id, { mode: 0o600, flush: true });
+  const savedId = await readIfThere(idFile);
+  const id = savedId ?? randomUUID();
+  if (savedId === undefined) await save(idFile, id);
+  await save(`${fleet}/${id}`, id);
   // Only one machine can create a TPM's file, which contains the machine's id. If the machine stops before it saves the
   // TPM's identity, it finds its own id at the next boot. A second machine with the same TPM is a clone.
   const isFirst = await link(`${fleet}/${id}`, `${fleet}/${name}`).then(
@@ -55,7 +62,4 @@ if (known === undefined) {
     process.exitCode = 1;
   }
 }
-if (process.exitCode !== 1) {
-  await writeFile(`${file}.new`, text, { mode: 0o600, flush: true });
-  await rename(`${file}.new`, file); // never a half-written file
-}
+if (process.exitCode !== 1) await save(file, text);

@@ -1,6 +1,6 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
@@ -285,7 +285,10 @@ describe('the examples', () => {
     for (const machine of ['first', 'second']) await mkdir(at(machine), { recursive: true });
     expect(await boot('tpm', 'first')).toEqual({ code: 0, stdout: 'first boot: make a key\n' });
     await rm(join(at('first'), 'tpm-identity.json')); // as if the machine had stopped before it wrote the file
+    const idFile = () => stat(join(at('first'), 'machine-id'), { bigint: true });
+    const { ino, mtimeNs } = await idFile();
     expect(await boot('tpm', 'first')).toEqual({ code: 0, stdout: 'first boot: make a key\n' });
+    expect(await idFile()).toMatchObject({ ino, mtimeNs }); // a machine that stops while it writes could lose its id
     for (const name of ['copy', 'old']) await cp(at('tpm'), at(name), { recursive: true });
     expect(await boot('tpm', 'first')).toEqual({ code: 0, stdout: 'same TPM\n' });
     expect(await boot('copy', 'second')).toEqual({ code: 1, stdout: 'clone: another machine has this TPM\n' });
