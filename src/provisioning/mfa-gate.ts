@@ -1,3 +1,4 @@
+import { checkText } from '../bytes.ts';
 import { MfaError, type MfaProblem } from '../errors/mfa-error.ts';
 import { isKeyprovError, type KeyprovError, sayError } from '../errors.ts';
 import { checkGuid } from '../formats/windows/guid.ts';
@@ -169,8 +170,10 @@ async function tryOnce(
   const answer = await ask(prompt, request, options);
   if (answer?.status !== 'passed' && answer?.status !== 'failed')
     throw new TypeError("mfa must return { status: 'passed', token } or { status: 'failed', reason }");
-  if (answer.status === 'failed')
-    throw failed(checkMembers('the answer of mfa', answer, 'status:=failed reason:text').reason);
+  if (answer.status === 'failed') {
+    checkText(answer.reason, 'the reason in the answer of mfa');
+    throw failed(answer.reason);
+  }
   const { token, passedAt } = checkMembers('the answer of mfa', answer, 'status:=passed token:text passedAt:date?');
   const at = now();
   const found = tokenProblems(token, { audience: resource, deviceId, user, now: at, methods });

@@ -305,8 +305,13 @@ describe('passMfa', () => {
 
   it.each([{ status: 'failed' }, { status: 'failed', reason: 7 }])('names the answer %j', async (answer) => {
     await expect(passMfa(async () => Object(answer), options({}))).rejects.toThrow(
-      /^the answer of mfa: reason must be a string, not /,
+      /^the reason in the answer of mfa must be a string$/,
     );
+  });
+
+  it('lets a failed answer have members of the tool', async () => {
+    const declined = { status: 'failed', reason: 'declined', token: undefined, attempts: 2 } as const;
+    expect((await failure(passMfa(async () => declined, options({})))).code).toBe('mfa-failed');
   });
 });
 
