@@ -1,4 +1,14 @@
-import { type Bytes, byteCount, checkObject, concat, equal, toBase64, uint32At, utf8 } from '../../bytes.ts';
+import {
+  type Bytes,
+  byteCount,
+  checkBytes,
+  checkObject,
+  concat,
+  equal,
+  toBase64,
+  uint32At,
+  utf8,
+} from '../../bytes.ts';
 import { CURVES, type Curve, toBigInt } from '../../crypto/curve.ts';
 import { digest } from '../../crypto/kdf.ts';
 import { bitLength, checkPublicKey, type EcPublicKey, type RsaPublicKey } from '../../crypto/public-key.ts';
@@ -218,6 +228,7 @@ function checkExponents(key: RsaPrivateKey): void {
 
 function checkScalar(curve: Curve, x: Uint8Array, y: Uint8Array, d: Uint8Array): void {
   const { size } = CURVES[curve];
+  checkBytes(d, 'the private scalar');
   if (d.length !== size) throw wrong(`the private scalar has ${byteCount(d.length)}, ${size} expected`);
   let point: Bytes;
   try {
