@@ -80,9 +80,13 @@ export function uint32s(...values: readonly number[]): Bytes {
 /** A number of bytes in words, for messages. */
 export const byteCount = (bytes: number): string => (bytes === 1 ? '1 byte' : `${bytes} bytes`);
 
+/** Whether the value is a Uint8Array, of any realm, or another view of single bytes. */
+export const isBytes = (value: unknown): value is Uint8Array =>
+  ArrayBuffer.isView(value) && 'BYTES_PER_ELEMENT' in value && value.BYTES_PER_ELEMENT === 1;
+
 /** Refuses anything but bytes, for callers without types, such as text for a PIN. @throws TypeError */
 export function checkBytes(value: Uint8Array, what: string): void {
-  if (!ArrayBuffer.isView(value) || value.BYTES_PER_ELEMENT !== 1) throw new TypeError(`${what} must be a Uint8Array`);
+  if (!isBytes(value)) throw new TypeError(`${what} must be a Uint8Array`);
 }
 
 /** Refuses anything but text, for callers without types. @throws TypeError */

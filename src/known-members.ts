@@ -1,11 +1,9 @@
+import { isBytes } from './bytes.ts';
 import { nearest } from './nearest.ts';
 
 /** Each of these alone identifies a key. */
 const IDENTIFIERS = ['pubArea', 'name', 'spki', 'spkiSha256'] as const;
 const IDENTIFIER: string = `${IDENTIFIERS.join(' or ')} (a Uint8Array)`;
-
-const isBytes = (value: unknown): value is Uint8Array =>
-  ArrayBuffer.isView(value) && 'BYTES_PER_ELEMENT' in value && value.BYTES_PER_ELEMENT === 1;
 
 function isIdentity(value: unknown): boolean {
   const given = IDENTIFIERS.filter((name) => isObject(value) && name in value);

@@ -1,4 +1,4 @@
-import { type Bytes, byteCount, compare, concat, copy, utf8 } from '../bytes.ts';
+import { type Bytes, byteCount, compare, concat, copy, isBytes, utf8 } from '../bytes.ts';
 import { CodecError } from '../errors/codec-error.ts';
 import { checkSize, LIMIT } from '../limits.ts';
 
@@ -41,7 +41,7 @@ export function encodeCbor(value: CborValue): Bytes {
     const text = utf8(value);
     return concat(head(TEXT, text.length), text);
   }
-  if (value instanceof Uint8Array) return concat(head(BYTES, value.length), value);
+  if (isBytes(value)) return concat(head(BYTES, value.length), value);
   if (value === null || typeof value === 'boolean') {
     return head(SIMPLE, value === null ? 22 : value ? 21 : 20);
   }

@@ -30,7 +30,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   bytes: ['primitives'],
   limits: [],
   nearest: [],
-  'known-members': ['nearest'],
+  'known-members': ['bytes', 'nearest'],
   json: ['bytes', 'limits'],
   signal: ['bytes'],
   text: [],

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import { KeyprovError } from '../../src/errors.ts';
 import { CodecError } from '../../src/tpm/index.ts';
@@ -13,6 +14,9 @@ const WRONG: readonly unknown[] = [
   ...[undefined, null, 5, -1, 0.5, 2 ** 40, 'text', '', true],
   ...[{}, [], [undefined], [5], Uint8Array.of(), Uint8Array.of(9), () => undefined],
 ];
+
+/** Of `node:vm`, such as in some test runners. */
+const Foreign: typeof Uint8Array = runInNewContext('Uint8Array');
 
 const isPlain = (value: unknown): value is object =>
   Array.isArray(value) ||
@@ -53,6 +57,15 @@ describe('a function that encodes, builds or computes', () => {
     );
     const listed = new Set(Object.keys(BUILDERS).map((name) => name.split('.')[0]));
     expect([...new Set(names)].filter((name) => !listed.has(name))).toEqual([]);
+  });
+
+  it.each(Object.entries(BUILDERS))('takes bytes of another realm: %s', async (_name, { call, args }) => {
+    for (const path of pathsOf(args)) {
+      const bytes = path.reduce<unknown>((at, name) => Reflect.get(Object(at), name), args);
+      if (!(bytes instanceof Uint8Array)) continue;
+      const foreign: Uint8Array = new Foreign(bytes);
+      await Reflect.apply(call, undefined, changed(args, path, foreign) as readonly unknown[]);
+    }
   });
 
   it.each(Object.entries(BUILDERS))('says in words which value is wrong: %s', async (_name, { call, args }) => {

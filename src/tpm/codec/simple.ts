@@ -1,4 +1,4 @@
-import { byteCount } from '../../bytes.ts';
+import { byteCount, isBytes } from '../../bytes.ts';
 import { CodecError } from '../../errors/codec-error.ts';
 import type { BitRange, Codec } from './codec.ts';
 
@@ -114,7 +114,7 @@ export function bytes16(
     name,
     shape: { kind: 'bytes', max, lengthSize: 2, secret },
     write: (out, value) => {
-      if (!(value instanceof Uint8Array)) throw new CodecError(name, 'must be a Uint8Array');
+      if (!isBytes(value)) throw new CodecError(name, 'must be a Uint8Array');
       checkLength(value.length);
       out.uint(2, value.length);
       out.raw(value);
@@ -135,7 +135,7 @@ export function fixedBytes(name: string, length: number): Codec<Uint8Array> {
     name,
     shape: { kind: 'bytes', max: length, lengthSize: 0, fixed: length, secret: false },
     write: (out, value) => {
-      if (!(value instanceof Uint8Array) || value.length !== length) {
+      if (!isBytes(value) || value.length !== length) {
         throw new CodecError(name, `must be a Uint8Array of ${byteCount(length)}`);
       }
       out.raw(value);

@@ -1,4 +1,4 @@
-import { byteCount, EMPTY } from '../../bytes.ts';
+import { byteCount, EMPTY, isBytes } from '../../bytes.ts';
 import {
   bitField,
   bytes16,
@@ -106,7 +106,7 @@ export const PCR_SELECT: Codec<Uint8Array> = {
   name: 'pcrSelect',
   shape: { kind: 'bytes', max: 4, lengthSize: 1, secret: false },
   write: (out, value) => {
-    if (!(value instanceof Uint8Array)) throw new CodecError('pcrSelect', 'must be a Uint8Array');
+    if (!isBytes(value)) throw new CodecError('pcrSelect', 'must be a Uint8Array');
     if (value.length > 4) throw new CodecError('pcrSelect', `${byteCount(value.length)}; the limit is 4`);
     out.uint(1, value.length);
     out.raw(value);
