@@ -113,7 +113,7 @@ type IfComplete<Options, Known> = [MarkedMembers<Options>, Known] extends [Known
  * once. `known` has the names of all members with their kinds, such as `origins:texts akNonce:bytes? hash:=sha1|sha256?
  * time`, with spaces in between; the compiler checks that none is missing.
  * @param name of the function that has the options.
- * @throws TypeError that names the member and what it must be; RangeError for a number below 0 or NaN.
+ * @throws TypeError that names the member and what it must be, also for a required text that is empty; RangeError for a number below 0 or NaN.
  */
 export function checkMembers<Options extends object, Known extends string>(
   name: IfComplete<Options, Words<Known>>,
@@ -138,6 +138,7 @@ export function checkMembers<Options extends object, Known extends string>(
     if (!isRight && kind === KINDS.number && typeof value === 'number')
       throw new RangeError(`${name}: ${member} must be 0 or more, not ${value}`);
     if (!isRight) throw new TypeError(`${name}: ${member} must be ${kind.what}, not ${sayKind(value)}`);
+    if (value === '' && !isOptional && kind === KINDS.text) throw new TypeError(`${name}: ${member} must not be empty`);
     if (value !== undefined) own[member] = kind === KINDS.bytes && isBytes(value) ? plainBytes(value) : value;
   }
   return own as Options;

@@ -15,6 +15,7 @@ import { cleanUnlessAborted, type SignalOptions } from '../signal.ts';
 import { decode } from '../tpm/codec/index.ts';
 import { TPM2B_PRIVATE } from '../tpm/structures/object.ts';
 import type { Tpm } from '../tpm/tpm.ts';
+import { askService } from './ask-service.ts';
 
 /** Result of the attestation. */
 export type AttestationOutcome =
@@ -148,9 +149,10 @@ async function attestInTpm(
   const ak = stocked ?? (await createAttestationKey(tpm, { algorithm: 'auto', endorsementAuth, saltKey, signal }));
   const release = stocked === undefined ? () => ak.close() : async () => {};
   return await withCleanup(async () => {
+    const enrol = enrolAk && (() => cleanUnlessAborted(() => enrolAk(tpm, ak, { signal }), signal));
     const akCertificates =
-      enrolAk &&
-      checkList(await cleanUnlessAborted(() => enrolAk(tpm, ak, { signal }), signal), 'the answer of enrolAk');
+      enrol &&
+      checkList(await askService(enrol, { name: 'enrolAk', outcomeUnknown: false, signal }), 'the answer of enrolAk');
     // The Certify branch of the key's policy needs no PIN, so the TPM does not get the PIN again.
     return await provider.useWithoutPin(key, { signal }, async ({ object, file }) => {
       const statement = await attestKey(tpm, {

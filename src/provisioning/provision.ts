@@ -18,8 +18,8 @@ import { RunSteps } from './run-steps.ts';
  * @throws KeyprovError `key-exists` if the user has a key on this device; `run-active` while another run makes one;
  * `mfa-…`, `token-invalid`, `pin-refused`; SelectionError, PinError and TpmError as `provisionKey` does; ServiceError
  * if the service refuses the key; `journal-invalid`, `store-…`; TypeError for an option that is unknown or of another
- * kind, before the user is asked for anything, or if `prerequisites` does not return the result of
- * `checkPrerequisites`; errors of the prompts; the reason of `signal`. If the service may have the key by then, the
+ * kind, before the user is asked for anything, or if `prerequisites` or `registrar` returns something of
+ * another kind; errors of the prompts; the reason of `signal`. If the service may have the key by then, the
  * journal stays and the next call continues; else nothing is left.
  *
  * @example
@@ -98,7 +98,12 @@ function checkArguments(options: ProvisionOptions): void {
     pin === 'none' || typeof pin === 'function' || pin instanceof Uint8Array,
     "pin must be a function that asks for it, a Uint8Array, or 'none'",
   );
-  checkObject(registrar, 'registrar', 'address', 'resource', 'challenge', 'register');
+  checkObject(
+    registrar,
+    'registrar',
+    ...(['address:string', 'resource:string', 'tenant:string'] as const),
+    ...(['challenge:function', 'register:function', 'unregister:function?'] as const),
+  );
   demand(signal === undefined || signal instanceof AbortSignal, 'signal must be an AbortSignal');
 }
 

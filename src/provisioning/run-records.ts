@@ -1,3 +1,4 @@
+import { checkObject } from '../bytes.ts';
 import { ServiceError } from '../errors/service-error.ts';
 import { keyIdOf } from '../formats/windows/key-registration.ts';
 import { showJson } from '../json.ts';
@@ -10,12 +11,13 @@ import type { ProvisionOptions } from './run.ts';
 
 /**
  * Checks the response of a registrar, which may be the caller's own, and returns it.
- * @throws ServiceError `service-answer` if it has no registration number (`kid`) of 1 to 256 printable characters (then
- * it is unknown whether the service has the key), or another user (`misplaced`).
+ * @throws TypeError if it has no `kid` or `upn`; ServiceError `service-answer` if its registration number (`kid`) does
+ * not consist of 1 to 256 printable characters or its user is empty (then it is unknown whether the service has the key),
+ * or if it has another user (`misplaced`).
  */
 export function checkAnswer(answer: RegistrationAnswer, user: string): RegistrationAnswer {
-  const { kid, upn }: { readonly kid?: unknown; readonly upn?: unknown } = Object(answer);
-  if (!isRegistrationId(kid) || typeof upn !== 'string' || upn === '') {
+  const { kid, upn } = checkObject(answer, 'the answer of registrar.register', 'kid:string', 'upn:string');
+  if (!isRegistrationId(kid) || upn === '') {
     const problem = "the registrar's response lacks the registration number (kid) or the user";
     const remedy = 'fix the registrar, then try again';
     throw new ServiceError('service-answer', problem, { outcomeUnknown: true, remedy });

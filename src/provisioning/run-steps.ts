@@ -14,6 +14,7 @@ import type { RegistrationAnswer } from '../registration/register-key.ts';
 import { unlessAborted } from '../signal.ts';
 import { readProperties } from '../tpm/capabilities.ts';
 import { TPM_PT } from '../tpm/constants.ts';
+import { askService, askToUnregister } from './ask-service.ts';
 import { policyProblem } from './fits-policy.ts';
 import { type KeyRequest, type KeyRequestOptions, requestOf, UNATTESTED } from './key-request.ts';
 import { checkFresh, type MfaProof, passMfa } from './mfa-gate.ts';
@@ -232,7 +233,9 @@ export class RunSteps {
         onRetry: ({ error, delayMs }) =>
           onEvent({ type: 'retry', step: 'registration', reason: error.message, delayMs }),
       };
-      const answer = await unlessAborted(() => registrar.register(request, more), signal);
+      const answer = await askService(() => unlessAborted(() => registrar.register(request, more), signal), {
+        ...{ name: 'registrar.register', outcomeUnknown: true, signal },
+      });
       const registration = checkAnswer(answer, user);
       this.#end('registration', `number ${registration.kid}`);
       return registration;
@@ -256,12 +259,12 @@ export class RunSteps {
       const remedy = 'check at the service whether you want that key, then run this again';
       throw new ServiceError('service-untrusted', problem, { remedy });
     }
-    if (registrar.unregister === undefined) {
+    const { unregister } = registrar;
+    if (unregister === undefined) {
       throw this.#cannotUnregister(`the service has registered the key ${kid} for ${user}, and`);
     }
     try {
-      const { unregister } = registrar;
-      await unlessAborted(() => unregister.call(registrar, { user, kid, keyId, deviceId }, { signal }), signal);
+      await askToUnregister(() => unregister.call(registrar, { user, kid, keyId, deviceId }, { signal }), signal);
     } catch (error) {
       if (isKeyprovError(error, 'service-untrusted')) await this.#forget();
       throw error;
@@ -301,7 +304,9 @@ export class RunSteps {
 
   async #challenge(): Promise<Uint8Array> {
     const { registrar, signal } = this.#options;
-    const challenge = await unlessAborted(() => registrar.challenge({ signal }), signal);
+    const challenge = await askService(() => unlessAborted(() => registrar.challenge({ signal }), signal), {
+      ...{ name: 'registrar.challenge', outcomeUnknown: false, signal },
+    });
     checkBytes(challenge, 'the answer of registrar.challenge');
     return challenge;
   }

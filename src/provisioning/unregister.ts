@@ -1,9 +1,11 @@
+import { checkObject } from '../bytes.ts';
 import { ServiceError } from '../errors/service-error.ts';
 import { KeyprovError } from '../errors.ts';
 import type { KeyStore } from '../keys/key-store.ts';
 import { checkMembers } from '../known-members.ts';
 import type { KeyRegistrar } from '../registration/key-registrar.ts';
-import { type SignalOptions, unlessAborted } from '../signal.ts';
+import type { SignalOptions } from '../signal.ts';
+import { askToUnregister } from './ask-service.ts';
 import { readRegistration } from './registration-record.ts';
 
 /** Options of {@link unregisterKey}. */
@@ -18,7 +20,7 @@ export interface UnregisterOptions extends SignalOptions {
  * @returns whether the service still had the key.
  * @throws KeyprovError `key-not-found`, also if the key is not registered; `service-untrusted` if it is registered with
  * another service, or the service's registration is for another key; `service-refused` if the service cannot unregister
- * keys; ServiceError, `store-…`.
+ * keys; ServiceError, `store-…`; TypeError if `unregister` returns anything but `deleted` or `absent`.
  */
 export async function unregisterKey(
   store: KeyStore,
@@ -27,6 +29,7 @@ export async function unregisterKey(
 ): Promise<'deleted' | 'absent'> {
   options = checkMembers('unregisterKey', options, 'registrar signal');
   const { registrar, signal } = options;
+  checkObject(registrar, 'registrar', 'address:string', 'unregister:function?');
   const record = await store.load(id);
   const registration = readRegistration(record);
   if (registration === undefined) {
@@ -45,7 +48,7 @@ export async function unregisterKey(
   }
   const { unregister } = registrar;
   const key = { user, kid, keyId, deviceId };
-  const outcome = await unlessAborted(() => unregister.call(registrar, key, { signal }), signal);
+  const outcome = await askToUnregister(() => unregister.call(registrar, key, { signal }), signal);
   await store.delete(id, { signal });
   return outcome;
 }

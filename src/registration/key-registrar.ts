@@ -21,7 +21,8 @@ export interface KeyRegistrar {
   /**
    * Registers a key. Registering the same key of the same user and device again must not create a second registration.
    * `outcomeUnknown` says that an earlier call may have registered it.
-   * @throws ServiceError, whose `retry` and `outcomeUnknown` say how to continue.
+   * @throws ServiceError, whose `retry` and `outcomeUnknown` say how to continue. Another error counts as
+   * `service-unreachable` with an unknown outcome, unless it is a TypeError or RangeError without a `cause`.
    */
   register(
     request: RegistrationRequest,

@@ -13,6 +13,7 @@ import { openSoftwareKeyProvider } from '../../src/keys/software-provider.ts';
 import { definePolicy } from '../../src/policy/index.ts';
 import { provision } from '../../src/provisioning/provision.ts';
 import type { ProvisionOptions } from '../../src/provisioning/run.ts';
+import { listRuns } from '../../src/provisioning/run-journal.ts';
 import { unregisterKey } from '../../src/provisioning/unregister.ts';
 import { authenticateWithDeviceCode } from '../../src/registration/device-code.ts';
 import { exchange } from '../../src/registration/exchange.ts';
@@ -165,9 +166,26 @@ describe('a function of the caller that returns nothing', () => {
     await expect(begin(nothing, new AbortController().signal)).rejects.toThrow(new TypeError(message));
   });
 
-  it('is named, and the key stays: register of a registrar', async () => {
-    const outcome = await run(undefined, { registrar: registrarWith({ register: async () => undefined as never }) });
-    expect(outcome).toMatchObject({ status: 'pending', problem: { code: 'service-answer', outcomeUnknown: true } });
+  it.each([
+    ['nothing', undefined, 'the answer of registrar.register must be an object with kid and upn'],
+    ['another object', { ok: true }, 'the answer of registrar.register must be an object with kid and upn'],
+    ['a number', { kid: 42, upn: USER }, 'kid of the answer of registrar.register must be a string'],
+  ])('is named, and the key stays: register that returns %s', async (_, answer, message) => {
+    const registrar = registrarWith({ register: async () => answer as never });
+    await expect(run(undefined, { registrar })).rejects.toThrow(new TypeError(message));
+    expect(await listRuns(store)).toMatchObject([{ state: { progress: { step: 'sending' } } }]);
+    expect(await run(undefined, {})).toMatchObject({ status: 'registered', resumed: true });
+  });
+
+  it('is named, and the key stays: unregister of a registrar', async () => {
+    const outcome = await run(undefined, {});
+    if (outcome.status !== 'registered') throw new Error(outcome.status);
+    const { id } = outcome.record;
+    const registrar = registrarWith({ unregister: async () => undefined as never });
+    await expect(unregisterKey(store, id, { registrar })).rejects.toThrow(
+      new TypeError("registrar.unregister must return 'deleted' or 'absent'"),
+    );
+    expect((await store.load(id)).id).toBe(id);
   });
 
   it.skipIf(missing !== undefined)('is named: a password', async () => {
@@ -196,6 +214,78 @@ describe('a function of the caller that returns nothing', () => {
     await expect(run(undefined, { sources })).rejects.toThrow(
       new TypeError('the answer of sources.software must be an object with create and sign'),
     );
+  });
+});
+
+describe('a function of the caller that fails without a code', () => {
+  const down = async () => {
+    throw new TypeError('fetch failed', { cause: new Error('connect ECONNREFUSED') });
+  };
+  const lost = (name: string, outcomeUnknown: boolean) => ({
+    ...{ code: 'service-unreachable', retry: 'backoff', outcomeUnknown },
+    ...{ message: `${name} failed: fetch failed`, cause: expect.any(TypeError) },
+  });
+
+  it('ends a run that has sent nothing: challenge', async () => {
+    const registrar = registrarWith({ challenge: down });
+    await expect(run(undefined, { registrar })).rejects.toMatchObject(lost('registrar.challenge', false));
+    expect(await listRuns(store)).toEqual([]);
+  });
+
+  it('leaves a run to continue: register', async () => {
+    const outcome = await run(undefined, { registrar: registrarWith({ register: down }) });
+    expect(outcome).toMatchObject({ status: 'pending', problem: lost('registrar.register', true) });
+  });
+
+  it('is not hidden if it is a mistake in the program: register', async () => {
+    const registrar = registrarWith({ register: async () => Object(undefined).no.member });
+    await expect(run(undefined, { registrar })).rejects.toThrow(TypeError);
+  });
+
+  it('keeps the record: unregister', async () => {
+    const outcome = await run(undefined, {});
+    if (outcome.status !== 'registered') throw new Error(outcome.status);
+    const registrar = registrarWith({ unregister: down });
+    const { id } = outcome.record;
+    await expect(unregisterKey(store, id, { registrar })).rejects.toMatchObject(lost('registrar.unregister', true));
+    expect((await store.load(id)).id).toBe(id);
+  });
+
+  it.skipIf(missing !== undefined)('says why the key is not attested: enrolAk', async () => {
+    await using tpm = await newTpm();
+    const ofTpm = { sources: { tpm }, profile: 'attested', enrolAk: down } as const;
+    const policy = definePolicy({ hardware: 'required', attestation: 'required' });
+    await expect(run(undefined, { ...ofTpm, policy })).rejects.toMatchObject({
+      code: 'attestation-unavailable',
+      message: expect.stringContaining('the key was not attested: enrolAk failed: fetch failed'),
+    });
+    const outcome = await run(undefined, { ...ofTpm, policy: definePolicy({ hardware: 'required' }) });
+    expect(outcome).toMatchObject({
+      status: 'registered',
+      attestation: { status: 'none', code: 'service-unreachable' },
+    });
+  });
+});
+
+describe('a registrar that lacks a member', () => {
+  it.each([
+    [
+      'tenant',
+      undefined,
+      'registrar must be an object with address and resource and tenant and challenge and register',
+    ],
+    ['tenant', null, 'tenant of registrar must be a string'],
+    ['address', 7, 'address of registrar must be a string'],
+    ['unregister', true, 'unregister of registrar must be a function'],
+  ])('is refused before the user authenticates: %s %s', async (name, value, message) => {
+    const registrar = registrarWith({ [name]: value });
+    const mfa = vi.fn();
+    await expect(run(undefined, { registrar, mfa })).rejects.toThrow(new TypeError(message));
+    expect(mfa).not.toHaveBeenCalled();
+  });
+
+  it.each(['user', 'deviceId'])('as is an empty %s', async (name) => {
+    await expect(run(undefined, { [name]: '' })).rejects.toThrow(new TypeError(`provision: ${name} must not be empty`));
   });
 });
 
