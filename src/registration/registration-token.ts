@@ -1,4 +1,4 @@
-import { checkList } from '../bytes.ts';
+import { checkList, fromBase64Url } from '../bytes.ts';
 import { MfaError, type TokenProblemCode } from '../errors/mfa-error.ts';
 import { isKeyprovError } from '../errors.ts';
 import { parseJws } from '../formats/services/jws.ts';
@@ -165,10 +165,23 @@ export function tokenProblems(jwt: string, expected: TokenExpectations): TokenPr
 
 function readPayload(jwt: string): Readonly<Record<string, unknown>> {
   checkTextSize(jwt, LIMIT.message, invalid);
+  const parts = jwt.split('.');
+  if (parts.length !== 3) throw invalid('it is not a JWT, which has three parts with a dot between them');
+  for (const [index, name] of ['header', 'claims', 'signature'].entries()) {
+    const part = parts[index] ?? '';
+    if (part === '') throw invalid(`the ${name} part is empty`);
+    sayOnly(`the ${name} part is not base64url`, () => fromBase64Url(part));
+  }
+  const { payload } = sayOnly('the header part is not a JSON object, or contains crit', () => parseJws(jwt));
+  return sayOnly('the claims part is not a JSON object', () => JsonMembers.parse('claims', payload).all());
+}
+
+/** Runs `read`. If it throws, throws an error that says only that, without the cause, which may quote the token. */
+function sayOnly<T>(problem: string, read: () => T): T {
   try {
-    return JsonMembers.parse('claims', parseJws(jwt).payload).all();
+    return read();
   } catch {
-    throw invalid('it is not a JWT with JSON claims'); // without the cause, which may quote the token
+    throw invalid(problem);
   }
 }
 

@@ -27,7 +27,8 @@ const VARIATIONS: Readonly<Record<string, readonly [lines: number, output: RegEx
 };
 /** Programs that are not variations and need no arguments, with their output. */
 const PROGRAMS: Readonly<Record<string, string>> = {
-  'verify-on-server.mjs': "true virtual []\nfalse undefined [ 'challenge', 'tier' ]\n",
+  'verify-on-server.mjs':
+    "[ 201, 'virtual' ]\n[ 403, [ 'challenge', 'tier' ] ]\n[ 400, 'key registration: AttestationData: missing' ]\n",
   'enrol-with-activation.mjs': 'true activated\n',
   'acme-certificate.mjs': 'challenge: true virtual\nrequest: true\n',
   'webauthn.mjs': 'registration: true virtual\nsign-in: true\n',
@@ -41,9 +42,10 @@ const FORGED_BODY = "JSON.stringify({ ...JSON.parse(request.body), kngc: (await 
 /** What a dishonest client changes in a program with a service, and what the service then says. */
 const FORGED: Readonly<Record<string, readonly [from: string, to: string, stdout: string]>> = {
   'verify-on-server.mjs': [
-    'parseKeyRegistration(request.body,',
-    `parseKeyRegistration(${FORGED_BODY},`,
-    "false undefined [ 'public-key', 'tier' ]\nfalse undefined [ 'challenge', 'public-key', 'tier' ]\n",
+    'answer(request.body, challenge)',
+    `answer(${FORGED_BODY}, challenge)`,
+    "[ 403, [ 'public-key', 'tier' ] ]\n[ 403, [ 'challenge', 'tier' ] ]\n" +
+      "[ 400, 'key registration: AttestationData: missing' ]\n",
   ],
   'enrol-with-activation.mjs': [
     'parseKeyRegistration(request.body,',

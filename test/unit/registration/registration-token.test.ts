@@ -54,19 +54,26 @@ describe('readTokenClaims', () => {
     expect([audience, methods]).toEqual([['a', 'b'], ['ngcmfa']]);
   });
 
+  const [head = '', body = ''] = jwtOf(claims).split('.');
   it.each([
-    '',
-    'opaque',
-    'a.b.c',
-    'a.b',
-    `${jwtOf({})}.x`,
-    jwtOf([]),
-    jwtOf(null),
-    jwtOf('x'),
-    jwtOf({}, { crit: ['x'] }),
-  ])('refuses %j, without quoting it', (jwt) => {
+    ['', 'it is not a JWT, which has three parts with a dot between them'],
+    ['opaque', 'it is not a JWT, which has three parts with a dot between them'],
+    ['a.b', 'it is not a JWT, which has three parts with a dot between them'],
+    [`${jwtOf({})}.x`, 'it is not a JWT, which has three parts with a dot between them'],
+    [`${head}.${body}.`, 'the signature part is empty'],
+    [`${head}..c2ln`, 'the claims part is empty'],
+    [`.${body}.c2ln`, 'the header part is empty'],
+    [`${head}.${body}.x`, 'the signature part is not base64url'],
+    [`${head}.{}.c2ln`, 'the claims part is not base64url'],
+    ['a.b.c', 'the header part is not base64url'],
+    [`c2ln.${body}.c2ln`, 'the header part is not a JSON object, or contains crit'],
+    [jwtOf({}, { crit: ['x'] }), 'the header part is not a JSON object, or contains crit'],
+    [jwtOf([]), 'the claims part is not a JSON object'],
+    [jwtOf(null), 'the claims part is not a JSON object'],
+    [jwtOf('x'), 'the claims part is not a JSON object'],
+  ])('refuses %j, naming the bad part without quoting it', (jwt, problem) => {
     const found = refusal(() => readTokenClaims(jwt));
-    expect(found).toBe('token-invalid: the token cannot be read: it is not a JWT with JSON claims; get a new token');
+    expect(found).toBe(`token-invalid: the token cannot be read: ${problem}; get a new token`);
   });
 
   it.each([{ exp: 'soon' }, { iat: 1e20 }, { nbf: true }, { upn: 7 }, { deviceid: [] }, { amr: [1] }, { aud: {} }])(
@@ -80,6 +87,16 @@ describe('readTokenClaims', () => {
 });
 
 describe('tokenProblems', () => {
+  it('finds none with the stand-in of docs/testing.md', async () => {
+    const [block = ''] =
+      /(?<=^import type \{ MfaPrompt \}.*\n\n)[\s\S]*?(?=^```)/m.exec(readFileSync('docs/testing.md', 'utf8')) ?? [];
+    const program = block.replace('const mfa: MfaPrompt =', 'return');
+    const { user, audience: resource, deviceId } = expected;
+    const answer = await new Function(program)()({ user, resource, deviceId });
+    expect(answer).toEqual({ status: 'passed', token: expect.any(String) });
+    expect(tokenProblems(answer.token, { ...expected, now: new Date() })).toEqual([]);
+  });
+
   it('finds none with a good token', () => {
     expect(problems({})).toEqual([]);
     expect(problems({ upn: 'USER@contoso.com', deviceid: expected.deviceId.toUpperCase() })).toEqual([]);
@@ -144,7 +161,7 @@ describe('tokenProblems', () => {
     expect(tokenProblems('opaque', expected)).toEqual([
       {
         code: 'malformed',
-        message: 'the token cannot be read: it is not a JWT with JSON claims',
+        message: 'the token cannot be read: it is not a JWT, which has three parts with a dot between them',
         windowsCode: 0x801c03ed,
       },
     ]);
