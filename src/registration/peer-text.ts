@@ -1,7 +1,7 @@
 import { printable } from '../printable.ts';
 import { isDots } from './service-url.ts';
 
-/** Whether a text can be the Key ID of a registration: 1 to 256 printable ASCII characters. */
+/** Whether a text can be a registration number (`kid`): 1 to 256 printable ASCII characters. */
 export function isRegistrationId(id: unknown): id is string {
   return typeof id === 'string' && /^[!-~]{1,256}$/.test(id) && !isDots(id);
 }

@@ -34,6 +34,6 @@ export function tpmDirectoryName(tpm: TpmDescription): DistinguishedName {
  */
 function id(value: number): string {
   if (!Number.isInteger(value) || value < 0 || value > 0xffffffff)
-    throw new RangeError(`${value} does not fit in 4 bytes`);
+    throw new RangeError(`manufacturer and version must be integers from 0 to 0xffffffff, not ${value}`);
   return `id:${value.toString(16).toUpperCase().padStart(8, '0')}`;
 }
