@@ -34,7 +34,11 @@ export class PathSearch {
   /** Yields the paths that continue `path` up to a root, the likeliest first. */
   *extend(path: readonly Certificate[]): Generator<readonly Certificate[], undefined> {
     const last = path.at(-1);
-    if (last === undefined || path.length > MAX_PATH) return;
+    if (last === undefined) return;
+    if (path.length > MAX_PATH) {
+      this.#problem = `there are more than ${MAX_PATH} CAs above the certificate`;
+      return;
+    }
     const issuers = this.#issuersOf(last).filter(({ der }) => !path.some((one) => equal(one.der, der)));
     let isSigned = false;
     for (const issuer of issuers) {
@@ -46,7 +50,8 @@ export class PathSearch {
       else yield* this.extend(longer);
     }
     if (issuers.length === 0) this.#problem = `there is no certificate for the issuer ${describeName(last.issuer)}`;
-    else if (!isSigned) this.#problem ||= `${describeName(last.subject)} was not signed by its issuer`;
+    else if (!isSigned)
+      this.#problem ||= `no given certificate of the issuer ${describeName(last.issuer)} has the key that signed ${describeName(last.subject)}`;
   }
 
   /**

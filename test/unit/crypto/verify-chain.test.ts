@@ -90,7 +90,11 @@ describe('verifyChain', () => {
   it('refuses a signature of another key', async () => {
     const leaf = await issue({ subject: buildCommonName('leaf'), signer: root }, middle);
     expect((await verify(leaf)).findings).toEqual([
-      { id: 'path', status: 'fail', detail: 'CN=leaf was not signed by its issuer' },
+      {
+        id: 'path',
+        status: 'fail',
+        detail: 'no given certificate of the issuer CN=middle has the key that signed CN=leaf',
+      },
     ]);
   });
 
@@ -207,6 +211,20 @@ describe('verifyChain', () => {
       expect(failures(result)).toEqual(['algorithms']);
       expect(result.findings.at(-1)?.detail).toBe('CN=weak: its private key can be computed (ROCA, CVE-2017-15361)');
     }
+  });
+
+  it('reports a chain that is too long', async () => {
+    const chain = [root];
+    for (let count = 1; count <= 8; count++) chain.push(await issueAuthority(`CA ${count}`, chain.at(-1)));
+    const [last, ...others] = chain.reverse();
+    const leafBelow = async (ca: TestCertificate | undefined) => {
+      const leaf = await issue({ subject: buildCommonName('leaf') }, ca);
+      return await verify(leaf, { intermediates: chain.map(({ der }) => der) });
+    };
+    expect((await leafBelow(others[0])).ok).toBe(true);
+    expect((await leafBelow(last)).findings).toEqual([
+      { id: 'path', status: 'fail', detail: 'there are more than 8 CAs above the certificate' },
+    ]);
   });
 
   it('counts the authorities below a path length, those that issued themselves left out', async () => {
