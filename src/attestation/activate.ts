@@ -1,4 +1,4 @@
-import { type Bytes, checkObject, EMPTY, view } from '../bytes.ts';
+import { type Bytes, checkObject, EMPTY, isBytes, view } from '../bytes.ts';
 import { isTpmError } from '../errors/tpm-error.ts';
 import { KeyprovError, withCleanup } from '../errors.ts';
 import { checkMembers } from '../known-members.ts';
@@ -77,7 +77,7 @@ async function withHiddenAuth(
 ): Promise<HandleArg> {
   const entity = entityOf(ak);
   const { auth: authValue = EMPTY } = entity;
-  if (!(authValue instanceof Uint8Array)) return entity;
+  if (!isBytes(authValue)) return entity;
   const session = await startSession(tpm, {
     salt: { handle, publicArea },
     use: { continueSession: false },

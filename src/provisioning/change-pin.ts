@@ -1,4 +1,4 @@
-import { type Bytes, checkObject, concatSecrets, utf8, wipe, withSecret } from '../bytes.ts';
+import { type Bytes, checkObject, concatSecrets, isBytes, utf8, wipe, withSecret } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
 import { checkStore, type KeyStore } from '../keys/key-store.ts';
@@ -64,7 +64,7 @@ export async function changeUserPin(store: KeyStore, id: string, options: Change
   signal?.throwIfAborted();
   await refuseNewPin(options);
   const keep = keepIn(store, id, options);
-  if (currentPin instanceof Uint8Array) return await replacePin(record, currentPin, options, keep);
+  if (isBytes(currentPin)) return await replacePin(record, currentPin, options, keep);
   await checkLoads(record, options);
   return await withSecret(await askSecret('the answer of currentPin', () => currentPin({ signal }), signal), (pin) =>
     replacePin(record, pin, options, keep),
@@ -90,7 +90,7 @@ export async function refuseNewPin({
   signal,
 }: Pick<ReplacePinOptions, 'prompt' | 'policy' | 'signal'>): Promise<void> {
   checkPinRules(policy);
-  if (prompt instanceof Uint8Array) await judgePin(prompt, policy, { signal });
+  if (isBytes(prompt)) await judgePin(prompt, policy, { signal });
   else if (typeof prompt !== 'function')
     throw new TypeError('the new PIN must be a Uint8Array, or a function that asks for it');
 }
@@ -144,7 +144,7 @@ export async function replacePin(
 
 /** Returns a copy of a new PIN that policy allows. */
 async function chooseNewPin(prompt: NewPinPrompt | Uint8Array, options: EnterPinOptions): Promise<Bytes> {
-  if (!(prompt instanceof Uint8Array)) return await enterNewPin(prompt, options);
+  if (!isBytes(prompt)) return await enterNewPin(prompt, options);
   const { policy, history, pepper, signal } = options;
   await judgePin(prompt, policy, { history, pepper, signal });
   return concatSecrets(prompt);

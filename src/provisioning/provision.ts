@@ -1,4 +1,4 @@
-import { checkObject } from '../bytes.ts';
+import { checkObject, isBytes } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import { checkGuid } from '../formats/windows/guid.ts';
 import { KeyStore } from '../keys/key-store.ts';
@@ -95,7 +95,7 @@ function checkArguments(options: ProvisionOptions): void {
     "prerequisites must be 'skip', or a function that returns the result of checkPrerequisites",
   );
   demand(
-    pin === 'none' || typeof pin === 'function' || pin instanceof Uint8Array,
+    pin === 'none' || typeof pin === 'function' || isBytes(pin),
     "pin must be a function that asks for it, a Uint8Array, or 'none'",
   );
   checkObject(

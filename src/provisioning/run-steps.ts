@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { checkBytes, concatSecrets, toHex, wipe } from '../bytes.ts';
+import { checkBytes, concatSecrets, isBytes, toHex, wipe } from '../bytes.ts';
 import { ServiceError } from '../errors/service-error.ts';
 import { isKeyprovError, KeyprovError } from '../errors.ts';
 import { encodePublicBlob, keyIdOf } from '../formats/windows/key-registration.ts';
@@ -117,7 +117,7 @@ export class RunSteps {
     if (pool !== undefined) await pool.check({ ...rules, policy });
     else await (await selectKeyProvider(policy, sources, { ...rules, tpmOptions })).close();
     // And the user must not authenticate for a PIN that is then refused.
-    if (given instanceof Uint8Array) {
+    if (isBytes(given)) {
       this.#begin('pin');
       await judgePin(given, policy.pin, { signal });
       this.#end('pin', 'meets the policy');
@@ -333,7 +333,7 @@ export class RunSteps {
   async #enterPin(): Promise<Uint8Array | undefined> {
     const { pin, policy, signal } = this.#options;
     if (pin === 'none') return undefined;
-    if (pin instanceof Uint8Array) return concatSecrets(pin);
+    if (isBytes(pin)) return concatSecrets(pin);
     this.#begin('pin');
     const entered = await enterNewPin(pin, { policy: policy.pin, signal });
     this.#end('pin', 'meets the policy');

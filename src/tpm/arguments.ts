@@ -1,4 +1,4 @@
-import { EMPTY } from '../bytes.ts';
+import { EMPTY, isBytes } from '../bytes.ts';
 import type { AnyCommand, Entity, HandleArg } from './command.ts';
 import { handleType, TPM_HT } from './constants.ts';
 import type { AuthEntry } from './exchange.ts';
@@ -35,9 +35,7 @@ export function handleArguments(command: AnyCommand, args: object): HandleArgume
 
 /** The sessions that authorize handles of a command, followed by the other sessions. */
 export function sessionsOf(handles: readonly HandleArgument[], more: readonly Session[] = []): Session[] {
-  const authorizing = handles.flatMap(({ auth }) =>
-    auth === undefined || auth instanceof Uint8Array ? [] : [auth.session],
-  );
+  const authorizing = handles.flatMap(({ auth }) => (auth === undefined || isBytes(auth) ? [] : [auth.session]));
   return [...authorizing, ...more];
 }
 
@@ -52,7 +50,7 @@ export function authEntries(
   const entries: AuthEntry[] = [];
   handles.forEach(({ auth }, i) => {
     if (auth === undefined) return;
-    if (auth instanceof Uint8Array) entries.push({ kind: 'password', authValue: auth });
+    if (isBytes(auth)) entries.push({ kind: 'password', authValue: auth });
     else {
       const entity = { name: names[i] ?? EMPTY, authValue: auth.authValue ?? EMPTY };
       entries.push({ kind: 'session', session: auth.session, entity });
@@ -66,7 +64,7 @@ export function authEntries(
 /** Tells whether this proves an authorization value of an object, which may be under dictionary attack protection. */
 export function usesObjectAuth({ handle, auth }: HandleArgument): boolean {
   const isObject = typeof handle !== 'number' || handleType(handle) === TPM_HT.PERSISTENT;
-  const value = auth instanceof Uint8Array ? auth : auth?.authValue;
+  const value = isBytes(auth) ? auth : auth?.authValue;
   return isObject && value !== undefined && value.length > 0;
 }
 

@@ -1,4 +1,4 @@
-import { EMPTY } from '../bytes.ts';
+import { EMPTY, isBytes } from '../bytes.ts';
 import { withCleanup } from '../errors.ts';
 import type { SignalOptions } from '../signal.ts';
 import { entityOf } from './arguments.ts';
@@ -32,7 +32,7 @@ export async function withHiddenAuth<T>(
 ): Promise<T> {
   const given = entityOf(arg);
   const { auth = await tpm.passwordOf(given.handle, options), ...entity } = given;
-  if (!(auth instanceof Uint8Array) || trimAuthValue(auth).length === 0) return await work(arg);
+  if (!isBytes(auth) || trimAuthValue(auth).length === 0) return await work(arg);
   const job = async (): Promise<T> => {
     const session = await saltedSession(tpm, options);
     return await withCleanup(

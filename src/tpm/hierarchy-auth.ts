@@ -1,4 +1,4 @@
-import { checkBytes, wipe } from '../bytes.ts';
+import { checkBytes, isBytes, wipe } from '../bytes.ts';
 import type { HierarchyName } from '../errors/tpm-error.ts';
 import type { SignalOptions } from '../signal.ts';
 import { entityOf } from './arguments.ts';
@@ -74,7 +74,7 @@ export class HierarchyPasswords {
   /** The password of that name; asks for it if it was not given as bytes. */
   async ask(name: HierarchyName, options: SignalOptions): Promise<Uint8Array | undefined> {
     const given = this.#given[name];
-    if (given === undefined || given instanceof Uint8Array) return given;
+    if (given === undefined || isBytes(given)) return given;
     if (name === 'storageParent') this.#noteNeeded(given);
     const asked = this.#asked.get(name) ?? given(options);
     this.#asked.set(name, asked);
