@@ -4,6 +4,7 @@ import { isKeyprovError, KeyprovError } from '../errors.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
 import type { KeyProvider } from '../keys/provider.ts';
 import { TpmKeyProvider } from '../keys/tpm-provider.ts';
+import { shellWord } from '../storage/shell-word.ts';
 import { TPM_RH } from '../tpm/constants.ts';
 
 /**
@@ -38,7 +39,7 @@ export function nameTpm(error: unknown, { id, tpm }: KeyRecord, address: string 
   if (!isMissing || tpm === undefined || tpm.address === address) return error;
   const where = address === undefined ? '' : `is not in the TPM at ${address}; it `;
   const problem = `the key ${id} ${where}was made in the TPM at ${tpm.address} (${error.message})`;
-  return new KeyprovError(error.code, problem, { cause: error, remedy: `use the TPM at ${tpm.address}` });
+  return new KeyprovError(error.code, problem, { cause: error, remedy: `use the TPM at ${shellWord(tpm.address)}` });
 }
 
 const lost = (cause: unknown, message: string, { remedy }: { readonly remedy: string }): KeyprovError =>
