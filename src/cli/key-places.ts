@@ -68,9 +68,15 @@ export function showingKeySources(
     if (isMaking()) progress.begin('key', `making ${algorithm} in ${where}`);
   };
   const marksDirectory = isNewStore ? undefined : store.directory;
+  let why = '';
   const openShown = async (options: SignalOptions): Promise<Tpm> => {
     progress.begin('tpm', 'opening');
-    const tpm = await openTpm(address, { ...options, lifetime: options.signal, marksDirectory, hierarchyAuth });
+    const opening = openTpm(address, { ...options, lifetime: options.signal, marksDirectory, hierarchyAuth });
+    const tpm = await opening.catch((error: unknown) => {
+      progress.fail();
+      if (isKeyprovError(error)) why = error.message;
+      throw error;
+    });
     const show = async (): Promise<void> => {
       const { vendor } = await readNature(tpm, options);
       progress.end(`${tpm.transport.address}, ${vendor.manufacturer} '${vendor.vendorString}'`);
@@ -82,6 +88,7 @@ export function showingKeySources(
   return {
     ...(address !== 'none' && { tpm: openShown }),
     software: async () => {
+      if (why !== '' && !isMaking()) progress.note(`key: software will make it: ${why}`);
       showMaking('software');
       return storeKeyProvider(store);
     },

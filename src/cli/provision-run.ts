@@ -1,5 +1,4 @@
 import { Option } from 'commander';
-import { withSecret } from '../bytes.ts';
 import { decodeSpkiPem } from '../crypto/public-key.ts';
 import { isKeyprovError } from '../errors.ts';
 import type { KeyStore } from '../keys/key-store.ts';
@@ -29,7 +28,6 @@ import { requiredOption, valueOption } from './options/value-option.ts';
 import { checkRunPrerequisites, PROVISIONING_IS_OFF, provisioningOff, readDsregcmd } from './prerequisite-facts.ts';
 import { describeRun, showRunEvent } from './run-report.ts';
 import { type ServiceConnection, withService } from './service-connection.ts';
-import { readPin } from './terminal/pin-file.ts';
 import { newPinPrompt } from './terminal/pin-input.ts';
 import type { Outcome } from './terminal/report.ts';
 
@@ -160,28 +158,26 @@ export async function runWith(
     const isOff = provisioningOff(merged) !== undefined;
     report.warn(`the prerequisites are not checked${isOff ? `, and ${PROVISIONING_IS_OFF}` : ''}`);
   }
-  // A PIN from a file is judged before the user authenticates; a line of standard input is read when it is needed.
-  const isThere = hasPin && wish.prompt === undefined && pinFile !== undefined && pinFile !== '-';
-  return await withSecret(isThere ? await readPin(pinFile, report, signal) : undefined, async (pin) => {
-    return await provision({
-      ...{ user, deviceId, store, policy, sources, registrar, mfa, enrolAk, signal },
-      pinRecovery: wish.recovery,
-      allowDowngrade: wish.allowDowngrade,
-      fallBack: wish.fallBack,
-      previous: wish.previous,
-      // With an attestation CA, the service should see the attestation.
-      profile: wish.profile ?? (enrolAk && 'attested'),
-      prerequisites:
-        wish.prerequisites === 'check'
-          ? (options) => checkRunPrerequisites({ ...wish, ...tpm, store, environment }, options)
-          : 'skip',
-      pin: hasPin ? (pin ?? prompt) : 'none',
-      mfaOptions: { timeoutMs: MFA_TIMEOUT_MS, ...wish.mfaOptions },
-      onEvent: (event) => {
-        if (event.type === 'begin') isMaking = event.step === 'key';
-        showRunEvent(event, progress);
-        wish.onEvent?.(event);
-      },
-    });
+  return await provision({
+    ...{ user, deviceId, store, policy, sources, registrar, mfa, enrolAk, signal },
+    pinRecovery: wish.recovery,
+    allowDowngrade: wish.allowDowngrade,
+    fallBack: wish.fallBack,
+    previous: wish.previous,
+    // With an attestation CA, the service should see the attestation.
+    profile: wish.profile ?? (enrolAk && 'attested'),
+    prerequisites:
+      wish.prerequisites === 'check'
+        ? (options) => checkRunPrerequisites({ ...wish, ...tpm, store, environment }, options)
+        : 'skip',
+    pin: hasPin ? prompt : 'none',
+    // From a file or a pipe.
+    askPinFirst: wish.prompt === undefined && (pinFile !== undefined || !prompter.isTerminal),
+    mfaOptions: { timeoutMs: MFA_TIMEOUT_MS, ...wish.mfaOptions },
+    onEvent: (event) => {
+      if (event.type === 'begin') isMaking = event.step === 'key';
+      showRunEvent(event, progress);
+      wish.onEvent?.(event);
+    },
   });
 }

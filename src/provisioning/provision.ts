@@ -50,7 +50,7 @@ export async function provision(options: ProvisionOptions): Promise<ProvisionOut
   options = checkMembers(
     'provision',
     options,
-    'user:text deviceId:text store policy sources prerequisites mfa:function mfaOptions pin pinRecovery pinPepper:bytes?',
+    'user:text deviceId:text store policy sources prerequisites mfa:function mfaOptions pin askPinFirst:boolean? pinRecovery pinPepper:bytes?',
     'registrar profile:=strict|attested?',
     'enrolAk:function? pool tpmOptions allowDowngrade:boolean? fallBack:=absent|any? previous:=tpm|software? onEvent:function? now:function? signal',
   );
@@ -111,6 +111,6 @@ async function refuseSecondKey(store: KeyStore, { user, deviceId }: ProvisionOpt
   const [first] = await listRegistrations(store, { user, deviceId });
   if (first === undefined) return;
   throw new KeyprovError('key-exists', `${user} already has the key ${first.record.id} on this device`, {
-    remedy: 'change its PIN, or unregister it first',
+    remedy: 'change its PIN; if that is forgotten or the TPM is lost, unregister the key first',
   });
 }

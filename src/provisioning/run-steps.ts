@@ -110,7 +110,17 @@ export class RunSteps {
 
   async #beginAnew(passed?: MfaProof): Promise<FinishedRun> {
     const { user, deviceId, policy, pool, sources, signal, onEvent } = this.#options;
-    const { pin: given, enrolAk, allowDowngrade, fallBack, pinRecovery, pinPepper, now, tpmOptions } = this.#options;
+    const {
+      pin: given,
+      askPinFirst,
+      enrolAk,
+      allowDowngrade,
+      fallBack,
+      pinRecovery,
+      pinPepper,
+      now,
+      tpmOptions,
+    } = this.#options;
     const previous = await this.#previousBackend();
     // Checked first: the user must not authenticate and choose a PIN for a key that cannot be made.
     const rules = { algorithm: policy.algorithm, hasPin: given !== 'none', previous, allowDowngrade, fallBack, signal };
@@ -122,10 +132,12 @@ export class RunSteps {
       await judgePin(given, policy.pin, { signal });
       this.#end('pin', 'meets the policy');
     }
-    const proof = passed ?? (await this.#authenticate());
-    const pin = await this.#enterPin();
+    let pin = askPinFirst ? await this.#enterPin() : undefined;
+    let proof: MfaProof;
     let made: ProvisionedKey;
     try {
+      proof = passed ?? (await this.#authenticate());
+      pin ??= await this.#enterPin();
       const challenge = await this.#challenge();
       const wanted = {
         ...{ user, deviceId, policy, challenge, pin, pinRecovery, pinPepper, profile: this.#profile(), enrolAk },

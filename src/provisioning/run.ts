@@ -15,7 +15,7 @@ import type { RegisteredKey } from './registration-record.ts';
 import type { PrerequisiteResult } from './windows/prerequisites.ts';
 
 /**
- * The steps of a run, in order; a PIN given as bytes is checked before `mfa`. A resumed run that has a key skips `pin`
+ * The steps of a run, in order; with `askPinFirst`, or if the PIN is given as bytes, `pin` comes before `mfa`. A resumed run that has a key skips `pin`
  * and `key`; if the key is registered, only `prerequisites` and `record` remain.
  */
 export type RunStep = 'prerequisites' | 'mfa' | 'pin' | 'key' | 'attestation' | 'request' | 'registration' | 'record';
@@ -50,6 +50,8 @@ export interface ProvisionOptions extends SignalOptions {
    * the authentication and which the caller wipes; `none`: a key without a PIN.
    */
   readonly pin: NewPinPrompt | Uint8Array | 'none';
+  /** Calls the function `pin` before the authentication, for one that asks nobody. Default false. */
+  readonly askPinFirst?: boolean | undefined;
   /** Lets the PIN be reset later without a new key. */
   readonly pinRecovery?: PinRecoverySetup | undefined;
   /** Pepper of the PIN history; see `PinHistoryOptions`. */

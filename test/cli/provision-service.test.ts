@@ -69,6 +69,33 @@ describe.skipIf(missing)('keyprov provision --service', () => {
     expect(storeFiles(world.store)).toEqual(['key']);
   });
 
+  it.each([
+    ['a short PIN', '1234\n', 'pin-refused'],
+    ['nothing', '', 'pin-required'],
+  ])('asks nobody to authenticate if standard input has %s', async (_, input, code) => {
+    const { status, json, stderr } = await run(SOFTWARE, { input });
+    expect({ status, json, stderr }).toMatchObject({ status: 5, json: { error: { code } }, stderr: '' });
+    expect(storeFiles(world.store)).toEqual([]);
+  });
+
+  it('says before the user authenticates that software will make the key, and why', async () => {
+    const args = ['provision', ...world.runArgs, '--tpm', `swtpm:unix:${world.path}/none`];
+    args.push('--skip-prerequisites', '--fall-back', 'any');
+    const { status, stderr } = await commands.run(args, { input: `${PIN}\n`, env: LOCAL });
+    expect(status).toBe(0);
+    expect(stderr).toMatch(/\ntpm: failed [^\n]+\nkey: software will make it: [^\n]*none[^\n]*\npin: /);
+  });
+
+  it('names the commands for a key that exists', async () => {
+    expect((await run(SOFTWARE, { input: `${PIN}\n` })).status).toBe(0);
+    const again = await run([...SOFTWARE, '--skip-prerequisites'], { input: `${PIN}\n` });
+    expect(again.json.error).toMatchObject({
+      code: 'key-exists',
+      remedy:
+        'change its PIN with keyprov change-pin; if that is forgotten or the TPM is lost, replace the key with keyprov reset',
+    });
+  });
+
   it('prints one object with --json', async () => {
     const { status, json } = await run([...world.tpmArgs, '--pin-file', pinFile]);
     expect({ status, json }).toEqual({

@@ -143,6 +143,20 @@ describe.skipIf(missing !== undefined)('before the user authenticates', () => {
     },
   );
 
+  it.each([
+    [true, 0],
+    [false, 1],
+  ])('asks for the PIN, if askPinFirst is %s', async (askPinFirst, mfa) => {
+    const none = async () => {
+      throw serviceError('service-refused');
+    };
+    expect(await run({}, { askPinFirst, pin: none })).toMatchObject({
+      mfa,
+      outcome: expect.stringMatching(/^service/),
+    });
+    expect(await run({}, { askPinFirst })).toEqual({ mfa: 1, pin: 2, outcome: 'tpm' });
+  });
+
   it('uses software for a full TPM if the caller accepts that', async () => {
     await occupySlots(3);
     expect(await run({}, { fallBack: 'any' })).toEqual({ mfa: 1, pin: 2, outcome: 'software' });

@@ -57,6 +57,10 @@ const OPTIONS: readonly (readonly [words: string, instead: string])[] = [
     'with --key, or --user and --device-id; keyprov status shows the keys; keyprov remove --key ID removes one ' +
       'that is not registered',
   ],
+  [
+    'change its PIN; if that is forgotten or the TPM is lost, unregister the key first',
+    'change its PIN with keyprov change-pin; if that is forgotten or the TPM is lost, replace the key with keyprov reset',
+  ],
   ['use the TPM at ', 'pass --tpm '],
   [
     "with the lockout hierarchy's password",

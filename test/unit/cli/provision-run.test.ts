@@ -33,7 +33,13 @@ describe('a run of the command line', () => {
       ...{ store: await openKeyStore(directory), report: new Report({ json: true, verbose: false }) },
       ...{ signal: new AbortController().signal, environment: {} },
     } as unknown as RunContext;
-    const registrar = { address: 'https://x.test/', resource: 'urn:x', challenge: vi.fn(), register: vi.fn() };
+    const registrar = {
+      address: 'https://x.test/',
+      resource: 'urn:x',
+      tenant: '',
+      challenge: vi.fn(),
+      register: vi.fn(),
+    };
     const connection = { registrar, mfa } as unknown as ServiceConnection;
     const waits: number[] = [];
     const init = (_id: number, type: string, _trigger: number, resource: object) =>
