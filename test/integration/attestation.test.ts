@@ -24,13 +24,13 @@ import { decode, encode } from '../../src/tpm/codec/index.ts';
 import { DictionaryAttackLockReset, DictionaryAttackParameters } from '../../src/tpm/commands/dictionary-attack.ts';
 import { CreatePrimary } from '../../src/tpm/commands/hierarchy.ts';
 import { Create, type CreateResult, Load } from '../../src/tpm/commands/object.ts';
-import { TPM_PT, TPM_RH } from '../../src/tpm/constants.ts';
+import { TPM_ALG, TPM_ECC, TPM_PT, TPM_RH } from '../../src/tpm/constants.ts';
 import { handleName, qualifiedName } from '../../src/tpm/names.ts';
 import { openTpm } from '../../src/tpm/open-tpm.ts';
 import { publicKeyOf } from '../../src/tpm/public-key.ts';
 import { TPMS_ATTEST } from '../../src/tpm/structures/attest.ts';
 import { TPM2B_PUBLIC, TPMT_PUBLIC } from '../../src/tpm/structures/object.ts';
-import { srkTemplate, userKeyTemplate } from '../../src/tpm/templates.ts';
+import { akTemplate, srkTemplate, userKeyTemplate } from '../../src/tpm/templates.ts';
 import type { Tpm } from '../../src/tpm/tpm.ts';
 import type { TpmObject } from '../../src/tpm/tpm-object.ts';
 import { startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
@@ -184,6 +184,36 @@ for (const [name, { missing, start }] of Object.entries(ENGINES)) {
         const { ok } = verifyStatement(statement, { ...options, attestationKey: { pubArea: other.pubArea } });
         expect(ok).toBe(false);
       }
+    });
+
+    it.each([
+      ['Schnorr', TPM_ECC.NIST_P256, TPM_ALG.ECSCHNORR],
+      ['P-224', TPM_ECC.NIST_P224, TPM_ALG.ECDSA],
+    ] as const)('a key is certified with %s, which only others can verify', async (_, curveID, scheme) => {
+      const template = akTemplate('p-256');
+      if (template.type !== TPM_ALG.ECC) return expect.unreachable();
+      const made = await tpm.run(Create, {
+        ...{ parentHandle: srk, inSensitive: { userAuth: EMPTY, data: EMPTY }, outsideInfo: EMPTY, creationPCR: [] },
+        inPublic: {
+          ...template,
+          parameters: { ...template.parameters, curveID, scheme: { scheme, details: { hashAlg: TPM_ALG.SHA256 } } },
+        },
+      });
+      const saved = { publicArea: made.outPublic, privateArea: made.outPrivate, creation: made };
+      await using ak = await loadAttestationKey(tpm, saved, { parent: srk });
+      const { object: key, made: creation } = keyOf('p-256');
+      const authorization = 'windows-hello-policy';
+      const statement = await attestKey(tpm, {
+        key,
+        ak,
+        challenge: CHALLENGE,
+        authorization,
+        creation,
+        akCreation: true,
+      });
+      const { findings } = verifyStatement(statement, { challenge: CHALLENGE, attestationKey: ak });
+      const signatures = findings.filter(({ id, status }) => status === 'fail' && id.endsWith('signature'));
+      expect(signatures.length).toBe(3);
     });
 
     it.each(cases)('a %s key with PIN is certified by %s without the PIN', async (keyName, akName) => {
