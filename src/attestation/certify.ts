@@ -8,18 +8,17 @@ import type { HandleArg } from '../tpm/command.ts';
 import { Certify, CertifyCreation, type CertifyResult } from '../tpm/commands/attestation.ts';
 import { ReadPublic } from '../tpm/commands/object.ts';
 import { PolicyCommandCode, PolicyOR } from '../tpm/commands/policy.ts';
-import { TPM_ALG, TPM_CC } from '../tpm/constants.ts';
+import { TPM_ALG, TPM_CC, TPM_ECC } from '../tpm/constants.ts';
 import { withHiddenAuth } from '../tpm/hidden-auth.ts';
 import { windowsHelloBranches } from '../tpm/policy-digest.ts';
 import { startSession } from '../tpm/start-session.ts';
 import { TPMT_SIGNATURE } from '../tpm/structures/algorithm.ts';
-import { TPMS_CREATION_DATA, TPMT_PUBLIC } from '../tpm/structures/object.ts';
+import { TPMS_CREATION_DATA, TPMT_PUBLIC, type TpmtPublic } from '../tpm/structures/object.ts';
 import type { Tpm } from '../tpm/tpm.ts';
 import { TpmObject } from '../tpm/tpm-object.ts';
 import type { AttestationKey, Creation } from './attestation-key.ts';
 import { checkChallenge } from './challenge.ts';
 import type { CheckId } from './findings.ts';
-import { canVerify } from './signature.ts';
 import type { AttestationStatement, Certification, CreationProof } from './statement.ts';
 import { verifyStatement } from './verify.ts';
 
@@ -176,6 +175,15 @@ export async function attestKey(tpm: Tpm, options: AttestKeyOptions): Promise<At
 /** What a key is, and not whether the TPM's responses arrived unaltered. */
 const PROPERTIES: readonly CheckId[] = ['key-attributes', 'key-strength', 'ak-attributes', 'ak-strength'];
 const SIGNATURES: readonly CheckId[] = ['signature', 'creation/signature', 'ak-creation/signature'];
+
+/** Whether `verifyStatement` supports the signatures of the key with this public area. */
+function canVerify(signer: TpmtPublic): boolean {
+  if (signer.type !== TPM_ALG.RSA && signer.type !== TPM_ALG.ECC) return false;
+  const { scheme } = signer.parameters.scheme;
+  if (signer.type === TPM_ALG.RSA) return scheme === TPM_ALG.RSASSA || scheme === TPM_ALG.RSAPSS;
+  const { NIST_P256, NIST_P384, NIST_P521 } = TPM_ECC;
+  return scheme === TPM_ALG.ECDSA && [NIST_P256, NIST_P384, NIST_P521].some((id) => id === signer.parameters.curveID);
+}
 
 function checkUnaltered(
   statement: AttestationStatement,

@@ -5,7 +5,7 @@ import { verifySignature } from '../crypto/verify-signature.ts';
 import { KeyprovError } from '../errors.ts';
 import { HASHES, TPM_ALG } from '../tpm/constants.ts';
 import { isHashAlg } from '../tpm/names.ts';
-import { CURVE_OF, publicKeyOf } from '../tpm/public-key.ts';
+import { publicKeyOf } from '../tpm/public-key.ts';
 import { encodeBareSignature, rawSignature } from '../tpm/signature.ts';
 import type { TpmtSignature } from '../tpm/structures/algorithm.ts';
 import type { TpmiAlgHash } from '../tpm/structures/base.ts';
@@ -68,13 +68,6 @@ export function findSignatureProblem(
     sigAlg === TPM_ALG.RSASSA ? 'pkcs1' : sigAlg === TPM_ALG.RSAPSS ? 'pss' : 'raw',
   );
   return isGood ? undefined : 'it does not verify';
-}
-
-/** Whether {@link findSignatureProblem} can verify the signatures of the key with this public area. */
-export function canVerify(signer: TpmtPublic): boolean {
-  const scheme = schemeOf(signer);
-  const isCurve = signer.type !== TPM_ALG.ECC || CURVE_OF.has(signer.parameters.curveID);
-  return scheme !== undefined && isHashAlg(scheme.hash) && isCurve;
 }
 
 interface Scheme {

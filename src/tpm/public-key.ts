@@ -5,8 +5,7 @@ import { KeyprovError } from '../errors.ts';
 import { TPM_ALG, TPM_ECC } from './constants.ts';
 import type { TpmtPublic } from './structures/object.ts';
 
-/** The curves of supported keys. */
-export const CURVE_OF: ReadonlyMap<number, Curve> = new Map([
+const CURVE_OF: ReadonlyMap<number, Curve> = new Map([
   [TPM_ECC.NIST_P256, 'P-256'],
   [TPM_ECC.NIST_P384, 'P-384'],
   [TPM_ECC.NIST_P521, 'P-521'],

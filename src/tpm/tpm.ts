@@ -1,3 +1,4 @@
+import { checkBytes } from '../bytes.ts';
 import type { HierarchyName } from '../errors/tpm-error.ts';
 import { KeyprovError } from '../errors.ts';
 import { checkMembers } from '../known-members.ts';
@@ -40,7 +41,11 @@ export const TPM_MEMBERS = 'signal lifetime commandTimeouts marksDirectory:text?
 /** Checks the objects in {@link TpmOptions}. @throws TypeError for an unknown member; RangeError for an invalid time */
 export function checkTpmOptions({ commandTimeouts = {}, hierarchyAuth = {} }: TpmOptions): void {
   checkTimeouts(commandTimeouts);
-  checkMembers('hierarchyAuth', hierarchyAuth, 'owner endorsement lockout platform storageParent');
+  const given = checkMembers('hierarchyAuth', hierarchyAuth, 'owner endorsement lockout platform storageParent');
+  for (const [name, password] of Object.entries(given)) {
+    if (password !== undefined && typeof password !== 'function')
+      checkBytes(password, `hierarchyAuth.${name}, unless it is a function,`);
+  }
 }
 
 /**

@@ -2,6 +2,7 @@ import '../cheap-scrypt.mjs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { runInNewContext } from 'node:vm';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { copy, utf8 } from '../../src/bytes.ts';
 import { decodeSpki } from '../../src/crypto/public-key.ts';
@@ -229,6 +230,26 @@ describe.skipIf(missing !== undefined)('before the user authenticates', () => {
       opened = 0;
       expect(await run({}, { hierarchyAuth: { storageParent } })).toEqual({ mfa: 1, pin: 2, outcome: 'tpm' });
       expect([opened, questions, await failedTries()]).toEqual([2, 2, 1]);
+    });
+
+    it('uses passwords of another realm', async () => {
+      await persistSrk(RIGHT, { noDA: true });
+      await withTpm((tpm) => tpm.run(HierarchyChangeAuth, { authHandle: TPM_RH.OWNER, newAuth: WRONG }));
+      const foreign = (bytes: Uint8Array): Uint8Array => runInNewContext(`Uint8Array.of(${bytes.join()})`);
+      for (const give of [foreign, (bytes: Uint8Array) => async () => foreign(bytes)]) {
+        const hierarchyAuth = { owner: give(WRONG), storageParent: give(RIGHT) };
+        const tpm = await Tpm.open(await swtpm.open(), { hierarchyAuth });
+        await (await makePrimary(tpm)).objectHandle.flush();
+        await (await openTpmKeyProvider(tpm)).create({ algorithm: 'p-256' });
+        await tpm.close();
+      }
+    });
+
+    it('refuses a password that is a text when the TPM is opened', async () => {
+      const open = async () => await Tpm.open(await swtpm.open(), { hierarchyAuth: { storageParent: Object('text') } });
+      await expect(open()).rejects.toThrow(
+        new TypeError('hierarchyAuth.storageParent, unless it is a function, must be a Uint8Array'),
+      );
     });
 
     it('does not take the password of a hierarchy for its own if one function gives all', async () => {
