@@ -23,10 +23,10 @@ function plain(name: string): string {
   return name.toLowerCase().replace(/[^a-z0-9]/g, '');
 }
 
-/** The number of characters with which all names begin. */
-function sharedStart([first = '', ...others]: readonly string[]): number {
+/** The length of the prefix of all names, such as `KEYPROV_POLICY_`; 0 for a few letters that happen to be the same. */
+function sharedPrefix([first = '', ...others]: readonly string[]): number {
   const differs = [...first].findIndex((character, at) => others.some((name) => name[at] !== character));
-  return differs < 0 ? first.length : differs;
+  return others.length > 0 && differs > 3 ? differs : 0;
 }
 
 /**
@@ -36,11 +36,11 @@ function sharedStart([first = '', ...others]: readonly string[]): number {
  */
 export function nearest<T extends string>(typed: string, names: readonly T[]): T | undefined {
   const wanted = plain(typed.slice(0, 64));
-  const own = (name: string): number => name.length - (names.length > 1 ? sharedStart(names) : 0);
+  const shared = sharedPrefix(names);
   let best: { readonly name: T; readonly away: number } | undefined;
   for (const name of names) {
     const away = distance(wanted, plain(name));
-    if (away <= Math.floor(own(name) / 3) && away < (best?.away ?? Infinity)) best = { name, away };
+    if (away <= Math.floor((name.length - shared) / 3) && away < (best?.away ?? Infinity)) best = { name, away };
   }
   return best?.name;
 }

@@ -25,6 +25,7 @@ describe('nearest', () => {
     expect(nearest('KEYPROV_POLICY_FOO', variables)).toBeUndefined();
     expect(nearest('KEYPROV_POLICY_HARDWEAR', variables)).toBe('KEYPROV_POLICY_HARDWARE');
     expect(nearest('KEYPROV_HARDWARE', variables)).toBeUndefined();
+    expect(nearest('anny', ['absent', 'any'])).toBe('any');
   });
 
   it('counts two swapped letters as one mistake', () => {
