@@ -137,7 +137,7 @@ export function checkMembers<Options extends object, Known extends string>(
     const isRight = kind === undefined || (value === undefined && isOptional) || kind.is(value);
     if (!isRight && kind === KINDS.number && typeof value === 'number')
       throw new RangeError(`${name}: ${member} must be 0 or more, not ${value}`);
-    if (!isRight) throw new TypeError(`${name}: ${member} must be ${kind.what}, not ${sayKind(value)}`);
+    if (!isRight) throw new TypeError(`${name}: ${member} must be ${kind.what}, not ${sayWrong(value, kind)}`);
     if (value === '' && !isOptional && kind === KINDS.text) throw new TypeError(`${name}: ${member} must not be empty`);
     if (value !== undefined) own[member] = kind === KINDS.bytes && isBytes(value) ? plainBytes(value) : value;
   }
@@ -147,12 +147,20 @@ export function checkMembers<Options extends object, Known extends string>(
 interface MemberKind {
   readonly what: string;
   readonly is: (value: unknown) => boolean;
+  /** All texts that it may be. */
+  readonly texts?: readonly string[];
 }
 
 /** The kind of a member that is one of these texts. */
 function oneOf(texts: readonly string[]): MemberKind {
   const what = texts.map((text) => `'${text}'`).join(' or ');
-  return { what, is: (value) => texts.some((text) => text === value) };
+  return { what, is: (value) => texts.some((text) => text === value), texts };
+}
+
+function sayWrong(value: unknown, { texts }: MemberKind): string {
+  if (typeof value !== 'string' || texts === undefined) return sayKind(value);
+  const meant = nearest(value, texts);
+  return meant === undefined ? 'another string' : `another string; did you mean '${meant}'?`;
 }
 
 type Members = ReadonlyMap<string, { readonly kind: MemberKind | undefined; readonly isOptional: boolean }>;

@@ -54,6 +54,11 @@ export function describeFileError(path: string, error: unknown): { readonly what
   }
   const [what, remedy] = meaning;
   const found = pathOf(error) ?? path;
+  if (meaning === NO_RIGHT && isMissing(found)) {
+    const parent = existingPart(found);
+    const make = 'make it as a user who may, and give it to this user, or use another path';
+    return { what: `does not exist, and this user may not write to ${parent}`, remedy: make };
+  }
   const where = meaning === NO_DIRECTORY ? existingPart(found) : found;
   if (where === path) return { what, remedy };
   return { what: `cannot be used: ${where} ${what}`, remedy: meaning === NO_DIRECTORY ? 'check the path' : remedy };
@@ -71,6 +76,15 @@ function pathOf(error: unknown): string | undefined {
 /** Whether `path` exists. @throws the error of Node if the system does not say, as this user may not look there. */
 export function isThere(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false }) !== undefined;
+}
+
+/** Whether the system says that nothing is at `path`. */
+function isMissing(path: string): boolean {
+  try {
+    return !isThere(path);
+  } catch {
+    return false; // this user may not look there
+  }
 }
 
 /** The longest beginning of a path that exists. */

@@ -1,6 +1,6 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isKeyprovError, KeyprovError, undoOnFailure, withCleanup } from '../errors.ts';
+import { isKeyprovError, KeyprovError, sayError, undoOnFailure, withCleanup } from '../errors.ts';
 import { temporaryDirectory } from '../storage/temporary-directory.ts';
 import { exportSwtpmState } from '../tpm/swtpm-state.ts';
 import type { TpmTransport } from '../tpm/transport.ts';
@@ -22,7 +22,16 @@ export const SIMULATOR_MEMBERS = 'engine:=auto|libtpms|swtpm? state:bytes?';
  * Starts a TPM that ends with its transport. Only this process can use it, and its state is not kept.
  * @throws KeyprovError `library-missing` if the engine is not installed, `state-invalid` for a wrong state.
  */
-export async function startSimulator({ engine = 'auto', state }: SimulatorOptions = {}): Promise<TpmTransport> {
+export async function startSimulator(options: SimulatorOptions = {}): Promise<TpmTransport> {
+  try {
+    return await startEngine(options);
+  } catch (error) {
+    if (!isKeyprovError(error, 'library-missing')) throw error;
+    throw new KeyprovError('library-missing', sayError(error), { cause: error.cause }); // test runners show no `remedy`
+  }
+}
+
+async function startEngine({ engine = 'auto', state }: SimulatorOptions): Promise<TpmTransport> {
   if (engine === 'swtpm') return await startTemporarySwtpm(state);
   try {
     return await openLibtpms(state && { state });

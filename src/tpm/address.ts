@@ -1,5 +1,6 @@
 import { KeyprovError } from '../errors.ts';
 import { checkTextSize, LIMIT } from '../limits.ts';
+import { nearest } from '../nearest.ts';
 
 /** Where a TPM is. {@link parseTpmAddress} reads the text forms. */
 export type TpmAddress =
@@ -24,6 +25,7 @@ export type TpmAddress =
 
 const FORMS =
   'auto, libtpms[:DIRECTORY], swtpm:HOST:PORT[,control[=PORT]], swtpm:unix:PATH[,control[=PATH]], mssim:HOST:PORT, device[:PATH], tbs, tcti:CONF';
+const KINDS = ['auto', 'libtpms', 'swtpm', 'mssim', 'device', 'tbs', 'tcti', 'none'];
 
 /**
  * Parses the text form of a TPM address: `auto` (the platform's own TPM), `libtpms` (in process, memory only),
@@ -81,7 +83,11 @@ function hostAndPort(text: string, rest: string | undefined): { host: string; po
 }
 
 function invalid(text: string): KeyprovError {
-  const none = text === 'none' ? "; only keySources and --tpm accept 'none' (no TPM)" : '';
-  const remedy = `write one of: ${FORMS}${none}`;
+  const none =
+    text === 'none' ? "; only keySources and --tpm accept 'none' (no TPM)" : ', none (where no TPM is needed)';
+  const [kind = ''] = text.split(':', 1);
+  const near = nearest(kind, KINDS);
+  const meant = text.startsWith('/dev/') ? `device:${text}` : near && near !== kind && near + text.slice(kind.length);
+  const remedy = `write one of: ${FORMS}${none}${meant ? `; did you mean ${meant}?` : ''}`;
   return new KeyprovError('address-invalid', `'${text}' is not the address of a TPM`, { remedy });
 }

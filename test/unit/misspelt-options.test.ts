@@ -43,7 +43,7 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
     [
       'makeKey',
       () => provisioning.makeKey({ policy, sources: { software }, fallBack: text('always') }),
-      "makeKey: fallBack must be 'absent' or 'any', not a string",
+      "makeKey: fallBack must be 'absent' or 'any', not another string",
     ],
     [
       'provisionKey',

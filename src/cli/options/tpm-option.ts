@@ -1,6 +1,5 @@
 import type { Option } from 'commander';
 import { isKeyprovError, sayError } from '../../errors.ts';
-import { nearest } from '../../nearest.ts';
 import { parseTpmAddress } from '../../tpm/address.ts';
 import type { HierarchyAuth } from '../../tpm/hierarchy-auth.ts';
 import type { Context } from '../command.ts';
@@ -46,9 +45,7 @@ export function readNamedTpm(given: Arguments, context: Context): NamedTpm {
     parseTpmAddress(address);
   } catch (error) {
     if (!isKeyprovError(error, 'address-invalid')) throw error;
-    const meant = address.startsWith('/dev/') ? `device:${address}` : nearest(address, ADDRESSES);
-    const hint = meant === undefined ? '' : `; did you mean ${meant}?`;
-    given.problems.push(`${option === undefined ? TPM_VARIABLE : '--tpm'}: ${sayError(error)}, none${hint}`);
+    given.problems.push(`${option === undefined ? TPM_VARIABLE : '--tpm'}: ${sayError(error)}`);
   }
   return { address, hierarchyAuth };
 }

@@ -507,7 +507,12 @@ describe('evidence is refused', () => {
 
   it('throws for a tier that does not exist', async () => {
     await expect(verifyEvidence(full, { ...options, minTier: 'best' as never })).rejects.toThrow(
-      new TypeError(`verifyEvidence: minTier must be ${TIERS.map((tier) => `'${tier}'`).join(' or ')}, not a string`),
+      new TypeError(
+        `verifyEvidence: minTier must be ${TIERS.map((tier) => `'${tier}'`).join(' or ')}, not another string`,
+      ),
+    );
+    await expect(verifyEvidence(full, { ...options, minTier: 'ek-certificat' as never })).rejects.toThrow(
+      /, not another string; did you mean 'ek-certificate'\?$/,
     );
   });
 

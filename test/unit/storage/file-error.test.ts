@@ -42,6 +42,16 @@ describe('describeFileError', () => {
     expect(await said(path, work)).toBe(expected);
   });
 
+  it.each([
+    ['new', 'new', 'does not exist, and this user may not write to .'],
+    ['new/keys', 'new', 'does not exist, and this user may not write to .'],
+    ['directory', 'directory', 'cannot be accessed by this user'],
+    ['directory/keys', 'directory', 'cannot be used: ./directory cannot be accessed by this user'],
+  ])('says of %s whether %s is missing or closed', async (path, at, expected) => {
+    const denied = Object.assign(new Error('EACCES'), { code: 'EACCES', syscall: 'mkdir', path: join(root, at) });
+    expect(await said(path, () => Promise.reject(denied))).toBe(expected);
+  });
+
   it('keeps the words of errors that it does not know', async () => {
     const fail = () => Promise.reject(new Error('the disk is on fire'));
     expect(await said('file', fail)).toBe('cannot be read or written: the disk is on fire');

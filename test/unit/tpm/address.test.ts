@@ -9,6 +9,16 @@ it("'none' is not an address, and the remedy says where it may be used", () => {
   expect(refusal(() => parseTpmAddress('non'))).not.toContain('keySources');
 });
 
+it.each([
+  ['libtmps', 'libtpms'],
+  ['libtmps:/var/tpm', 'libtpms:/var/tpm'],
+  ['/dev/tpmrm0', 'device:/dev/tpmrm0'],
+  ['non', 'none'],
+])('%s is answered with %s', (text, meant) => {
+  const said = `write one of: auto, .*, none \\(where no TPM is needed\\); did you mean ${meant}\\?$`;
+  expect(refusal(() => parseTpmAddress(text))).toMatch(new RegExp(said));
+});
+
 describe('the address of a swtpm', () => {
   it.each([
     ['swtpm:localhost:2321', { host: 'localhost', port: 2321 }],
