@@ -260,7 +260,9 @@ describe('keyprov create', () => {
         code: 'usage',
         message: expect.any(String),
         problems: [
-          expect.stringMatching(/^--tpm: 'x' is not the address of a TPM; .*, tcti:CONF, none \(where no TPM is needed\)$/),
+          expect.stringMatching(
+            /^--tpm: 'x' is not the address of a TPM; .*, tcti:CONF, none \(where no TPM is needed\)$/,
+          ),
           '--challenge is not an even number of hexadecimal digits',
         ],
       },
