@@ -24,14 +24,22 @@ const outcome = await keyprov.provision({
   mfa: keyprov.createMfaPrompt({ url, tenant, fetch, onCode: ({ message }) => console.log(message) }),
   pin: new TextEncoder().encode('271828'),
   registrar: {
-    address: 'https://keys.contoso.test',
-    resource: 'urn:ms-drs:localhost', // the audience of the access token
+    address: 'https://keys.contoso.test', // for records and messages
+    // The audience of the access token. The test service issues tokens for this one; use your own identity provider's.
+    resource: 'urn:ms-drs:localhost',
     tenant,
     challenge: async () => Uint8Array.from(randomBytes(32)),
     register: async ({ body, user, clientRequestId }) => {
-      const id = createHash('sha256').update(body).digest('hex'); // a repeated request is the same registration
+      // The Key ID: a repeated request has the same key, but another attestation.
+      const id = createHash('sha256').update(JSON.parse(body).kngc, 'base64').digest('hex');
       if (!registered.has(id)) registered.set(id, randomUUID());
       return { kid: registered.get(id), upn: user, clientRequestId, further: {} };
+    },
+    unregister: async ({ kid, keyId }) => {
+      const id = Buffer.from(keyId).toString('hex');
+      if (registered.get(id) !== kid) return 'absent';
+      registered.delete(id);
+      return 'deleted';
     },
   },
 });
