@@ -130,6 +130,10 @@ describe('a store or TPM that is not there', () => {
       const { status, stdout, stderr } = await commands.run(args);
       expect(status).toBe(4);
       expect(stdout + stderr).toContain(`there is no TPM in ${wrong}`);
+      if (name !== 'status') continue;
+      expect(stdout.split('there is no TPM in').length).toBe(2); // said once
+      expect(stdout).toContain("if the key's TPM is gone or was cleared, the key is lost");
+      expect(stdout).not.toContain('make a TPM there');
     }
     expect(files()).toEqual(before);
   });

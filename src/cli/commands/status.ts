@@ -18,6 +18,7 @@ import { openExistingStore } from '../options/store-option.ts';
 import { isTpmNamed } from '../options/tpm-option.ts';
 import { PROVISIONING_IS_OFF, provisioningOff } from '../prerequisite-facts.ts';
 import { errorToJson, type Outcome } from '../terminal/report.ts';
+import { wayOn } from '../terminal/ways-on.ts';
 
 /** `keyprov status`. */
 export const statusCommand: CliCommand = {
@@ -103,7 +104,8 @@ async function proofOf({ record }: ReportedKey, places: KeyPlaces | undefined, s
   } catch (error) {
     signal.throwIfAborted();
     if (!isKeyprovError(error)) throw error;
-    return { status: 'failed', detail: sayError(error), error };
+    // The remedy of `no-tpm` may be to make a TPM, which would not have this key.
+    return { status: 'failed', detail: error.code === 'no-tpm' ? error.message : sayError(error), error };
   }
 }
 
@@ -153,7 +155,8 @@ function verdict(
 ): Verdict {
   for (const { key, proof } of keys) {
     if (proof.status !== 'failed') continue;
-    const message = `no proof that the TPM has the key ${key.record.id}: ${proof.detail}`;
+    const advice = proof.error.code === 'no-tpm' ? `; ${wayOn(proof.error)}` : `: ${proof.detail}`;
+    const message = `no proof that the TPM has the key ${key.record.id}${advice}`;
     return [exitCodeOf(proof.error), { code: proof.error.code, message }];
   }
   const [lost] = damaged;
