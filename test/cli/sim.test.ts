@@ -45,6 +45,13 @@ describe.skipIf(missing)('keyprov sim', () => {
     expect(existsSync(dirname(path ?? ''))).toBe(false);
   });
 
+  it('lets create say that its next command needs this TPM', () => {
+    using directory = temporaryDirectory();
+    const create = ['create', '--store', join(directory.path, 'keys'), '--pin-file', '-'];
+    const { stderr } = keyprov(['sim', '--', process.execPath, MAIN, ...create], { input: '271828' });
+    expect(stderr).toMatch(/^next, while the TPM at swtpm:unix:\S+ runs: keyprov sign --in FILE --store /m);
+  });
+
   it('keeps the state in the given directory, and shuts the TPM down cleanly', async () => {
     using directory = temporaryDirectory();
     const state = join(directory.path, 'state');

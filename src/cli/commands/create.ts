@@ -135,10 +135,12 @@ async function runCreate(given: Arguments, context: Context): Promise<Outcome> {
 }
 
 /** Shows a command that uses the new key: it needs the same options as this one. */
-function showNext(given: Arguments, { progress }: Report): void {
+function showNext(given: Arguments, { progress }: Report, address: string | undefined): void {
   const [store, tpm] = [given.text('out') ?? given.text('store'), given.text('tpm')];
   const options = [store && ` --store ${shellWord(store)}`, tpm && tpm !== 'none' && ` --tpm ${shellWord(tpm)}`];
-  progress.note(`next: keyprov sign --in FILE${options.filter(Boolean).join('')}`);
+  const isStarted = tpm === undefined && address?.startsWith('swtpm:'); // as by keyprov sim
+  const when = isStarted ? `next, while the TPM at ${address} runs` : 'next';
+  progress.note(`${when}: keyprov sign --in FILE${options.filter(Boolean).join('')}`);
 }
 
 function randomChallenge(report: Report): Bytes {
@@ -232,7 +234,7 @@ function describe(
   if (attestation.status === 'none' && record.backend === 'tpm' && isWanted) {
     report.warn(`the key is not attested: ${attestation.reason}`);
   }
-  if (!isLost) showNext(given, report);
+  if (!isLost) showNext(given, report, record.backend === 'tpm' ? address : undefined);
   const paths = Object.fromEntries(
     EXPORTS.filter((name) => files[name] !== undefined).map((name) => [name, join(directory, name)]),
   );
