@@ -224,7 +224,7 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
     ],
     [
       'joinDevice',
-      () => testing.joinDevice('https://localhost', Object({ ca: '', tenant: '' })),
+      () => testing.joinDevice('https://localhost', Object({ ca: 'PEM', tenant: 'contoso' })),
       'the user of joinDevice must be an object with upn and password',
     ],
   ],
