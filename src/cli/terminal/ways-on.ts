@@ -28,12 +28,17 @@ export function wayOn(error: unknown): string | undefined {
     if (error.details.message?.includes('nonce')) return undefined;
     return 'have the attestation key certified with --attestation-ca, or send no attestation with --profile strict';
   }
+  if (error instanceof ServiceError && error.code === 'service-unreachable' && isAtGraph(error)) {
+    return 'if the service is your own, pass the address of its Graph with --graph-url';
+  }
   if (error instanceof ServiceError && error.code === 'service-unreachable' && error.retry === 'none') {
     return 'if the service has a certificate from your own CA, pass its root with --service-ca';
   }
   const isWithoutTpm = error instanceof SelectionError && codesOf(error).some((code) => code === 'no-tpm');
   return isWithoutTpm ? WITHOUT_TPM : WAYS_ON[error.code];
 }
+
+const isAtGraph = ({ message }: ServiceError): boolean => message.includes(' https://graph.microsoft.com/');
 
 /** The codes of an error and of its causes. */
 function codesOf(error: SelectionError): unknown[] {

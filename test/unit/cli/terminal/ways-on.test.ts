@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { inOptions } from '../../../../src/cli/terminal/ways-on.ts';
+import { inOptions, wayOn } from '../../../../src/cli/terminal/ways-on.ts';
+import { ServiceError } from '../../../../src/errors/service-error.ts';
 import { filesIn, textOf } from '../../source-files.ts';
 
 /** Remedies that no command prints, with the reason. */
@@ -7,6 +8,9 @@ const NOT_PRINTED: Readonly<Record<string, string>> = {
   "pass the right key's record, or leave out id, user and deviceId": 'commands call openKey with a record only',
   'pass a record that KeyStore.load returned': 'commands load records',
 };
+
+const unreachable = (url: string) =>
+  new ServiceError('service-unreachable', `GET ${url}: getaddrinfo ENOTFOUND`, { retry: 'backoff' });
 
 /** The text after each word "remedy". */
 const remediesIn = (source: string): string[] =>
@@ -38,4 +42,11 @@ describe('a remedy', () => {
         'lockout hierarchy, if one is set',
     ],
   ])('%s is told in options', (text, told) => expect(inOptions(text)).toBe(told));
+});
+
+describe('the advice', () => {
+  it('names --graph-url only if Microsoft Graph cannot be reached', () => {
+    expect(wayOn(unreachable('https://graph.microsoft.com/v1.0/users'))).toMatch(/--graph-url$/);
+    expect(wayOn(unreachable('https://keys.contoso.test/'))).toBe(undefined);
+  });
 });
