@@ -95,7 +95,9 @@ const places: typeof PLACES =
       };
 const { hasCurve } = await tpmAbilities();
 
-describe.skipIf(await tpmMissing()).each(Object.entries(places))('over %s', (_, start) => {
+describe.skipIf(await tpmMissing()).each(Object.entries(places))('over %s', (where, start) => {
+  /** Else it has no state on disk. */
+  const isKept = !/memory only$|^libtpms$/.test(where);
   let place: Place;
   beforeAll(async () => {
     place = await start();
@@ -138,7 +140,7 @@ describe.skipIf(await tpmMissing()).each(Object.entries(places))('over %s', (_, 
     },
   );
 
-  test('persistent objects are still there after closing and opening', async ({ skip }) => {
+  const kept = async () => {
     const nvIndex = 0x01800042;
     const owner = TPM_RH.OWNER;
     {
@@ -149,11 +151,11 @@ describe.skipIf(await tpmMissing()).each(Object.entries(places))('over %s', (_, 
       await tpm.run(NV_Write, { authHandle: owner, nvIndex, data: utf8('hello'), offset: 0 });
     }
     await using tpm = await place.open();
-    if (tpm.transport.address.includes(':memory:')) skip('this TPM has no state on disk');
     const { data } = await tpm.run(NV_Read, { authHandle: owner, nvIndex, size: 5, offset: 0 });
     expect(data).toEqual(utf8('hello'));
     await tpm.run(NV_UndefineSpace, { authHandle: owner, nvIndex });
-  });
+  };
+  if (isKept) test('persistent objects are still there after closing and opening', kept);
 
   test('a salted session protects commands and answers', async () => {
     await using tpm = await place.open();
