@@ -25,7 +25,7 @@ export function trustRemedy(url: URL): string {
     : "have the service's administrator correct that address: it needs https, and no user name or password";
 }
 
-/** A URL that the caller gives as `name`. @throws TypeError if it has no scheme, or is no URL for another reason. */
+/** A URL that the caller gives as `name`. @throws TypeError if it has no scheme, or is not a URL for another reason. */
 export function absoluteUrl(url: string | URL, name: string): URL {
   if (!URL.canParse(String(url)))
     throw new TypeError(`${name} must be a URL with its scheme, such as https://sts.contoso.test`);

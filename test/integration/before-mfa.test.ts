@@ -86,7 +86,7 @@ describe.skipIf(missing !== undefined)('before the user authenticates', () => {
   let opened = 0;
   const policyOf = (settings: PolicySettings = {}) =>
     definePolicy({ hardware: 'preferred', attestation: 'none', algorithm: 'p-256', ...settings });
-  /** One run, whose looks at the TPM open it anew each time. @returns how often the user was asked, and the outcome. */
+  /** One run, which opens the TPM again for each look. @returns how often the user was asked, and the outcome. */
   const run = async (
     settings: PolicySettings = {},
     { hierarchyAuth, ...more }: Partial<ProvisionOptions> & { readonly hierarchyAuth?: HierarchyAuth } = {},

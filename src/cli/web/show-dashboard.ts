@@ -35,7 +35,7 @@ export async function showDashboard(given: Arguments, context: Context): Promise
   const dsregcmd = await readDsregcmd(given);
   given.check();
   const path = storePath(given, environment);
-  // Opened anew for each look, since its rights may change.
+  // Opened again for each look, because its permissions may change.
   const openStore = async () => ((await exists(path)) ? await openKeyStore(path, { create: false }) : undefined);
   await openStore();
   const isKnown = dsregcmd !== undefined || process.platform === 'win32';

@@ -16,7 +16,7 @@ describe('a line that is typed unseen', () => {
     ['ends with a line feed', '271828\n', 'line', '271828'],
     ['may have any characters', 'pä ß€𝄞\r', 'line', 'pä ß€𝄞'],
     ['is shortened by backspace, a character at a time', 'aä€𝄞\x7f\x08\x7fb\r', 'line', 'ab'],
-    ['begins anew after Ctrl-U', 'wrong\x15right\r', 'line', 'right'],
+    ['begins again after Ctrl-U', 'wrong\x15right\r', 'line', 'right'],
     ['stays empty with backspace at its beginning', '\x7f\x7f\r', 'line', ''],
     ['knows nothing of arrows and function keys', 'a\x1b[Db\x1b[1;5Cc\x1bOPd\x1b[15~\r', 'line', 'abcd'],
     ['goes on after the escape key', 'a\x1b\r', 'line', 'a'],
