@@ -42,7 +42,7 @@ export async function tell(name, body = new Uint8Array(0)) {
   return status === 204;
 }
 
-/** An element with attributes and children. Text stays text, no matter where it comes from. */
+/** An element with attributes and children. Text stays text, whoever it is from. */
 export function element(name, attributes = {}, ...children) {
   const made = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
