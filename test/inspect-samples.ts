@@ -1,5 +1,7 @@
 import { generateKeyPairSync } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
 import { encodeActivationChallenge, encodeActivationResponse, encodeStatement } from '../src/attestation/index.ts';
 import { type Bytes, concat, fromBase64, fromHex, toBase64, toBase64Url, toHex, utf8, view } from '../src/bytes.ts';
 import { DerNode } from '../src/crypto/der-read.ts';
@@ -41,9 +43,14 @@ import { findDerQuirks } from '../src/formats/x509/der-quirks.ts';
 import { buildEnvelope } from '../src/formats/x509/enveloped-data.ts';
 import { buildLampsAttestation, encodeTpmCertify } from '../src/formats/x509/lamps-attestation.ts';
 import { buildCommonName } from '../src/formats/x509/names.ts';
+import { countFolder, PIN_TRY_FOLDER } from '../src/keys/count-files.ts';
 import { encryptPkcs8 } from '../src/keys/encrypted-pkcs8.ts';
 import { encodeKeyFile } from '../src/keys/key-file.ts';
 import { encodeKeyRecord } from '../src/keys/key-record.ts';
+import { openKeyStore } from '../src/keys/key-store.ts';
+import { noteLastBackend } from '../src/keys/last-backend.ts';
+import { openPinTryLog } from '../src/keys/pin-try-log.ts';
+import { claimRun } from '../src/provisioning/run-journal.ts';
 import { encode } from '../src/tpm/codec/index.ts';
 import { TPM_ALG, TPM_ST } from '../src/tpm/constants.ts';
 import { encodeStateFile } from '../src/tpm/state-file.ts';
@@ -118,6 +125,7 @@ export async function inspectSamples(): Promise<Sample[]> {
   await addWebauthn();
   await addText();
   addJson();
+  await addStoreFiles();
   return samples;
 
   function addTpm(): void {
@@ -320,6 +328,31 @@ export async function inspectSamples(): Promise<Sample[]> {
     add('ssh-public-key', vectors('openssh-keys').ed25519Line, 'SSH line of Ed25519', NOT_USED);
     add('jws', cng.rsa2048.ngcAssertion.jwt, 'NGC assertion');
     add('jws', await buildJws({ key: p256, algorithm: 'ES256', payload: utf8('payload') }));
+  }
+
+  async function addStoreFiles(): Promise<void> {
+    const store = await openKeyStore(mkdtempSync(join(tmpdir(), 'keyprov-samples-')));
+    const addFile = (format: string, ...path: readonly string[]) =>
+      add(format, readFileSync(join(store.directory, ...path), 'utf8'));
+    try {
+      const [user, deviceId] = ['ada@contoso.test', '47f577e3-d2d0-4a0a-8aca-e0501098bde4'];
+      const { journal: run } = await claimRun(store, {
+        user,
+        deviceId,
+        service: 'https://kpp.contoso.test/',
+        now: new Date(0),
+      });
+      await run.write({ progress: { step: 'made', key: keyRecord('ada') } });
+      addFile('keyprov-run', basename(run.path));
+      await run.remove();
+      await noteLastBackend(store.directory, user, 'tpm');
+      addFile('keyprov-last-key', readdirSync(store.directory).find((name) => name.startsWith('last-')) ?? '');
+      const log = await openPinTryLog(store.directory);
+      await log.attempt(p256.publicKey, async () => true);
+      addFile('keyprov-pin-attempts', PIN_TRY_FOLDER, countFolder(p256.publicKey), 'count.json');
+    } finally {
+      rmSync(store.directory, { recursive: true });
+    }
   }
 
   function addJson(): void {

@@ -52,6 +52,9 @@ export const OWN_JSON_FORMATS: readonly Format<JsonInput>[] = [
     claims: ({ members }) => members.get('format') === 'keyprov-key',
     read: keyRecordFields,
   },
+  storeFile('keyprov-run', "journal of an unfinished run, which holds the run's key"),
+  storeFile('keyprov-last-key', "note of where a user's last key was"),
+  storeFile('keyprov-pin-attempts', "count of a software key's wrong PINs"),
   {
     format: 'tpm-recording',
     title: 'recording of TPM traffic',
@@ -74,6 +77,15 @@ export const OWN_JSON_FORMATS: readonly Format<JsonInput>[] = [
   },
 ];
 
+/** A file that keyprov keeps beside the keys of a store. */
+function storeFile(format: string, title: string): Format<JsonInput> {
+  return {
+    ...{ format, title },
+    claims: ({ members }) => members.get('format') === format,
+    read: ({ members }) => [...members].map(([name, value]) => jsonField(name, value)),
+  };
+}
+
 const MAX_COMMANDS = 1000;
 const MAX_DEPTH = 6;
 const MAX_MEMBERS = 50;
@@ -81,6 +93,7 @@ const MAX_MEMBERS = 50;
 /** A value of JSON, or of a record that was read from JSON, as a field. */
 export function jsonField(name: string, value: unknown, depth = 0): Field {
   if (value instanceof Uint8Array) return bytesField(name, value);
+  if (name === 'privateKey' && typeof value === 'string') return secretField('private key, protected', value.length);
   if (typeof value === 'bigint') return field(name, `${value}`);
   if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') return field(name, value);
   if (typeof value !== 'object' || value === null) return field(name, '(none)');

@@ -1,6 +1,6 @@
 import { checkMembers } from '../known-members.ts';
 import type { SettingExplanation } from './merge-policy.ts';
-import { PIN_CHARACTER_USES } from './pin-policy.ts';
+import { PIN_CHARACTER_USES, PIN_SETTING_NAMES } from './pin-policy.ts';
 import { nameLayer } from './precedence.ts';
 import { isWindowsSettingName, WINDOWS_SETTINGS } from './windows-settings.ts';
 
@@ -29,12 +29,18 @@ export function explainPolicy(explanation: readonly SettingExplanation[], option
   const lines: string[] = [];
   for (const { setting, value, winner, overridden, reason } of explanation) {
     if (onlySet && winner === undefined && overridden.length === 0) continue;
-    lines.push(`${setting} = ${describe(setting, value)}: ${reason}`);
+    lines.push(`${nameOf(setting)} = ${describe(setting, value)}: ${reason}`);
     for (const other of overridden) {
       lines.push(`  not ${describe(setting, other.value)} from ${nameLayer(other.layer)}: ${other.reason}`);
     }
   }
   return lines.join('\n');
+}
+
+/** A setting's names: a PIN rule has one of Windows and one of keyprov. */
+function nameOf(setting: string): string {
+  const [own] = Object.entries(PIN_SETTING_NAMES).find(([, windows]) => windows === setting) ?? [];
+  return own === undefined ? setting : `${setting} (pin.${own})`;
 }
 
 function describe(setting: string, value: SettingExplanation['value']): string {

@@ -171,7 +171,7 @@ describe('keyprov doctor', () => {
         const tpm = ['--tpm', `libtpms:${path}`];
         const { status, of } = doctor({ env }, tpm);
         const found = { status: 'problem', detail: expect.stringMatching(problem) };
-        expect({ path, status, tpm: of('KEYPROV_TPM'), store: of('key store') }).toMatchObject({
+        expect({ path, status, tpm: of('--tpm'), store: of('key store') }).toMatchObject({
           ...{ path, status: 1, tpm: found, store: found },
         });
         expect(readdirSync(directory.path).sort()).toEqual(['file', 'link', 'open']);

@@ -128,9 +128,9 @@ describe('keyprov policy explain', () => {
     const lines = stdout.trimEnd().split('\n');
     expect(lines).toEqual([
       expect.stringMatching(/^RequireSecurityDevice = true: set by file \(/),
-      expect.stringMatching(/^PINComplexity\/MinimumPINLength = 8: set by computer GPO \(/),
+      expect.stringMatching(/^PINComplexity\/MinimumPINLength \(pin\.minLength\) = 8: set by computer GPO \(/),
       expect.stringMatching(/^ {2}not 10 from device CSP \(.*csp\.xml\): Group Policy takes precedence over the CSP/),
-      'PINComplexity/History = 3: set by environment',
+      'PINComplexity/History (pin.history) = 3: set by environment',
       expect.stringMatching(/^hardware = required: set by file \(/),
       expect.stringMatching(/^\d+ settings have their defaults; --all shows them$/),
     ]);

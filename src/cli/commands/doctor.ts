@@ -55,22 +55,22 @@ async function runDoctor(given: Arguments, context: Context): Promise<Outcome> {
   if (option !== undefined) readNamedTpm(given, context);
   given.check();
   const { signal } = context;
-  const environment = { ...context.environment, ...(option !== undefined && { [TPM_VARIABLE]: option }) };
+  const { environment } = context;
+  const named = namedTpm(option, environment);
   const store = checkStore(knownStorePath(given, environment));
   // Everything that it started ends with this process.
-  const checks = [...(await unlessAborted(() => checkAll(environment), signal)), store];
+  const checks = [...(await unlessAborted(() => checkAll(environment, option), signal)), store];
   const tpms = checks.flatMap(({ tpm }) => tpm ?? []);
   const found = tpms.length > 0;
   const isNamedUsable =
-    option === undefined || checks.some(({ name, status }) => name === TPM_VARIABLE && status === 'ok');
+    option === undefined || checks.some(({ name, status }) => name === named.name && status === 'ok');
   const isUsable = found && isNamedUsable;
-  const [isUsed, where, command] = nextCommand(checks, environment[TPM_VARIABLE] ?? '');
+  const [isUsed, where, command] = nextCommand(checks, named);
   const next = option === undefined || command.includes('--tpm') ? command : `${command} --tpm ${shellWord(option)}`;
   const only = isUsed ? '' : ' with --tpm';
   const others = found ? `TPMs that can be opened${only}: ${tpms.join(', ')}` : 'no TPM can be opened';
   const message = isNamedUsable ? others : `the TPM of --tpm cannot be opened; ${others}`;
-  const lines = checks.map(({ name: known, status, detail, remedy }) => {
-    const name = option !== undefined && known === TPM_VARIABLE ? '--tpm' : known;
+  const lines = checks.map(({ name, status, detail, remedy }) => {
     // The column has the subject of a sentence that begins with it.
     const said = detail.startsWith(`${name} `) ? detail.slice(name.length + 1) : detail;
     const line = `${status.padEnd(8)} ${name.padEnd(15)} ${said}`;
@@ -86,15 +86,15 @@ async function runDoctor(given: Arguments, context: Context): Promise<Outcome> {
 type NextCommand = readonly [isUsed: boolean, where: string, command: string];
 
 /**
- * The place for a first key, the command that makes one there, and whether commands without `--tpm` use a TPM: that of
- * KEYPROV_TPM if it is set, else that of the machine.
+ * The place for a first key, the command that makes one there, and whether commands use a TPM: the named one, else that
+ * of the machine.
  */
-function nextCommand(checks: readonly Check[], named: string): NextCommand {
+function nextCommand(checks: readonly Check[], { name: named, address }: NamedCheck): NextCommand {
   const opened = (name: string) => checks.find((one) => one.name === name && one.status === 'ok')?.tpm;
-  const used = opened(named === '' ? THIS_MACHINE : TPM_VARIABLE);
+  const used = opened(address === '' ? THIS_MACHINE : named);
   const isKept = used !== undefined && used !== IN_MEMORY;
   if (isKept) return [true, 'in the TPM', `keyprov create --hardware required --out ${newPath('key')}`];
-  if (named !== 'none') {
+  if (address !== 'none') {
     const isUsed = used !== undefined;
     if (opened(THIS_MACHINE))
       return [isUsed, 'in the TPM', `keyprov create --tpm auto --hardware required --out ${newPath('key')}`];
@@ -146,8 +146,19 @@ function checkNode(): Check {
   };
 }
 
-/** All checks of the machine. */
-export async function checkAll(environment: Environment): Promise<Check[]> {
+/** What names a TPM, as the name of its check, and the TPM's address; '' if nothing does. */
+interface NamedCheck {
+  readonly name: string;
+  readonly address: string;
+}
+
+const namedTpm = (option: string | undefined, environment: Environment): NamedCheck =>
+  option === undefined
+    ? { name: TPM_VARIABLE, address: environment[TPM_VARIABLE] ?? '' }
+    : { name: '--tpm', address: option };
+
+/** All checks of the machine. `tpm` is the value of `--tpm`, which counts instead of the variable. */
+export async function checkAll(environment: Environment, tpm: string | undefined): Promise<Check[]> {
   return await Promise.all([
     checkNode(),
     checkMachine(),
@@ -155,7 +166,7 @@ export async function checkAll(environment: Environment): Promise<Check[]> {
     check('swtpm', checkSwtpm),
     check('tpm2-tss', checkTpm2Tss),
     ...LIBRARY_VARIABLES.map((name) => checkLibraryVariable(name, environment)),
-    checkTpmVariable(environment),
+    checkNamedTpm(namedTpm(tpm, environment)),
     checkPolicyVariables(environment),
   ]);
 }
@@ -257,10 +268,9 @@ async function checkPolicyVariables(environment: Environment): Promise<Check> {
   }
 }
 
-async function checkTpmVariable(environment: Environment): Promise<Check> {
-  const text = environment[TPM_VARIABLE];
-  if (text === undefined || text === '') return { name: TPM_VARIABLE, status: 'ok', detail: 'not set: auto' };
-  return await check(TPM_VARIABLE, async () => {
+async function checkNamedTpm({ name, address: text }: NamedCheck): Promise<Check> {
+  if (text === '') return { name, status: 'ok', detail: 'not set: auto' };
+  return await check(name, async () => {
     if (text === 'none') return { detail: 'none: no TPM is used' };
     const address = parseTpmAddress(text);
     try {

@@ -9,7 +9,6 @@ import { openTpm } from '../../tpm/open-tpm.ts';
 import type { Environment } from '../command.ts';
 import { checkAll } from '../commands/doctor.ts';
 import { describeLockout, endLockout } from '../lockout-report.ts';
-import { TPM_VARIABLE } from '../options/tpm-option.ts';
 import { checkRunPrerequisites } from '../prerequisite-facts.ts';
 import { type DashboardEntry, type DashboardSection, type OpenStore, problemEntry } from './dashboard-section.ts';
 
@@ -17,6 +16,8 @@ import { type DashboardEntry, type DashboardSection, type OpenStore, problemEntr
 export interface MachineSources {
   /** Address of the TPM, or `none`. */
   readonly address: string;
+  /** The value of `--tpm`. */
+  readonly tpmOption: string | undefined;
   readonly inForce: PolicyInForce;
   readonly environment: Environment;
   /** Text of `dsregcmd /status`; undefined to run it if there is one. */
@@ -31,8 +32,8 @@ const TIME_LIMIT_MS = 3_000;
 
 /** The sections that open TPMs and start programs: read only when the user asks. */
 export async function machineSections(sources: MachineSources): Promise<readonly DashboardSection[]> {
-  const { address, environment } = sources;
-  const checks = await checkAll({ ...environment, [TPM_VARIABLE]: address === 'auto' ? '' : address });
+  const { tpmOption, environment } = sources;
+  const checks = await checkAll(environment, tpmOption);
   const found = checks.map(({ name, status, detail, remedy }): DashboardEntry => ({ status, name, detail, remedy }));
   return [
     {

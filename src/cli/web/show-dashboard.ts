@@ -43,6 +43,7 @@ export async function showDashboard(given: Arguments, context: Context): Promise
   const lookAtMachine = async () => {
     const sources: MachineSources = {
       address,
+      tpmOption: given.text('tpm'),
       inForce,
       environment,
       dsregcmd,

@@ -305,10 +305,10 @@ describe('explainPolicy', () => {
       '  not false from device CSP (test): Group Policy takes precedence over the CSP, whose value applies once the policy is cleared',
       'RequireSecurityDevice = true: set by computer GPO (test)',
       '  not preferred from object (the tool): computer GPO (test) takes precedence',
-      'PINComplexity/MinimumPINLength = 8: set by object (the tool)',
-      'PINComplexity/Digits = 1 (required): set by computer GPO (test)',
+      'PINComplexity/MinimumPINLength (pin.minLength) = 8: set by object (the tool)',
+      'PINComplexity/Digits (pin.digits) = 1 (required): set by computer GPO (test)',
       '  not 0 (allowed) from EAS (test): the EAS rule is not stricter',
-      'PINComplexity/Expiration = 30: set by EAS (test)',
+      'PINComplexity/Expiration (pin.expirationDays) = 30: set by EAS (test)',
       '  not 90 from device CSP (test): the EAS rule is stricter',
       'hardware = required: set by computer GPO (test)',
       '  not preferred from object (the tool): computer GPO (test) takes precedence',
@@ -320,7 +320,7 @@ describe('explainPolicy', () => {
       .split('\n')
       .filter((line) => !line.startsWith(' '));
     expect(lines).toHaveLength(WINDOWS_SETTING_NAMES.length + 6);
-    expect(lines).toContain('PINComplexity/History = 0: nothing sets it: the current default');
+    expect(lines).toContain('PINComplexity/History (pin.history) = 0: nothing sets it: the current default');
     expect(lines).toContain("DeviceUnlock/GroupA = '': nothing sets it: the current default");
     expect(lines.at(-3)).toMatch(/^allowedAlgorithms = rsa-2048, rsa-3072, p-256, p-384: nothing sets it/);
   });
