@@ -9,7 +9,7 @@ import { peerTime } from './peer-time.ts';
 import { SERVICE_MEMBERS, type ServiceOptions } from './service-message.ts';
 import { absoluteUrl, isSafeUrl, isTrustedAddress, trustRemedy } from './service-url.ts';
 import { type Sleep, sleepFor } from './sleep.ts';
-import { type IssuedTokens, issuedTokens, postForm, readMembers, secondsIn } from './token-endpoint.ts';
+import { type IssuedTokens, issuedTokens, postForm, secondsIn } from './token-endpoint.ts';
 
 /** The code and the page to show to the user. */
 export interface DeviceCodePrompt {
@@ -67,9 +67,7 @@ export async function authenticateWithDeviceCode(
   );
   const { onCode, sleep = sleepFor, now = () => new Date(), trustedHosts = [], signal } = options;
   const { url, form } = deviceCodeRequest(demand);
-  const answer = await postForm(url, form, [], options);
-  const asked = now().getTime();
-  const { deviceCode, interval, prompt } = readMembers(url, answer, (members) => {
+  const { deviceCode, interval, prompt } = await postForm(url, form, [], options, (members) => {
     const address = members.has('verification_url') ? 'verification_url' : 'verification_uri';
     const lifetime = secondsIn(members, 'expires_in', 'device-code-lifetime') ?? DEFAULT_LIFETIME_MS;
     return {
@@ -79,7 +77,7 @@ export async function authenticateWithDeviceCode(
         userCode: members.read('user_code', asUserCode),
         verificationUrl: members.read(address, asPage),
         message: members.has('message') ? peerLine(members.text('message')) : '',
-        expires: new Date(asked + lifetime),
+        expires: new Date(now().getTime() + lifetime),
       },
     };
   });
@@ -108,8 +106,7 @@ export async function authenticateWithDeviceCode(
   while (now().getTime() + waitMs < prompt.expires.getTime()) {
     await unlessAborted(() => sleep(waitMs, { signal }), signal);
     try {
-      const tokens = await postForm(tokenUrl, poll, [deviceCode], options);
-      return readMembers(tokenUrl, tokens, (members) => issuedTokens(members, now()));
+      return await postForm(tokenUrl, poll, [deviceCode], options, (members) => issuedTokens(members, now()));
     } catch (error) {
       if (!(error instanceof ServiceError)) throw error;
       problem = error;

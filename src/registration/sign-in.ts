@@ -5,7 +5,7 @@ import { checkMembers } from '../known-members.ts';
 import { isEntraHost } from './entra-hosts.ts';
 import { SERVICE_MEMBERS, type ServiceOptions } from './service-message.ts';
 import { absoluteUrl } from './service-url.ts';
-import { postForm, readMembers, secondsIn } from './token-endpoint.ts';
+import { postForm, secondsIn } from './token-endpoint.ts';
 
 /** The user who signs in, and the key and device to use. */
 export interface SignInRequest {
@@ -73,8 +73,8 @@ export async function signInWithKey(request: SignInRequest, options: SignInOptio
   const url = absoluteUrl(request.tokenEndpoint, 'tokenEndpoint');
   const audience = request.audience ?? (isEntraHost(url.hostname) ? 'common' : undefined);
   if (audience === undefined) throw new TypeError(`the sign-in at ${url.origin} needs an audience`);
-  const challenge = await postForm(url, new URLSearchParams({ grant_type: 'srv_challenge' }), [], options);
-  const nonce = readMembers(url, challenge, (members) => members.text('Nonce'));
+  const challenge = new URLSearchParams({ grant_type: 'srv_challenge' });
+  const nonce = await postForm(url, challenge, [], options, (members) => members.text('Nonce'));
 
   const issuedAt = Math.floor(now().getTime() / 1000);
   const expires = issuedAt + lifetime;
@@ -99,8 +99,7 @@ export async function signInWithKey(request: SignInRequest, options: SignInOptio
     signal,
   });
   const form = new URLSearchParams({ grant_type: GRANT, request: jwt });
-  const answer = await postForm(url, form, [jwt, assertion], options);
-  return readMembers(url, answer, (members) => {
+  return await postForm(url, form, [jwt, assertion], options, (members) => {
     const lasts = secondsIn(members, 'refresh_token_expires_in', 'token-lifetime');
     return {
       tokenType: members.text('token_type'),

@@ -1,5 +1,5 @@
 import { MfaError } from '../errors/mfa-error.ts';
-import { ServiceError } from '../errors/service-error.ts';
+import type { ServiceError } from '../errors/service-error.ts';
 import { isKeyprovError, rethrowAs } from '../errors.ts';
 import { requestInvalid } from '../formats/x509/in-request.ts';
 import { JsonMembers } from '../json.ts';
@@ -31,33 +31,23 @@ const MFA_NEEDED: ReadonlyMap<number, string> = new Map([
 ]);
 
 /**
- * Sends a form and returns the members of the response.
+ * Sends a form and reads the members of the response.
  * @param secrets of the form, which must not appear in an error.
- * @throws MfaError `mfa-failed` if the service demands MFA; else as `getJson` does.
+ * @throws MfaError `mfa-failed` if the service demands MFA; else as `getJson` does, also for a member of a wrong type.
  */
-export async function postForm(
+export async function postForm<T>(
   url: URL,
   form: URLSearchParams,
   secrets: readonly string[],
   options: ServiceOptions & { readonly now?: (() => Date) | undefined },
-): Promise<JsonMembers> {
+  read: (members: JsonMembers) => T,
+): Promise<T> {
   const headers = { 'content-type': 'application/x-www-form-urlencoded' };
   const answer = await exchange({ method: 'POST', url, headers, body: form.toString(), secrets }, options);
   if (!answer.ok) throw withMfa(statusError(answer));
   return rethrowAs(
-    () => new JsonMembers('the response', jsonOf(answer), requestInvalid),
+    () => read(new JsonMembers('the response', jsonOf(answer), requestInvalid)),
     (error) => (isKeyprovError(error, 'request-invalid') ? answerError(answer, error.message) : undefined),
-  );
-}
-
-/** Reads members. @throws ServiceError `service-answer` for a member of a wrong type. */
-export function readMembers<T>(url: URL, members: JsonMembers, read: (members: JsonMembers) => T): T {
-  return rethrowAs(
-    () => read(members),
-    (error) =>
-      isKeyprovError(error, 'request-invalid')
-        ? new ServiceError('service-answer', `POST ${url.origin}${url.pathname}: ${error.message}`)
-        : undefined,
   );
 }
 

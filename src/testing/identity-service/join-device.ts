@@ -14,7 +14,7 @@ import { checkMembers } from '../../known-members.ts';
 import { discoverServices } from '../../registration/discovery.ts';
 import { postJson } from '../../registration/json-service.ts';
 import { createServiceFetch } from '../../registration/service-fetch.ts';
-import { issuedTokens, postForm, readMembers } from '../../registration/token-endpoint.ts';
+import { issuedTokens, postForm } from '../../registration/token-endpoint.ts';
 import type { SignalOptions } from '../../signal.ts';
 import { signingKeyOf } from '../signing-key.ts';
 
@@ -71,8 +71,9 @@ export async function joinDevice(url: string | URL, options: JoinDeviceOptions):
         password: user.password,
       });
       const { tokenEndpoint } = authentication;
-      const members = await postForm(tokenEndpoint, form, [user.password], service);
-      const { accessToken } = readMembers(tokenEndpoint, members, (answer) => issuedTokens(answer, new Date()));
+      const { accessToken } = await postForm(tokenEndpoint, form, [user.password], service, (answer) =>
+        issuedTokens(answer, new Date()),
+      );
       const { privateKey } = await promisify(generateKeyPair)('rsa', { modulusLength: 2048 });
       const key = signingKeyOf(privateKey);
       const request = await buildCertificateRequest({ subject: buildCommonName(REQUEST_NAME) }, key);

@@ -94,6 +94,11 @@ describe('signInWithKey', () => {
     expect(error.message).toContain(message);
   });
 
+  it('says that a response without a token may have had an effect', async () => {
+    const { fetch } = serviceStub(challenge, { token_type: 'pop' });
+    await expect(signInWithKey(request, { fetch })).rejects.toMatchObject({ status: 200, outcomeUnknown: true });
+  });
+
   it('keeps the signed request out of errors', async () => {
     const { fetch, sent } = serviceStub(challenge, () => Promise.reject(new Error(`body ${sent[1]?.body}`)));
     const error = await signInWithKey(request, { fetch }).catch((thrown: unknown) => thrown);
