@@ -100,6 +100,9 @@ export class Engine {
       const answer = await this.#exchange(command, exchange, inUse, signal);
       for (const entity of entities) if (entity instanceof Session) this.sessions.use(entity);
       const { handle, values } = await this.#believe(command, args, answer, exchange);
+      for (const entity of entities) {
+        if (entity instanceof Session) entity.noteRun(command.name, used.includes(entity));
+      }
       if (command.answerHandle !== undefined && handle !== undefined) {
         const [key, kind] = command.answerHandle;
         if (kind === 'session') await this.sessions.checkNew(handle, 'sessionType' in args && args.sessionType);

@@ -43,6 +43,8 @@ export function sessionBits(use: SessionUse): number {
   return bits;
 }
 
+const SETS_PROOF: ReadonlySet<string> = new Set(['PolicyAuthValue', 'PolicyPassword', 'PolicyRestart']);
+
 export interface SessionState {
   readonly sessionHandle: number;
   readonly type: 'hmac' | 'policy' | 'trial';
@@ -99,9 +101,9 @@ export class Session {
   readonly symmetric: TpmtSymDef;
   /** Its attributes in the next commands. */
   use: SessionUse;
-  /** Policy sessions: TPM2_PolicyAuthValue was run, so the HMAC key includes the authorization value. */
+  /** Policy sessions: TPM2_PolicyAuthValue was run, so the HMAC key includes the authorization value. `Tpm` sets it. */
   needsAuthValue = false;
-  /** Policy sessions: TPM2_PolicyPassword was run, so the authorization value is sent in clear. */
+  /** Policy sessions: TPM2_PolicyPassword was run, so the authorization value is sent in clear. `Tpm` sets it. */
   needsPassword = false;
   /** True once the session was flushed, or the TPM has dropped it. */
   ended = false;
@@ -145,6 +147,17 @@ export class Session {
   /** Takes the TPM's nonce from a response. */
   rollTPM(nonceTPM: Uint8Array): void {
     this.#nonceTPM = copy(nonceTPM);
+  }
+
+  /**
+   * Notes that the TPM has run `command` on this session, or with it in the authorization area, which resets its policy:
+   * the next authorization needs the value in the way that the last such command says. Part 3, 23.17, 23.18 and 11.2.
+   */
+  noteRun(command: string, isAuthorization: boolean): void {
+    const last = isAuthorization ? 'PolicyRestart' : command;
+    if (!SETS_PROOF.has(last)) return;
+    this.needsAuthValue = last === 'PolicyAuthValue';
+    this.needsPassword = last === 'PolicyPassword';
   }
 
   /** Ends the binding, as the TPM does when the session has audited a command: an audit session is never bound. */

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { concat, toBase64Url, toHex, uint32At, utf8 } from '../../src/bytes.ts';
 import { isTpmError } from '../../src/errors/tpm-error.ts';
 import { isKeyprovError } from '../../src/errors.ts';
+import { readLockout } from '../../src/tpm/capabilities.ts';
 import { decode } from '../../src/tpm/codec/index.ts';
 import { Certify } from '../../src/tpm/commands/attestation.ts';
 import {
@@ -413,7 +414,6 @@ describe.skipIf(missing !== undefined)('sessions', () => {
         salted ? { salt: { handle: srk.objectHandle, publicArea: srk.outPublic }, use: { decrypt: true } } : {},
       );
       await tpm.run(PolicyAuthValue, { policySession: session.sessionHandle });
-      session.needsAuthValue = true;
       transport.commands = [];
       await sign({ session, authValue: PIN }, {}, object);
       expect(transport.commands.some((command) => includes(command, PIN))).toBe(false);
@@ -426,11 +426,61 @@ describe.skipIf(missing !== undefined)('sessions', () => {
       await expect(sign(PIN, {}, object)).rejects.toThrow('TPM_RC_AUTH_UNAVAILABLE');
     });
 
+    it('prove the authorization value of a Windows Hello key, and cost no try', async () => {
+      await using hello = (await newKey(userKeyTemplate('p-256'))).objectHandle;
+      await using session = await policySession();
+      const policy = { policySession: session.sessionHandle };
+      const before = await readLockout(tpm);
+      for (let turn = 0; turn < 2; turn++) {
+        await tpm.run(PolicyAuthValue, policy);
+        await tpm.run(PolicyOR, { ...policy, pHashList: windowsHelloBranches() });
+        await sign({ session, authValue: PIN }, {}, hello);
+      }
+      expect(await readLockout(tpm)).toEqual(before);
+    });
+
+    it.each([
+      ['PolicyPassword after PolicyAuthValue', PolicyAuthValue, PolicyPassword, true],
+      ['PolicyAuthValue after PolicyPassword', PolicyPassword, PolicyAuthValue, false],
+    ])('send or prove the authorization value as the last command says: %s', async (_, first, second, isSent) => {
+      await using object = (await newKey(withPolicy(policyDigest(TPM_ALG.SHA256, policyAuthValue)))).objectHandle;
+      await using session = await policySession();
+      const { sessionHandle } = session;
+      await tpm.run(first, { policySession: sessionHandle });
+      await tpm.run(PolicyRestart, { sessionHandle });
+      expect([session.needsAuthValue, session.needsPassword]).toEqual([false, false]);
+      await tpm.run(second, { policySession: sessionHandle });
+      transport.commands = [];
+      await sign({ session, authValue: PIN }, {}, object);
+      expect(transport.commands.some((command) => includes(command, PIN))).toBe(isSent);
+    });
+
+    it('lose their policy, and so the way to prove, with every command that they take part in', async () => {
+      await using session = await policySession({
+        symmetric: { algorithm: TPM_ALG.XOR, keyBits: TPM_ALG.SHA256 },
+        use: { encrypt: true },
+      });
+      const policy = { policySession: session.sessionHandle };
+      await tpm.run(PolicyAuthValue, policy);
+      await tpm.run(GetRandom, { bytesRequested: 8 }, { sessions: [session] });
+      expect(session.needsAuthValue).toBe(false);
+      expect(toHex((await tpm.run(PolicyGetDigest, policy)).policyDigest)).toBe('00'.repeat(32));
+    });
+
+    it('keep their policy while other sessions take their place', async () => {
+      await using object = (await newKey(withPolicy(policyDigest(TPM_ALG.SHA256, policyAuthValue)))).objectHandle;
+      await using session = await policySession();
+      await tpm.run(PolicyAuthValue, { policySession: session.sessionHandle });
+      const others = [];
+      for (let i = 0; i < 4; i++) others.push(await startSession(tpm));
+      await sign({ session, authValue: PIN }, {}, object);
+      for (const other of others) await other.close();
+    });
+
     it('with PolicyPassword send the authorization value in clear', async () => {
       await using object = (await newKey(withPolicy(policyDigest(TPM_ALG.SHA256, policyAuthValue)))).objectHandle;
       await using session = await policySession();
       await tpm.run(PolicyPassword, { policySession: session.sessionHandle });
-      session.needsPassword = true;
       transport.commands = [];
       await sign({ session, authValue: PIN }, {}, object);
       expect(transport.commands.some((command) => includes(command, PIN))).toBe(true);
