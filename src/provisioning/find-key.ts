@@ -3,9 +3,11 @@ import { isKeyprovError, KeyprovError } from '../errors.ts';
 import { keyIdOf } from '../formats/windows/key-registration.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
 import { checkStore, type KeyStore } from '../keys/key-store.ts';
+import { readLastBackend } from '../keys/last-backend.ts';
+import type { Backend } from '../keys/provider.ts';
 import { checkMembers } from '../known-members.ts';
 import { shellWord } from '../storage/shell-word.ts';
-import { isSame, type RegistrationRecord, readRegistration } from './registration-record.ts';
+import { isSame, listRegistrations, type RegistrationRecord, readRegistration } from './registration-record.ts';
 
 /** Selects a key of a store. Absent members match every key. */
 export interface KeyChoice {
@@ -109,6 +111,21 @@ export function isChosen(
   const owner = registration ?? record;
   return isIt && isSame(owner.user, user) && isSame(owner.deviceId, deviceId);
 }
+
+/**
+ * The backend of a user's last key in the store, registered or not: `tpm` if any key is in a TPM. Without one, that of
+ * a removed key; undefined if there was none.
+ * @throws KeyprovError as {@link listRegistrations} does, unless a key in a TPM is found.
+ */
+export async function lastBackendOf(store: KeyStore, user: string): Promise<Backend | undefined> {
+  const { records } = await store.list();
+  const own = records.filter((record) => isSame(record.user, user));
+  if (own.some(isInTpm)) return 'tpm';
+  const registered = await listRegistrations(store, { user });
+  return registered.some(({ record }) => isInTpm(record)) ? 'tpm' : await readLastBackend(store.directory, user);
+}
+
+const isInTpm = ({ backend }: KeyRecord): boolean => backend === 'tpm';
 
 /** Whether this is a Key ID: the base64 of 32 bytes ends with a sign that no id of a record contains. */
 export const isBase64KeyId = (id: string): boolean => id.length === 44 && id.endsWith('=');

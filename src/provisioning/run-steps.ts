@@ -4,7 +4,6 @@ import { ServiceError } from '../errors/service-error.ts';
 import { isKeyprovError, KeyprovError } from '../errors.ts';
 import { encodePublicBlob, keyIdOf } from '../formats/windows/key-registration.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
-import { readLastBackend } from '../keys/last-backend.ts';
 import { selectKeyProvider } from '../keys/select-provider.ts';
 import { proveAttestation } from '../keys/storage-parent.ts';
 import { judgePin } from '../policy/index.ts';
@@ -15,12 +14,13 @@ import { unlessAborted } from '../signal.ts';
 import { readProperties } from '../tpm/capabilities.ts';
 import { TPM_PT } from '../tpm/constants.ts';
 import { askService, askToUnregister } from './ask-service.ts';
+import { lastBackendOf } from './find-key.ts';
 import { policyProblem } from './fits-policy.ts';
 import { type KeyRequest, type KeyRequestOptions, requestOf, UNATTESTED } from './key-request.ts';
 import { checkFresh, type MfaProof, passMfa } from './mfa-gate.ts';
 import { enterNewPin } from './pin-entry.ts';
 import { type ProvisionedKey, provisionKey, requestForKey, withTpmOfKey } from './provision-key.ts';
-import { listRegistrations, withRegistration } from './registration-record.ts';
+import { withRegistration } from './registration-record.ts';
 import type { FinishedRun, ProvisionOptions, ProvisionOutcome, RunStep } from './run.ts';
 import type { RunJournal, RunState } from './run-journal.ts';
 import { checkAnswer, registrationOf } from './run-records.ts';
@@ -109,7 +109,7 @@ export class RunSteps {
   }
 
   async #beginAnew(passed?: MfaProof): Promise<FinishedRun> {
-    const { user, deviceId, policy, pool, sources, signal, onEvent } = this.#options;
+    const { store, user, deviceId, policy, pool, sources, signal, onEvent } = this.#options;
     const {
       pin: given,
       askPinFirst,
@@ -121,7 +121,7 @@ export class RunSteps {
       now,
       tpmOptions,
     } = this.#options;
-    const previous = await this.#previousBackend();
+    const previous = this.#options.previous ?? (await lastBackendOf(store, user));
     // Checked first: the user must not authenticate and choose a PIN for a key that cannot be made.
     const rules = { algorithm: policy.algorithm, hasPin: given !== 'none', previous, allowDowngrade, fallBack, signal };
     if (pool !== undefined) await pool.check({ ...rules, policy });
@@ -365,14 +365,6 @@ export class RunSteps {
   #problemOf(key: KeyRecord): KeyprovError | undefined {
     const { policy, pin } = this.#options;
     return policyProblem(key, policy, { wantsPin: pin !== 'none' });
-  }
-
-  async #previousBackend(): Promise<ProvisionOptions['previous']> {
-    const { store, user, previous } = this.#options;
-    if (previous !== undefined) return previous;
-    const earlier = await listRegistrations(store, { user });
-    const isInTpm = earlier.some(({ record }) => record.backend === 'tpm');
-    return isInTpm ? 'tpm' : await readLastBackend(store.directory, user);
   }
 
   #begin(step: RunStep): void {

@@ -299,6 +299,18 @@ describe.skipIf(missing)('keyprov create with a TPM', () => {
     expect(namesIn(out)).toEqual(['key', 'key.pem', 'public.pem', 'request.json', 'wrapping.secret']);
   });
 
+  it('does not go back to software after the key was removed from its directory', async () => {
+    using directory = temporaryDirectory();
+    const out = join(directory.path, 'out');
+    const args = ['create', '--out', out, '--user', 'alice@example.com', '--tpm'];
+    expect((await commands.run([...args, 'libtpms'])).status).toBe(0);
+    expect((await commands.run(['remove', '--store', out, '--yes'])).status).toBe(0);
+    const refused = await commands.onlyJson([...args, 'none']);
+    expect(refused).toMatchObject({ status: 3, json: { error: { code: 'downgrade-refused' } } });
+    expect((await commands.run([...args, 'none', '--allow-downgrade'])).status).toBe(0);
+    expect((await commands.run([...args, 'none', '--force'])).status).toBe(0);
+  });
+
   it.each([
     ['a newline at its end', `${PIN}\n`],
     ['an end of line as Windows has it', `${PIN}\r\n`],

@@ -13,6 +13,7 @@ import { definePolicy } from '../../src/policy/index.ts';
 import type { MfaPrompt } from '../../src/provisioning/mfa-gate.ts';
 import { readPinState } from '../../src/provisioning/pin-state.ts';
 import { provision } from '../../src/provisioning/provision.ts';
+import { provisionKey } from '../../src/provisioning/provision-key.ts';
 import { listRegistrations, readRegistration } from '../../src/provisioning/registration-record.ts';
 import type { ProvisionOptions, RunEvent } from '../../src/provisioning/run.ts';
 import { claimRun, listRuns } from '../../src/provisioning/run-journal.ts';
@@ -176,6 +177,25 @@ describe('a run', () => {
       record: { backend: 'software' },
     });
   });
+
+  it.skipIf(missingTpm)(
+    'makes no software key if the store has a TPM key of the user that is not registered',
+    async () => {
+      await using tpm = await newTpm();
+      const policy = definePolicy({ algorithm: 'p-256' });
+      const { record } = await provisionKey({
+        policy,
+        sources: { tpm },
+        user: USER.toUpperCase(),
+        challenge: utf8('c'),
+      });
+      await store.save(record);
+      expect(await asyncRefusal(run)).toMatch(/^downgrade-refused: /);
+      await store.save({ ...record, id: 'ngc-0', user: 'eve@contoso.test' });
+      await store.delete(record.id, { note: false });
+      expect(await run()).toMatchObject({ status: 'registered', record: { backend: 'software' } });
+    },
+  );
 
   it.each([
     ['a PIN of text', { pin: '271828' }, "provision: pin must be a function that asks for it, a Uint8Array, or 'none'"],

@@ -7,9 +7,8 @@ import { encodeSpkiPem } from '../../crypto/public-key.ts';
 import { undoOnFailure, withCleanup } from '../../errors.ts';
 import { EXPORTS } from '../../keys/key-record.ts';
 import type { KeyStore } from '../../keys/key-store.ts';
-import { readLastBackend } from '../../keys/last-backend.ts';
 import type { Backend } from '../../keys/provider.ts';
-import { type FoundKey, findKeys } from '../../provisioning/find-key.ts';
+import { findKeys, lastBackendOf } from '../../provisioning/find-key.ts';
 import {
   type ProvisionEvent,
   type ProvisionedKey,
@@ -124,7 +123,7 @@ async function runCreate(given: Arguments, context: Context): Promise<Outcome> {
             `${user} already has a key in the store: ${ids}; this run adds another one; keyprov remove --key ID removes one`,
           );
         }
-        const key = await make(store, await previousBackend(store, user, earlier));
+        const key = await make(store, user === undefined ? undefined : await lastBackendOf(store, user));
         await saveWithSecret(store, key.record, { signal });
         return key;
       },
@@ -147,17 +146,6 @@ function randomChallenge(report: Report): Bytes {
   const bytes = view(randomBytes(CHALLENGE_SIZE));
   report.progress.note(`challenge: random, because --challenge is missing: ${toHex(bytes)}`);
   return bytes;
-}
-
-/** The backend of the user's last key in the store. */
-async function previousBackend(
-  store: KeyStore,
-  user: string | undefined,
-  earlier: readonly Pick<FoundKey, 'record'>[],
-): Promise<Backend | undefined> {
-  if (user === undefined) return undefined;
-  const isInTpm = earlier.some(({ record }) => record.backend === 'tpm');
-  return isInTpm ? 'tpm' : await readLastBackend(store.directory, user);
 }
 
 async function createKey(
@@ -190,8 +178,9 @@ async function createIn(
   { report, signal }: Context,
 ): Promise<Outcome> {
   const out = await openOutputDirectory(directory, given.has('force'), { signal });
-  const previous = out.earlier.find((earlier) => sameUser(earlier.user, user))?.backend;
   const write = async (): Promise<Outcome> => {
+    const replaced = out.earlier.find((earlier) => sameUser(earlier.user, user))?.backend;
+    const previous = replaced ?? (user === undefined ? undefined : await lastBackendOf(out.store, user));
     const made = await make(out.store, previous);
     for (const { id } of out.earlier) report.progress.note(`files: replacing the key ${id}`);
     report.progress.begin('files', `writing to ${out.path}`);
