@@ -8,19 +8,12 @@
 set -euo pipefail
 unset CDPATH
 cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.."
+# shellcheck source=scripts/platform.sh
+. scripts/platform.sh
 
-work=$(mktemp -d)
-trap 'rm -rf -- "$work"' EXIT
-
-if ! command -v chromium >/dev/null; then
-  apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq)
-  ((EUID == 0)) || apt=(sudo -n "${apt[@]}")
-  printf 'browser: installing chromium\n'
-  "${apt[@]}" update
-  "${apt[@]}" install --yes --no-install-recommends chromium
-fi
+need chromium:chromium
 scripts/setup.sh --build
-printf 'browser: downloading deno, bun and workerd\n'
+say 'downloading deno, bun and workerd'
 echo '{}' >"$work/package.json"
 (cd -- "$work" && npm install --loglevel=error --no-save deno@2 bun@1 workerd@1)
 

@@ -1,5 +1,5 @@
-# Functions that windows-abi.sh, arm64.sh and runtimes.sh share; they source this file. Everything that they make is in the
-# temporary directory $work. At the end it is removed, and the processes that they started are ended.
+# Functions that windows-abi.sh, arm64.sh, runtimes.sh, browser.sh and qemu-tpmrm0.sh share; they source this file. Everything
+# that they make is in the temporary directory $work. At the end it is removed, and the processes that they started are ended.
 # shellcheck shell=bash
 
 started=$SECONDS
@@ -8,7 +8,7 @@ ends=()
 at_end() { ends=("$@" "${ends[@]}"); }
 clean_up() {
   local end
-  for end in "${ends[@]}"; do "$end"; done
+  for end in "${ends[@]}"; do "$end" || true; done # the process may have ended
   rm -rf -- "$work"
 }
 trap clean_up EXIT

@@ -5,30 +5,10 @@
 set -euo pipefail
 unset CDPATH
 cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.."
+# shellcheck source=scripts/platform.sh
+. scripts/platform.sh
 
-readonly packages=(qemu-system-x86 busybox-static cpio swtpm)
 readonly limit=300
-
-work=$(mktemp -d)
-swtpm_pid=
-cleanup() {
-  [[ -z $swtpm_pid ]] || kill "$swtpm_pid" 2>/dev/null || true
-  rm -rf -- "$work"
-}
-trap cleanup EXIT
-
-say() { printf 'qemu-tpmrm0: %s\n' "$*"; }
-
-install_packages() {
-  local missing=() package
-  for package in "${packages[@]}"; do
-    [[ $(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || missing+=("$package")
-  done
-  ((${#missing[@]} > 0)) || return 0
-  say "installing: ${missing[*]}"
-  apt-get -qq update
-  DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends -y "${missing[@]}" </dev/null >/dev/null
-}
 
 # Unpacks the kernel of Debian's cloud images, which has built-in TPM drivers, without installing it.
 unpack_kernel() {
@@ -42,17 +22,17 @@ unpack_kernel() {
   dpkg -x "$work"/linux-image-*.deb "$work/kernel"
 }
 
-# Makes a root file system in memory: busybox, node with its shared libraries, and the test.
+# Makes a root file system in memory: busybox and node with their shared libraries (a static busybox has none), and the test.
 build_initramfs() {
-  local root=$work/root node library
-  node=$(readlink -f -- "$(command -v node)")
+  local root=$work/root program library
   mkdir -p "$root"/{bin,dev,proc,sys,tmp}
-  cp "$(command -v busybox)" "$root/bin/busybox"
-  cp "$node" "$root/bin/node"
-  while read -r library; do
-    mkdir -p "$root$(dirname -- "$library")"
-    cp -L -- "$library" "$root$library"
-  done < <(ldd "$node" | grep -o '/[^ ]*')
+  for program in busybox node; do
+    cp -- "$(command -v "$program")" "$root/bin/$program"
+    while read -r library; do
+      mkdir -p "$root$(dirname -- "$library")"
+      cp -L -- "$library" "$root$library"
+    done < <(ldd "$root/bin/$program" 2>/dev/null | grep -o '/[^ ]*')
+  done
   # In several files, so that unused parts (koffi) are not loaded.
   npx --no-install esbuild test/qemu/main.ts --bundle --splitting --platform=node --format=esm --target=node20 \
     --external:koffi --log-level=error --outdir="$root" --out-extension:.js=.mjs
@@ -71,9 +51,9 @@ EOF
 run_machine() {
   mkdir "$work/state"
   swtpm socket --tpm2 --tpmstate dir="$work/state" --ctrl type=unixio,path="$work/ctrl" -t &
-  swtpm_pid=$!
+  swtpm_process=$!
   until [[ -S $work/ctrl ]]; do
-    kill -0 "$swtpm_pid" || return 1
+    kill -0 "$swtpm_process" || return 1
     sleep 0.05
   done
   # Emulated, without KVM, so that it works in containers and virtual machines.
@@ -83,14 +63,14 @@ run_machine() {
     </dev/null | sed -u 's/\x1b[[(]*[?0-9;]*[A-Za-z]//g; s/\r//g' | tee "$work/output"
 }
 
-install_packages
+need qemu-system-x86_64:qemu-system-x86 busybox:busybox-static cpio:cpio swtpm:swtpm
 scripts/setup.sh --build
 unpack_kernel
 build_initramfs
 say "$(qemu-system-x86_64 --version | head -n 1), $(swtpm --version | head -n 1)"
-started=$SECONDS
+begun=$SECONDS
 run_machine || say "the machine ended with an error, or took longer than $limit s"
-say "the machine ran for $((SECONDS - started)) s"
+say "the machine ran for $((SECONDS - begun)) s"
 
 result=$(grep -E '^[0-9]+ passed, [0-9]+ failed$' "$work/output" | tail -n 1) || result='0 passed, 1 failed'
 printf '%s\n' "$result"
