@@ -83,6 +83,21 @@ const node = (scope: SettingPlace['scope'] = 'machine', format: 'bool' | 'int' =
   ({ tenant: true, scope, format }) as const;
 const outside = (format: 'bool' | 'int' | 'chr') => ({ tenant: false, scope: 'machine', format }) as const;
 
+type Places = Pick<WindowsSetting, 'csp' | 'gpo'>;
+
+const flag = (meaning: string, places: Places, value = false): WindowsSetting => ({
+  kind: 'boolean',
+  ...places,
+  defaults: same(value),
+  meaning,
+});
+const text = (meaning: string, places: Places): WindowsSetting => ({
+  kind: 'text',
+  ...places,
+  defaults: same(''),
+  meaning,
+});
+
 const pin = (
   name: string,
   type: { readonly kind: 'integer'; readonly range: readonly [number, number] } | { readonly kind: 'use' },
@@ -104,80 +119,40 @@ const use = (name: string, what: string, in2016: CharacterUse): WindowsSetting =
  * Passport.admx, Microsoft's pages of policy settings of 2016 and 2024.
  */
 export const WINDOWS_SETTINGS: Readonly<Record<WindowsSettingName, WindowsSetting>> = Object.freeze({
-  UsePassportForWork: {
-    kind: 'boolean',
-    csp: node('both'),
-    gpo: gpo('Enabled', 'both'),
-    defaults: same(true),
-    meaning: 'whether users get a key',
-  },
-  DisablePostLogonProvisioning: {
-    kind: 'boolean',
+  UsePassportForWork: flag('whether users get a key', { csp: node('both'), gpo: gpo('Enabled', 'both') }, true),
+  DisablePostLogonProvisioning: flag('Windows does not start provisioning after sign-in, so that another tool can', {
     csp: node(),
     gpo: gpo('DisablePostLogonProvisioning'),
-    defaults: same(false),
-    meaning: 'Windows does not start provisioning after sign-in, so that another tool can',
-  },
-  RequireSecurityDevice: {
-    kind: 'boolean',
+  }),
+  RequireSecurityDevice: flag('true: only in a TPM; false: in a TPM, or in software if no TPM is usable', {
     csp: node('both'),
     gpo: gpo('RequireSecurityDevice'),
-    defaults: same(false),
-    meaning: 'true: only in a TPM; false: in a TPM, or in software if no TPM is usable',
-  },
-  'ExcludeSecurityDevices/TPM12': {
-    kind: 'boolean',
+  }),
+  'ExcludeSecurityDevices/TPM12': flag('a TPM 1.2 does not count as a TPM', {
     csp: node(),
     gpo: gpo('ExcludeSecurityDevices\\TPM12'),
-    defaults: same(false),
-    meaning: 'a TPM 1.2 does not count as a TPM',
-  },
-  EnablePinRecovery: {
-    kind: 'boolean',
+  }),
+  EnablePinRecovery: flag('a forgotten PIN can be replaced without a new key', {
     csp: node('both'),
     gpo: gpo('EnablePinRecovery'),
-    defaults: same(false),
-    meaning: 'a forgotten PIN can be replaced without a new key',
-  },
-  UseCertificateForOnPremAuth: {
-    kind: 'boolean',
+  }),
+  UseCertificateForOnPremAuth: flag('true: certificate trust, waits for a certificate; false: key trust', {
     csp: node(),
     gpo: gpo('UseCertificateForOnPremAuth', 'both'),
-    defaults: same(false),
-    meaning: 'true: certificate trust, waits for a certificate; false: key trust',
-  },
-  UseCloudTrustForOnPremAuth: {
-    kind: 'boolean',
+  }),
+  UseCloudTrustForOnPremAuth: flag('cloud Kerberos trust instead of key trust; certificate trust takes precedence', {
     csp: node(),
     gpo: gpo('UseCloudTrustForOnPremAuth'),
-    defaults: same(false),
-    meaning: 'cloud Kerberos trust instead of key trust; certificate trust takes precedence',
-  },
-  UseHelloCertificatesAsSmartCardCertificates: {
-    kind: 'boolean',
+  }),
+  UseHelloCertificatesAsSmartCardCertificates: flag('certificates appear as smart card certificates', {
     csp: node(),
     gpo: gpo('UseHelloCertificatesAsSmartCardCertificates'),
-    defaults: same(false),
-    meaning: 'certificates appear as smart card certificates',
-  },
-  EnableWindowsHelloProvisioningForSecurityKeys: {
-    kind: 'boolean',
+  }),
+  EnableWindowsHelloProvisioningForSecurityKeys: flag('provisioning after sign-in with a security key', {
     csp: node(),
-    defaults: same(false),
-    meaning: 'provisioning after sign-in with a security key',
-  },
-  DisablePostLogonCredentialCaching: {
-    kind: 'boolean',
-    csp: node(),
-    defaults: same(false),
-    meaning: 'credentials are not cached after sign-in',
-  },
-  'Remote/UseRemotePassport': {
-    kind: 'boolean',
-    csp: node(),
-    defaults: same(false),
-    meaning: 'sign-in with a companion device',
-  },
+  }),
+  DisablePostLogonCredentialCaching: flag('credentials are not cached after sign-in', { csp: node() }),
+  'Remote/UseRemotePassport': flag('sign-in with a companion device', { csp: node() }),
   'PINComplexity/MinimumPINLength': pin(
     'MinimumPINLength',
     { kind: 'integer', range: [4, 127] },
@@ -206,74 +181,46 @@ export const WINDOWS_SETTINGS: Readonly<Record<WindowsSettingName, WindowsSettin
     same(0),
     'days after which the PIN must be changed; 0 for never',
   ),
-  'Biometrics/UseBiometrics': {
-    kind: 'boolean',
-    csp: outside('bool'),
-    gpo: gpo('SOFTWARE\\Microsoft\\Windows\\CurrentVersion\\WinBio\\Credential Provider\\Domain Accounts'),
-    defaults: same(true),
-    meaning: 'face or fingerprint may replace the PIN',
-  },
-  'Biometrics/FacialFeaturesUseEnhancedAntiSpoofing': {
-    kind: 'boolean',
+  'Biometrics/UseBiometrics': flag(
+    'face or fingerprint may replace the PIN',
+    {
+      csp: outside('bool'),
+      gpo: gpo('SOFTWARE\\Microsoft\\Windows\\CurrentVersion\\WinBio\\Credential Provider\\Domain Accounts'),
+    },
+    true,
+  ),
+  'Biometrics/FacialFeaturesUseEnhancedAntiSpoofing': flag('only cameras that can tell a face from a picture', {
     csp: outside('bool'),
     gpo: gpo('SOFTWARE\\Policies\\Microsoft\\Biometrics\\FacialFeatures\\EnhancedAntiSpoofing'),
-    defaults: same(false),
-    meaning: 'only cameras that can tell a face from a picture',
-  },
-  'SecurityKey/UseSecurityKeyForSignin': {
-    kind: 'boolean',
+  }),
+  'SecurityKey/UseSecurityKeyForSignin': flag('sign-in with a security key', {
     csp: outside('int'),
     gpo: gpo('SOFTWARE\\Policies\\Microsoft\\FIDO\\EnableFIDODeviceLogon'),
-    defaults: same(false),
-    meaning: 'sign-in with a security key',
-  },
-  'DynamicLock/DynamicLock': {
-    kind: 'boolean',
+  }),
+  'DynamicLock/DynamicLock': flag('the machine locks when the user walks away', {
     csp: outside('bool'),
     gpo: gpo('DynamicLock\\DynamicLock'),
-    defaults: same(false),
-    meaning: 'the machine locks when the user walks away',
-  },
-  'DynamicLock/Plugins': {
-    kind: 'text',
+  }),
+  'DynamicLock/Plugins': text('signals that show that the user is away', {
     csp: outside('chr'),
     gpo: gpo('DynamicLock\\Plugins'),
-    defaults: same(''),
-    meaning: 'signals that show that the user is away',
-  },
-  'DeviceUnlock/GroupA': {
-    kind: 'text',
+  }),
+  'DeviceUnlock/GroupA': text('credential providers for the first unlock factor: GUIDs separated by commas', {
     csp: outside('chr'),
     gpo: gpo('DeviceUnlock\\GroupA'),
-    defaults: same(''),
-    meaning: 'credential providers for the first unlock factor: GUIDs separated by commas',
-  },
-  'DeviceUnlock/GroupB': {
-    kind: 'text',
+  }),
+  'DeviceUnlock/GroupB': text('credential providers for the second unlock factor: GUIDs separated by commas', {
     csp: outside('chr'),
     gpo: gpo('DeviceUnlock\\GroupB'),
-    defaults: same(''),
-    meaning: 'credential providers for the second unlock factor: GUIDs separated by commas',
-  },
-  'DeviceUnlock/Plugins': {
-    kind: 'text',
+  }),
+  'DeviceUnlock/Plugins': text('signals that show that the user is present', {
     csp: outside('chr'),
     gpo: gpo('DeviceUnlock\\Plugins'),
-    defaults: same(''),
-    meaning: 'signals that show that the user is present',
-  },
-  DisableSmartCardNode: {
-    kind: 'boolean',
-    gpo: gpo('DisableSmartCardNode'),
-    defaults: same(false),
-    meaning: 'smart cards are not emulated',
-  },
-  AllowAllUserAccessToSmartCardNode: {
-    kind: 'boolean',
+  }),
+  DisableSmartCardNode: flag('smart cards are not emulated', { gpo: gpo('DisableSmartCardNode') }),
+  AllowAllUserAccessToSmartCardNode: flag('every user of the machine may list the emulated smart cards', {
     gpo: gpo('AllowAllUserAccessToSmartCardNode'),
-    defaults: same(false),
-    meaning: 'every user of the machine may list the emulated smart cards',
-  },
+  }),
 } satisfies Record<WindowsSettingName, WindowsSetting>);
 
 /** The names of all settings, in the order of the table. */
