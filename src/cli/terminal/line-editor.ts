@@ -10,6 +10,18 @@ const CARRIAGE_RETURN = 0x0d;
 /** The effect of a byte: the line continues or is complete, the user wants to stop, or the input has ended. */
 export type Typed = 'more' | 'line' | 'interrupt' | 'end';
 
+/** The part of an escape sequence that comes next; a number stands for that many bytes of any value. */
+type Escape = 'none' | 'begun' | 'rest' | 'bracket' | 'sequence' | 'string' | number;
+
+/** What comes after ESC and one character: CSI, SS3, and the strings DCS, SOS, OSC, PM and APC. ECMA-48, 8.3. */
+const AFTER_ESCAPE: ReadonlyMap<string, Escape> = new Map([
+  ['[', 'bracket'],
+  ['O', 'sequence'],
+  ...[...'PX]^_'].map((first) => [first, 'string'] as const),
+]);
+/** The bytes after ESC [ M, the oldest report of a mouse. */
+const MOUSE_SIZE = 3;
+
 /**
  * Builds a line from the bytes of a terminal in raw mode. Backspace, Ctrl-U, Ctrl-C and Ctrl-D work as usual; keys such as
  * the arrows do nothing. The line can be wiped.
@@ -17,7 +29,7 @@ export type Typed = 'more' | 'line' | 'interrupt' | 'end';
 export class LineEditor {
   readonly #bytes = new Uint8Array(MAX_SIZE);
   #length = 0;
-  #escape: 'none' | 'begun' | 'sequence' = 'none';
+  #escape: Escape = 'none';
 
   /** Takes the next byte. Drops bytes that no longer fit. */
   type(byte: number): Typed {
@@ -54,18 +66,18 @@ export class LineEditor {
     this.#length = 0;
   }
 
-  /** A key without a character sends ESC and one byte, or ESC [ and bytes up to one of `@` to `~`. ECMA-48, 5.4. */
+  /**
+   * A key without a character sends ESC and one character, or ESC [ and bytes up to one of `@` to `~`. A control character
+   * ends any sequence and has its own effect, so Enter and Ctrl-C always work. ECMA-48, 5.4.
+   */
   #isOfEscape(byte: number): boolean {
-    if (this.#escape === 'none') {
-      if (byte !== CONTROL.escape) return false;
+    if (byte === CONTROL.escape) {
       this.#escape = 'begun';
-    } else if (this.#escape === 'begun') {
-      this.#escape = byte === 0x5b || byte === 0x4f ? 'sequence' : 'none';
-      // The escape key itself, followed by an ordinary key.
-      return byte >= 0x20;
-    } else if (byte >= 0x40 && byte <= 0x7e) {
-      this.#escape = 'none';
+      return true;
     }
+    if (byte < 0x20 || (this.#escape === 'rest' && !isContinuation(byte))) this.#escape = 'none';
+    if (this.#escape === 'none') return false;
+    this.#escape = after(this.#escape, byte);
     return true;
   }
 
@@ -74,7 +86,21 @@ export class LineEditor {
     while (this.#length > 0) {
       const byte = this.#bytes[--this.#length] ?? 0;
       this.#bytes[this.#length] = 0;
-      if ((byte & 0xc0) !== 0x80) return;
+      if (!isContinuation(byte)) return;
     }
   }
 }
+
+function after(state: Escape, byte: number): Escape {
+  const sign = String.fromCharCode(byte);
+  if (typeof state === 'number') return state > 1 ? state - 1 : 'none';
+  if (state === 'begun') return AFTER_ESCAPE.get(sign) ?? 'rest';
+  if (state === 'rest' || state === 'string') return state;
+  if (state === 'bracket' && sign === 'M') return MOUSE_SIZE;
+  // The function keys of the Linux console send ESC [ [ and a letter.
+  if (state === 'bracket' && sign === '[') return 'sequence';
+  return byte >= 0x40 && byte <= 0x7e ? 'none' : 'sequence';
+}
+
+/** Whether this is not the first byte of a character in UTF-8. */
+const isContinuation = (byte: number): boolean => (byte & 0xc0) === 0x80;
