@@ -5,6 +5,7 @@ import type { KeyStore } from '../keys/key-store.ts';
 import type { Backend } from '../keys/provider.ts';
 import type { SelectionOptions } from '../keys/select-provider.ts';
 import type { PolicyInForce } from '../policy/index.ts';
+import { nameLayer } from '../policy/precedence.ts';
 import type { NewPinPrompt } from '../provisioning/pin-entry.ts';
 import type { PinRecoverySetup } from '../provisioning/pin-recovery.ts';
 import { provision } from '../provisioning/provision.ts';
@@ -94,7 +95,7 @@ export async function readRunArguments(given: Arguments, context: Context): Prom
     given.missing.push(`--device-id is missing: ${why}`);
   }
   if (!hasPin) given.refuse(['pin-file', 'recovery-key'], 'cannot be used with --no-pin');
-  const recovery = await readRecovery(given, user);
+  const recovery = await readRecovery(given, user, merged);
   const dsregcmd = await readDsregcmd(given);
   const prerequisites = given.has('skip-prerequisites') ? 'skip' : 'check';
   const allowDowngrade = given.has('allow-downgrade');
@@ -107,7 +108,19 @@ export async function readRunArguments(given: Arguments, context: Context): Prom
 }
 
 /** Reads the recovery service that `--recovery-key` names. */
-export async function readRecovery(given: Arguments, user: string): Promise<PinRecoverySetup | undefined> {
+export async function readRecovery(
+  given: Arguments,
+  user: string,
+  { windows, explanation }: PolicyInForce,
+): Promise<PinRecoverySetup | undefined> {
+  const { winner } = explanation.find(({ setting }) => setting === 'EnablePinRecovery') ?? {};
+  // If no source sets it, its default (false) does not count: the user asks for recovery.
+  if (winner !== undefined && !windows.EnablePinRecovery) {
+    given.refuse(
+      ['recovery-key', 'recovery-command'],
+      `cannot be used: ${nameLayer(winner)} sets EnablePinRecovery to false`,
+    );
+  }
   const pem = await fileOf(given, 'recovery-key');
   if (pem === undefined) return undefined;
   try {

@@ -424,6 +424,17 @@ describe.skipIf(missing)('a forgotten PIN', () => {
     });
     const failed = await commands.json([...reset, '--recovery-command', 'echo no; exit 0']);
     expect(failed).toMatchObject({ status: 5, json: { error: { code: 'recovery-unavailable' } } });
+    const off = { env: { KEYPROV_POLICY_ENABLE_PIN_RECOVERY: 'false' } };
+    const why = 'cannot be used: environment sets EnablePinRecovery to false';
+    expect(await commands.json([...reset, '--recovery-command', command], off)).toMatchObject({
+      status: 2,
+      json: { error: { problems: [`--recovery-key ${why}`, `--recovery-command ${why}`] } },
+    });
+    const change = ['change-pin', '--store', world.store, '--recovery-key', recoveryKey];
+    expect(await commands.json(change, off)).toMatchObject({
+      status: 2,
+      json: { error: { problems: [`--recovery-key ${why}`] } },
+    });
     const done = await commands.json([...reset, '--recovery-command', command]);
     expect({ status: done.status, kid: done.json.kid }).toEqual({ status: 0, kid: made.json.kid });
     const changed = await commands.run(['change-pin', '--store', world.store], { input: `${NEXT}\n${PIN}-2\n` });

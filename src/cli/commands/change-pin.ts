@@ -36,7 +36,7 @@ async function runChangePin(given: Arguments, context: Context): Promise<Outcome
   const { report, prompter, signal } = context;
   const [file, newFile] = [given.text('pin-file'), given.text('new-pin-file')];
   const wanted = await readKeyArguments(given, context);
-  const recovery = await readRecovery(given, '');
+  const recovery = await readRecovery(given, '', wanted.inForce);
   const force = given.has('force');
   given.check();
   report.speakPlainly();

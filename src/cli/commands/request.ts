@@ -158,7 +158,7 @@ async function buildFor(
     const akCertificates = statement?.ak.certificates?.map(view) ?? options.akCertificates;
     return {
       content: await build(format, { ...input, options: { ...options, akCertificates }, statement }),
-      challenge: usedBy(format).has('challenge') ? challenge : undefined,
+      challenge: statement && usedBy(format).has('challenge') ? challenge : undefined,
     };
   } finally {
     wipe(await pin?.catch(() => undefined)); // the signing that waited for it reports the error
