@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { SQLiteValue, Database as SqliteDatabase } from 'node-sqlite3-wasm';
 import { type Bytes, copy } from '../../bytes.ts';
-import { isKeyprovError, KeyprovError, withCleanup } from '../../errors.ts';
+import { isKeyprovError, KeyprovError, undoOnFailure } from '../../errors.ts';
 import { fileError } from '../../storage/file-error.ts';
 import { type HeldLock, holdLock } from '../../storage/hold-lock.ts';
 import { openPrivateDirectory } from '../../storage/private-files.ts';
@@ -71,19 +71,12 @@ export class Database {
     const { default: sqlite } = await loadPackage('node-sqlite3-wasm', () => import('node-sqlite3-wasm'));
     await stateIo(directory, async () => openPrivateDirectory(directory));
     const lock = await claim(directory);
-    const database = new sqlite.Database(join(directory, FILE));
-    try {
-      // One process has the file, so there is no lock per statement. Data handed to the system survive the process.
-      database.exec(`PRAGMA locking_mode = EXCLUSIVE; PRAGMA synchronous = OFF; ${schema}`);
-    } catch (cause) {
-      const path = join(directory, FILE);
-      const error = new KeyprovError('state-invalid', `${path} is not a database of an identity service`, { cause });
-      return await withCleanup(
-        () => Promise.reject(error),
-        () => new Database(database, lock).close(),
-      );
-    }
-    return new Database(database, lock);
+    const open = async (): Promise<Database> => {
+      // node-sqlite3-wasm 0.8.60 locks by creating this directory, which a killed process leaves behind.
+      await stateIo(directory, () => rm(join(directory, `${FILE}.lock`), { recursive: true, force: true }));
+      return new Database(openFile(join(directory, FILE), schema, sqlite.Database), lock);
+    };
+    return await undoOnFailure(open, () => lock.release());
   }
 
   run(sql: string, ...values: readonly Value[]): number {
@@ -141,11 +134,24 @@ async function stateIo<T>(directory: string, work: () => Promise<T>): Promise<T>
   }
 }
 
+/** @throws KeyprovError `state-invalid` */
+function openFile(path: string, schema: string, Connection: typeof SqliteDatabase): SqliteDatabase {
+  let database: SqliteDatabase | undefined;
+  try {
+    database = new Connection(path);
+    // One process has the file, so there is no lock per statement. Data handed to the system survive the process.
+    database.exec(`PRAGMA locking_mode = EXCLUSIVE; PRAGMA synchronous = OFF; ${schema}`);
+    return database;
+  } catch (cause) {
+    database?.close();
+    throw new KeyprovError('state-invalid', `${path} is not a database of an identity service`, { cause });
+  }
+}
+
 /** Claims the directory for this process, until it closes the database or ends. */
 async function claim(directory: string): Promise<HeldLock> {
-  let lock: HeldLock;
   try {
-    lock = await holdLock(join(directory, 'service.lock'), { timeout: 0 });
+    return await holdLock(join(directory, 'service.lock'), { timeout: 0 });
   } catch (cause) {
     if (!isKeyprovError(cause, 'store-busy')) throw cause;
     throw new KeyprovError('state-in-use', `another identity service uses ${directory}: ${cause.message}`, {
@@ -153,7 +159,4 @@ async function claim(directory: string): Promise<HeldLock> {
       remedy: 'close that service, or use another directory',
     });
   }
-  // node-sqlite3-wasm 0.8.60 locks by creating this directory, which a killed process leaves behind.
-  await stateIo(directory, () => rm(join(directory, `${FILE}.lock`), { recursive: true, force: true }));
-  return lock;
 }

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -112,4 +112,25 @@ describe('the state of the identity service', () => {
     );
     await expect(loadPackage('jose', () => Promise.reject(new Error('broken')))).rejects.toThrow('broken');
   });
+});
+
+it.each<[what: string, spoil: (path: string) => void]>([
+  ['a directory in place of', (path) => mkdirSync(path)],
+  [
+    'something else than',
+    (path) => writeFileSync(path, 'not a database, but long enough for the header of one'.repeat(9)),
+  ],
+])('finds %s its file, every time, and lets go of it', async (_, spoil) => {
+  const directory = mkdtempSync(join(tmpdir(), 'keyprov-test-'));
+  try {
+    const path = join(directory, 'service.db');
+    spoil(path);
+    const refusal = `state-invalid: ${path} is not a database of an identity service`;
+    expect(await asyncRefusal(() => openState(directory))).toBe(refusal);
+    expect(await asyncRefusal(() => openState(directory))).toBe(refusal);
+    rmSync(path, { recursive: true });
+    await (await openState(directory)).close();
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
 });
