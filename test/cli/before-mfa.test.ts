@@ -1,12 +1,8 @@
 import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import {
-  type LocalSwtpm,
-  missingPrograms,
-  startLocalSwtpm,
-  toolEnvironment,
-} from '../integration/support/local-swtpm.ts';
+import { type LocalSwtpm, startLocalSwtpm } from '../integration/support/local-swtpm.ts';
+import { missingPrograms, toolEnvironment } from '../programs.ts';
 import { commandLines } from './support/command-lines.ts';
 import { temporaryDirectory } from './support/keyprov.ts';
 import { type ServiceWorld, startServiceWorld } from './support/service-world.ts';

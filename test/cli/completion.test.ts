@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { missingPrograms } from '../integration/support/local-swtpm.ts';
+import { missingPrograms } from '../programs.ts';
 import { environment, keyprov, keyprovJson, MAIN, temporaryDirectory } from './support/keyprov.ts';
 
 const { commands } = Object(keyprovJson(['completion']).json);

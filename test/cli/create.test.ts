@@ -9,10 +9,11 @@ import { decodeSpkiPem } from '../../src/crypto/public-key.ts';
 import { encodePublicBlob, parseKeyRegistration } from '../../src/formats/windows/key-registration.ts';
 import { decode } from '../../src/tpm/codec/index.ts';
 import { TPMS_ATTEST } from '../../src/tpm/structures/attest.ts';
-import { missingPrograms } from '../integration/support/local-swtpm.ts';
+import { libtpmsMissing } from '../integration/support/libtpms.ts';
 import { checkoutIsClosed, isRoot, ORDINARY_USER } from '../ordinary-user.ts';
+import { missingPrograms } from '../programs.ts';
 import { commandLines } from './support/command-lines.ts';
-import { environment, keyprovJson, libtpmsMissing, MAIN, startKeyprov, temporaryDirectory } from './support/keyprov.ts';
+import { environment, keyprovJson, MAIN, startKeyprov, temporaryDirectory } from './support/keyprov.ts';
 import { terminalsMissing } from './support/terminal.ts';
 
 const commands = commandLines({ cheapScrypt: true });

@@ -2,8 +2,9 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, 
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { libtpmsMissing } from '../integration/support/libtpms.ts';
 import { commandLines } from './support/command-lines.ts';
-import { libtpmsMissing, startKeyprov, temporaryDirectory } from './support/keyprov.ts';
+import { startKeyprov, temporaryDirectory } from './support/keyprov.ts';
 import { addressOf, openPage } from './support/page-client.ts';
 
 const missing = await libtpmsMissing();

@@ -3,13 +3,13 @@ import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from '
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startDirectory, type TestDirectory } from '../../src/testing/index.ts';
-import { missingPrograms } from '../integration/support/local-swtpm.ts';
+import { libtpmsMissing } from '../integration/support/libtpms.ts';
+import { missingPrograms } from '../programs.ts';
 import {
   environment,
   keyprov,
   keyprovBeside,
   keyprovJsonBeside,
-  libtpmsMissing,
   MAIN,
   override,
   startKeyprov,

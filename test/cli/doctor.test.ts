@@ -2,9 +2,10 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { missingPrograms } from '../integration/support/local-swtpm.ts';
+import { libtpmsMissing } from '../integration/support/libtpms.ts';
 import { checkoutIsClosed, isRoot, ORDINARY_USER } from '../ordinary-user.ts';
-import { type CallOptions, keyprov, keyprovJson, libtpmsMissing, temporaryDirectory } from './support/keyprov.ts';
+import { missingPrograms } from '../programs.ts';
+import { type CallOptions, keyprov, keyprovJson, temporaryDirectory } from './support/keyprov.ts';
 
 const missing = await libtpmsMissing();
 

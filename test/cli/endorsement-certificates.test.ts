@@ -16,10 +16,11 @@ import { TPM_ALG, TPM_RH } from '../../src/tpm/constants.ts';
 import { openTpm } from '../../src/tpm/open-tpm.ts';
 import { TPMT_PUBLIC, type TpmtPublic } from '../../src/tpm/structures/object.ts';
 import { buildCommonName, issue } from '../certificates.ts';
-import { missingPrograms } from '../integration/support/local-swtpm.ts';
+import { libtpmsMissing } from '../integration/support/libtpms.ts';
+import { missingPrograms } from '../programs.ts';
 import { commandLines } from './support/command-lines.ts';
 import { type IntelTpm, startIntelTpm } from './support/intel-tpm.ts';
-import { libtpmsMissing, temporaryDirectory } from './support/keyprov.ts';
+import { temporaryDirectory } from './support/keyprov.ts';
 import { ADA, startServiceWorld } from './support/service-world.ts';
 
 const commands = commandLines({ cheapScrypt: true });

@@ -3,8 +3,9 @@ import { join } from 'node:path';
 import { Command } from 'commander';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { COMMANDS } from '../../src/cli/commands/index.ts';
+import { libtpmsMissing } from '../integration/support/libtpms.ts';
 import { commandLines } from './support/command-lines.ts';
-import { libtpmsMissing, override, temporaryDirectory } from './support/keyprov.ts';
+import { override, temporaryDirectory } from './support/keyprov.ts';
 
 const commands = commandLines({ cheapScrypt: true });
 const missing = await libtpmsMissing();

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { missingPrograms } from '../integration/support/local-swtpm.ts';
+import { missingPrograms } from '../programs.ts';
 import { environment, MAIN, temporaryDirectory } from './support/keyprov.ts';
 
 const CONTAINER = ['--pid', '--fork', '--kill-child', '--mount-proc'];

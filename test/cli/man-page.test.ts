@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { missingPrograms } from '../integration/support/local-swtpm.ts';
+import { missingPrograms } from '../programs.ts';
 import { keyprovJson } from './support/keyprov.ts';
 
 const PAGE = 'man/keyprov.1';

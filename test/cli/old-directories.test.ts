@@ -2,8 +2,9 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { libtpmsMissing } from '../integration/support/libtpms.ts';
 import { commandLines } from './support/command-lines.ts';
-import { libtpmsMissing, temporaryDirectory } from './support/keyprov.ts';
+import { temporaryDirectory } from './support/keyprov.ts';
 
 const commands = commandLines();
 const missing = await libtpmsMissing();

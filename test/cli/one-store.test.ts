@@ -11,11 +11,11 @@ import { publicKeyOf } from '../../src/tpm/public-key.ts';
 import { TPMT_PUBLIC } from '../../src/tpm/structures/object.ts';
 import { startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
 import { buildCommonName, issue } from '../certificates.ts';
-import { missingPrograms } from '../integration/support/local-swtpm.ts';
+import { libtpmsMissing } from '../integration/support/libtpms.ts';
 import { passwordToken } from '../integration/support/service-client.ts';
+import { missingPrograms } from '../programs.ts';
 import { rsaKey } from '../signing-key.ts';
 import { commandLines } from './support/command-lines.ts';
-import { libtpmsMissing } from './support/keyprov.ts';
 import { ADA, type ServiceWorld, startServiceWorld, storeFiles } from './support/service-world.ts';
 
 const commands = commandLines({ cheapScrypt: true });

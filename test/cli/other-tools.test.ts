@@ -14,26 +14,17 @@ import { TPM_HT } from '../../src/tpm/constants.ts';
 import { openTpm } from '../../src/tpm/open-tpm.ts';
 import { TPMT_SIGNATURE } from '../../src/tpm/structures/algorithm.ts';
 import { type SwtpmProcess, startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
-import { missingPrograms } from '../integration/support/local-swtpm.ts';
+import { missingIfFails, missingPrograms, PYTHON, pythonLacks } from '../programs.ts';
 import { environment, keyprov, temporaryDirectory } from './support/keyprov.ts';
 
-/** Debian's own, which has python3-tpm2-pytss. */
-const PYTHON = '/usr/bin/python3';
 const PROVIDERS = ['-provider', 'tpm2', '-provider', 'base', '-provider', 'default'];
 const ALGORITHMS = ['rsa-2048', 'p-256', 'p-384'];
 const PIN = '550217';
 
 const withoutSwtpm = missingPrograms('swtpm');
 const hasProvider = 'test -e "$(openssl version -m | cut -d\\" -f2)/tpm2.so"';
-const withoutOpenssl = withoutSwtpm ?? absent('tpm2-openssl', 'sh', ['-c', hasProvider]);
-const withoutPytss = withoutSwtpm ?? absent('python3-tpm2-pytss', PYTHON, ['-c', 'import tpm2_pytss.tsskey']);
-
-/** Why something is missing, unless it must be there. */
-function absent(what: string, command: string, args: string[]): string | undefined {
-  if (spawnSync(command, args).status === 0 || process.env.CI === 'true') return undefined;
-  console.warn(`skipped: ${what} not installed`);
-  return what;
-}
+const withoutOpenssl = withoutSwtpm ?? missingIfFails('tpm2-openssl', 'sh', '-c', hasProvider);
+const withoutPytss = withoutSwtpm ?? pythonLacks('tpm2_pytss.tsskey');
 
 describe.skipIf(withoutSwtpm)('a key that keyprov create has written', () => {
   const directory = temporaryDirectory();

@@ -6,9 +6,11 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { COMMANDS } from '../../src/cli/commands/index.ts';
 import { openKeyStore } from '../../src/keys/key-store.ts';
 import { CHEAP_SCRYPT } from '../cheap-scrypt-option.ts';
+import { libtpmsMissing } from '../integration/support/libtpms.ts';
 import { passwordToken } from '../integration/support/service-client.ts';
+import { PYTHON } from '../programs.ts';
 import { type CommandLines, commandLines } from './support/command-lines.ts';
-import { environment, libtpmsMissing, MAIN } from './support/keyprov.ts';
+import { environment, MAIN } from './support/keyprov.ts';
 import { ADA, type ServiceWorld, startServiceWorld, storeFiles } from './support/service-world.ts';
 
 const missing = await libtpmsMissing();
@@ -22,7 +24,7 @@ interface Sink {
 
 const ALL_IS_WELL = { code: 0, said: /^/ };
 const FULL = { code: 7, said: /^keyprov: the result is lost: standard output is on a full disk/m };
-const fullPipe = (number: 1 | 2) => `/usr/bin/python3 test/cli/support/full_pipe.py ${number} "$@"`;
+const fullPipe = (number: 1 | 2) => `${PYTHON} test/cli/support/full_pipe.py ${number} "$@"`;
 
 const ERROR_SINKS: Readonly<Record<string, Sink>> = {
   'a reader of standard error that leaves': { shell: 'exec 4> >(:); wait $!; "$@" 2>&4', ...ALL_IS_WELL },

@@ -17,9 +17,9 @@ import { makeKey, provisionKey } from '../../src/provisioning/provision-key.ts';
 import { openTpmIn } from '../../src/testing/tpm-conditions.ts';
 import { passingMfa } from '../fake-mfa.ts';
 import { FakeRegistrar } from '../fake-registrar.ts';
+import { libtpmsMissing } from '../integration/support/libtpms.ts';
 import { passwordToken } from '../integration/support/service-client.ts';
 import { commandLines } from './support/command-lines.ts';
-import { libtpmsMissing } from './support/keyprov.ts';
 import { ADA, type ServiceWorld, startServiceWorld } from './support/service-world.ts';
 
 const missing = await libtpmsMissing();

@@ -2,9 +2,10 @@ import { randomUUID } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { libtpmsMissing } from '../integration/support/libtpms.ts';
 import { deviceCodeToken } from '../integration/support/service-client.ts';
 import { commandLines } from './support/command-lines.ts';
-import { libtpmsMissing, override, startKeyprov, temporaryDirectory } from './support/keyprov.ts';
+import { override, startKeyprov, temporaryDirectory } from './support/keyprov.ts';
 import { ADA, type ServiceWorld, startServiceWorld, storeFiles } from './support/service-world.ts';
 
 const commands = commandLines({ cheapScrypt: true });

@@ -1,8 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { utf8 } from '../../src/bytes.ts';
+import { libtpmsMissing } from '../integration/support/libtpms.ts';
 import { countInMemory, disguised } from '../integration/support/memory.ts';
 import { commandLines } from './support/command-lines.ts';
-import { libtpmsMissing, startKeyprov } from './support/keyprov.ts';
+import { startKeyprov } from './support/keyprov.ts';
 import { addressOf, type OpenPage, openPage } from './support/page-client.ts';
 import { ADA, type ServiceWorld, startServiceWorld, storeFiles } from './support/service-world.ts';
 

@@ -3,9 +3,10 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Intercept, RequestFault } from '../../src/testing/index.ts';
+import { libtpmsMissing } from '../integration/support/libtpms.ts';
 import { passwordToken } from '../integration/support/service-client.ts';
 import { commandLines } from './support/command-lines.ts';
-import { libtpmsMissing, override, temporaryDirectory } from './support/keyprov.ts';
+import { override, temporaryDirectory } from './support/keyprov.ts';
 import { ADA, type ServiceWorld, startServiceWorld, storeFiles } from './support/service-world.ts';
 
 const commands = commandLines({ cheapScrypt: true });

@@ -20,9 +20,10 @@ import { publicKeyOf } from '../../src/tpm/public-key.ts';
 import { TPMS_ATTEST } from '../../src/tpm/structures/attest.ts';
 import { TPMT_PUBLIC } from '../../src/tpm/structures/object.ts';
 import { buildCommonName, issue } from '../certificates.ts';
+import { libtpmsMissing } from '../integration/support/libtpms.ts';
 import { rsaKey } from '../signing-key.ts';
 import { commandLines } from './support/command-lines.ts';
-import { libtpmsMissing, temporaryDirectory } from './support/keyprov.ts';
+import { temporaryDirectory } from './support/keyprov.ts';
 
 const commands = commandLines({ cheapScrypt: true });
 const missing = await libtpmsMissing();

@@ -2,8 +2,9 @@ import { createPublicKey, verify } from 'node:crypto';
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { libtpmsMissing } from '../integration/support/libtpms.ts';
 import { commandLines } from './support/command-lines.ts';
-import { libtpmsMissing, temporaryDirectory } from './support/keyprov.ts';
+import { temporaryDirectory } from './support/keyprov.ts';
 
 const commands = commandLines({ cheapScrypt: true });
 const missing = await libtpmsMissing();

@@ -11,8 +11,8 @@ import { TPM_CC } from '../../src/tpm/constants.ts';
 import { openTpm } from '../../src/tpm/open-tpm.ts';
 import { type SwtpmProcess, startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
 import { type FakeServer, startFakePair } from '../integration/support/fake-server.ts';
-import { missingPrograms } from '../integration/support/local-swtpm.ts';
 import { leftovers } from '../integration/support/new-tpm.ts';
+import { missingPrograms, PYTHON } from '../programs.ts';
 import { type HoldingRelay, startHoldingRelay } from './support/holding-relay.ts';
 import { keyprovBeside, override, startKeyprov } from './support/keyprov.ts';
 import { type ServiceWorld, startServiceWorld, storeFiles } from './support/service-world.ts';
@@ -123,13 +123,9 @@ async function settled(pid = 0): Promise<void> {
 
 /** A character device with the TPM behind it. It ends with the TPM. */
 async function deviceOf({ relay, tpm }: World): Promise<string> {
-  const bridge = spawn(
-    '/usr/bin/python3',
-    ['test/integration/children/pty_device.py', tpm.replace('swtpm:unix:', '')],
-    {
-      stdio: ['ignore', 'pipe', 'ignore'],
-    },
-  );
+  const bridge = spawn(PYTHON, ['test/integration/children/pty_device.py', tpm.replace('swtpm:unix:', '')], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
   relay.onCut(() => bridge.kill());
   const [path] = await once(createInterface({ input: bridge.stdout }), 'line');
   return path;

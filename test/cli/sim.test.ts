@@ -4,8 +4,9 @@ import { describe, expect, it } from 'vitest';
 import { readLockout } from '../../src/tpm/capabilities.ts';
 import { openTpm } from '../../src/tpm/open-tpm.ts';
 import { isRunning } from '../integration/support/is-running.ts';
-import { missingPrograms } from '../integration/support/local-swtpm.ts';
-import { keyprov, libtpmsMissing, MAIN, startKeyprov, temporaryDirectory } from './support/keyprov.ts';
+import { libtpmsMissing } from '../integration/support/libtpms.ts';
+import { missingPrograms } from '../programs.ts';
+import { keyprov, MAIN, startKeyprov, temporaryDirectory } from './support/keyprov.ts';
 
 const missing = missingPrograms('swtpm');
 const withoutTools = missing ?? missingPrograms('tpm2_getrandom');

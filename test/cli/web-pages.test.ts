@@ -2,10 +2,11 @@ import { existsSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { missingPrograms } from '../integration/support/local-swtpm.ts';
+import { libtpmsMissing } from '../integration/support/libtpms.ts';
+import { missingPrograms } from '../programs.ts';
 import { expectAccessible, inPage, openWindow, startBrowser } from './support/browser.ts';
 import { commandLines } from './support/command-lines.ts';
-import { libtpmsMissing, startKeyprov } from './support/keyprov.ts';
+import { startKeyprov } from './support/keyprov.ts';
 import { addressOf } from './support/page-client.ts';
 import { ADA, type ServiceWorld, startServiceWorld, storeFiles } from './support/service-world.ts';
 

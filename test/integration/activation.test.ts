@@ -1,4 +1,4 @@
-import { execFile, spawnSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -29,15 +29,15 @@ import { akTemplate, type EkTemplateName, ekTemplate } from '../../src/tpm/templ
 import { Tpm } from '../../src/tpm/tpm.ts';
 import type { TpmTransport } from '../../src/tpm/transport.ts';
 import { type SwtpmProcess, startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
-import { isLibtpmsMissing } from './support/libtpms.ts';
+import { missingPrograms, PYTHON, pythonLacks } from '../programs.ts';
+import { libtpmsMissing } from './support/libtpms.ts';
 import { LineChild } from './support/line-child.ts';
-import { missingPrograms } from './support/local-swtpm.ts';
 import { leftovers, newTpm, newTransport, tpmAbilities } from './support/new-tpm.ts';
 import { type ManufacturedTpm, manufactureTpm } from './support/swtpm-setup.ts';
 
 const EMPTY = new Uint8Array(0);
 const SECRET = fromHex('6b9a437f51eddcbc1d2f6600807067f220b1d0c48a435d116afa16d8cd0164c1');
-const NO_TPM = isLibtpmsMissing();
+const NO_TPM = await libtpmsMissing();
 const EKS = ['L-1', 'L-2', 'H-3'] as const;
 
 const credentialFor = (ek: EndorsementKey, ak: AttestationKey, secret: Uint8Array = SECRET): Credential =>
@@ -306,14 +306,7 @@ describe.skipIf(NO_TPM || noTools)('tpm2-tools', () => {
   });
 });
 
-const PYTHON = '/usr/bin/python3';
-const noPytss = (): boolean => {
-  if (spawnSync(PYTHON, ['-c', 'import tpm2_pytss']).status === 0 || process.env.CI === 'true') return false;
-  console.warn('skipped: tpm2-pytss is not installed (apt-get install python3-tpm2-pytss)');
-  return true;
-};
-
-describe.skipIf(NO_TPM || missingPrograms('swtpm') !== undefined || noPytss())('tpm2-pytss', () => {
+describe.skipIf(NO_TPM || (missingPrograms('swtpm') ?? pythonLacks('tpm2_pytss')))('tpm2-pytss', () => {
   let swtpm: SwtpmProcess;
   let child: LineChild;
   beforeAll(async () => {

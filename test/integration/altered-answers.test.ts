@@ -19,8 +19,8 @@ import { TPM_RH } from '../../src/tpm/constants.ts';
 import { Tpm } from '../../src/tpm/tpm.ts';
 import type { TpmTransport } from '../../src/tpm/transport.ts';
 import { startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
+import { missingPrograms } from '../programs.ts';
 import { type FlippingTransport, flippingTransport } from './support/flipping-transport.ts';
-import { missingPrograms } from './support/local-swtpm.ts';
 import { leftovers, newTransport, tpmMissing } from './support/new-tpm.ts';
 
 const PIN = utf8('135791');

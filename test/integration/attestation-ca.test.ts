@@ -27,8 +27,8 @@ import { TPMS_ATTEST } from '../../src/tpm/structures/attest.ts';
 import { TPM2B_PUBLIC, TPMT_PUBLIC, type TpmtPublic } from '../../src/tpm/structures/object.ts';
 import type { Tpm } from '../../src/tpm/tpm.ts';
 import { buildCommonName, issue, issueAuthority, type TestCertificate } from '../certificates.ts';
-import { isLibtpmsMissing } from './support/libtpms.ts';
-import { missingPrograms } from './support/local-swtpm.ts';
+import { missingPrograms } from '../programs.ts';
+import { libtpmsMissing } from './support/libtpms.ts';
 import { leftovers, newTpm } from './support/new-tpm.ts';
 
 const AK_PURPOSE = '2.23.133.8.3';
@@ -118,7 +118,7 @@ async function closed(server: Server): Promise<void> {
   await once(server, 'close');
 }
 
-describe.skipIf(isLibtpmsMissing())('enrolAttestationKey', () => {
+describe.skipIf(await libtpmsMissing())('enrolAttestationKey', () => {
   let tpm: Tpm;
   let ek: EndorsementKey;
   let ak: AttestationKey;

@@ -3,7 +3,6 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { findLibtpms } from '../../native/libtpms.ts';
 import {
   type AttestationKey,
   createAttestationKey,
@@ -34,7 +33,8 @@ import { akTemplate, srkTemplate, userKeyTemplate } from '../../src/tpm/template
 import type { Tpm } from '../../src/tpm/tpm.ts';
 import type { TpmObject } from '../../src/tpm/tpm-object.ts';
 import { startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
-import { missingPrograms } from './support/local-swtpm.ts';
+import { missingPrograms } from '../programs.ts';
+import { libtpmsMissing } from './support/libtpms.ts';
 
 const EMPTY = new Uint8Array(0);
 const PIN = fromHex('0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20');
@@ -48,17 +48,13 @@ interface Engine {
   readonly stop: () => Promise<void>;
 }
 
-const ENGINES: Readonly<Record<string, { missing: () => string | undefined; start: () => Promise<Engine> }>> = {
+const ENGINES: Readonly<Record<string, { missing: string | undefined; start: () => Promise<Engine> }>> = {
   libtpms: {
-    missing: () => {
-      const isMissing = findLibtpms(undefined).path === undefined && process.env.CI !== 'true';
-      if (isMissing) console.warn('skipped: libtpms is not installed');
-      return isMissing ? 'libtpms is not installed' : undefined;
-    },
+    missing: await libtpmsMissing(),
     start: async () => ({ tpm: await openTpm('libtpms'), stop: async () => {} }),
   },
   swtpm: {
-    missing: () => missingPrograms('swtpm'),
+    missing: missingPrograms('swtpm'),
     start: async () => {
       const swtpm = await startSwtpm();
       return { tpm: await openTpm(swtpm.address), stop: () => swtpm.stop() };
@@ -109,7 +105,7 @@ function filesOf(statement: AttestationStatement) {
 }
 
 for (const [name, { missing, start }] of Object.entries(ENGINES)) {
-  describe.skipIf(missing() !== undefined)(`attestation by ${name}`, () => {
+  describe.skipIf(missing)(`attestation by ${name}`, () => {
     let engine: Engine;
     let tpm: Tpm;
     let srk: TpmObject;

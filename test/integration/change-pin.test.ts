@@ -1,5 +1,5 @@
 import '../cheap-scrypt.mjs';
-import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
@@ -29,6 +29,7 @@ import type { TpmTransport } from '../../src/tpm/transport.ts';
 import { openLibtpms } from '../../src/tpm/transports/libtpms.ts';
 import { CHEAP_SCRYPT } from '../cheap-scrypt-option.ts';
 import { keyRecord } from '../key-record.ts';
+import { PYTHON, pythonLacks } from '../programs.ts';
 import { bundle } from './support/bundle.ts';
 
 const OLD = '4-Spring-19/07';
@@ -366,11 +367,7 @@ describe('in a TPM', () => {
 });
 
 describe('a PIN recovery', () => {
-  const PYTHON = '/usr/bin/python3';
-  const skipped = spawnSync(PYTHON, ['-c', 'import cryptography']).status !== 0 && process.env.CI !== 'true';
-  if (skipped) console.warn('skipped: python3-cryptography is not installed');
-
-  test.skipIf(skipped)('is opened by Python after its description', async ({ store }) => {
+  test.skipIf(pythonLacks('cryptography'))('is opened by Python after its description', async ({ store }) => {
     await saveKey(store, openSoftwareKeyProvider());
     const record = await store.load('user');
     const kept = readPinState(record)?.recovery;

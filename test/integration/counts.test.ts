@@ -1,7 +1,7 @@
 import '../cheap-scrypt.mjs';
 import { describe, expect, it } from 'vitest';
 import { countFsyncs, countOnWire, countPinSignature, countProvisions, openProvisioning } from '../../bench/counts.ts';
-import { missingSimulator } from '../../src/testing/with-tpm.ts';
+import { missingPrograms } from '../programs.ts';
 import { tpmMissing } from './support/new-tpm.ts';
 
 /**
@@ -23,13 +23,7 @@ function expectAtMost(counted: object, most: Readonly<Record<string, number>>): 
   expect(over, JSON.stringify(counted)).toEqual([]);
 }
 
-async function swtpmMissing(): Promise<string | undefined> {
-  const missing = await missingSimulator({ engine: 'swtpm' });
-  if (missing !== undefined && process.env.CI === 'true') throw new Error(missing);
-  return missing;
-}
-
-describe.skipIf(await swtpmMissing())('at a swtpm', () => {
+describe.skipIf(missingPrograms('swtpm'))('at a swtpm', () => {
   it('the provisioning job in a salted session takes few commands on the wire, on one connection', async () => {
     const cold = await countOnWire({ session: true, warm: false });
     expectAtMost(cold, { ...MOST.coldJob, connections: 1 });

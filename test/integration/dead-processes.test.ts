@@ -23,8 +23,9 @@ import { srkTemplate } from '../../src/tpm/templates.ts';
 import { Tpm } from '../../src/tpm/tpm.ts';
 import type { TpmTransport } from '../../src/tpm/transport.ts';
 import { openSwtpm } from '../../src/tpm/transports/swtpm.ts';
+import { missingPrograms, toolEnvironment } from '../programs.ts';
 import { type Bundle, bundle } from './support/bundle.ts';
-import { type LocalSwtpm, missingPrograms, startLocalSwtpm, toolEnvironment } from './support/local-swtpm.ts';
+import { type LocalSwtpm, startLocalSwtpm } from './support/local-swtpm.ts';
 import { leftovers } from './support/new-tpm.ts';
 
 const PIN = utf8('591834');

@@ -8,8 +8,8 @@ import { describe, expect, it } from 'vitest';
 import { toHex } from '../../src/bytes.ts';
 import { openDevice } from '../../src/tpm/transports/device.ts';
 import { startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
+import { missingPrograms } from '../programs.ts';
 import { failureOf } from './support/failure.ts';
-import { missingPrograms } from './support/local-swtpm.ts';
 import { CREATE_ECC, codeOf, GET_RANDOM } from './support/raw-commands.ts';
 
 // Tests that need a kernel TPM device are in test/qemu.

@@ -24,7 +24,7 @@ import {
   removeKeyCredential,
   startDirectory,
 } from '../../src/testing/index.ts';
-import { missingPrograms } from './support/local-swtpm.ts';
+import { missingPrograms } from '../programs.ts';
 import { type SambaDc, sambaMissing, startSambaDc } from './support/samba-dc.ts';
 
 const ATTRIBUTE = 'msDS-KeyCredentialLink';

@@ -23,8 +23,8 @@ import { Tpm } from '../../src/tpm/tpm.ts';
 import { openLibtpms } from '../../src/tpm/transports/libtpms.ts';
 import { issue, issueAuthority } from '../certificates.ts';
 import { storedCertificate } from '../inspect-samples.ts';
-import { isLibtpmsMissing } from './support/libtpms.ts';
-import { missingPrograms } from './support/local-swtpm.ts';
+import { missingPrograms } from '../programs.ts';
+import { libtpmsMissing } from './support/libtpms.ts';
 import { leftovers, manufacturedTpm as newTpm } from './support/new-tpm.ts';
 import { type ManufacturedTpm, manufactureTpm } from './support/swtpm-setup.ts';
 
@@ -55,7 +55,7 @@ async function primaryOf(tpm: Tpm, inPublic: TpmtPublic, primaryHandle: number =
   return await tpm.run(CreatePrimary, { primaryHandle, inSensitive, inPublic, outsideInfo: EMPTY, creationPCR: [] });
 }
 
-const skipMade = isLibtpmsMissing() || missingPrograms('swtpm_setup', 'swtpm_localca', 'openssl') !== undefined;
+const skipMade = (await libtpmsMissing()) || missingPrograms('swtpm_setup', 'swtpm_localca', 'openssl') !== undefined;
 
 describe.skipIf(skipMade)('a TPM that swtpm_setup has made', () => {
   let made: ManufacturedTpm;
@@ -159,7 +159,7 @@ describe.skipIf(skipMade)('a TPM that swtpm_setup has made', () => {
 const pemOf = (der: Uint8Array): string =>
   `-----BEGIN CERTIFICATE-----\n${Buffer.from(der).toString('base64').replace(/.{64}/g, '$&\n')}\n-----END CERTIFICATE-----\n`;
 
-describe.skipIf(isLibtpmsMissing())('an endorsement key', () => {
+describe.skipIf(await libtpmsMissing())('an endorsement key', () => {
   it.each(['L-1', 'L-2', 'H-1', 'H-2', 'H-3', 'H-4', 'H-6'] as const)(
     'is made from template %s, and is gone after its release',
     async (template) => {
@@ -296,7 +296,7 @@ describe.skipIf(isLibtpmsMissing())('an endorsement key', () => {
   });
 });
 
-describe.skipIf(isLibtpmsMissing())('certificates in NV', () => {
+describe.skipIf(await libtpmsMissing())('certificates in NV', () => {
   it('are read without their padding, and in pieces', async () => {
     const root = await issueAuthority('root');
     const { der } = await issue(
@@ -351,7 +351,7 @@ describe.skipIf(isLibtpmsMissing())('certificates in NV', () => {
   });
 });
 
-describe.skipIf(isLibtpmsMissing())('readNv', () => {
+describe.skipIf(await libtpmsMissing())('readNv', () => {
   const OWNER: TpmaNv = { ownerWrite: true, ownerRead: true, noDA: true };
 
   it("reads with the owner's authorization what only the owner can read", async () => {

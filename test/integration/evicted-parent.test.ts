@@ -9,8 +9,8 @@ import { Clear, CreatePrimary } from '../../src/tpm/commands/hierarchy.ts';
 import { TPM_RH } from '../../src/tpm/constants.ts';
 import type { TpmtPublic } from '../../src/tpm/structures/object.ts';
 import { srkTemplate } from '../../src/tpm/templates.ts';
+import { missingPrograms } from '../programs.ts';
 import { asyncRefusal } from '../refusal.ts';
-import { missingPrograms } from './support/local-swtpm.ts';
 import { leftovers } from './support/new-tpm.ts';
 import { startToolsTpm, type ToolsTpm } from './support/tpm2-tools.ts';
 

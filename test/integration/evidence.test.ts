@@ -36,10 +36,10 @@ import { userKeyTemplate } from '../../src/tpm/templates.ts';
 import { Tpm } from '../../src/tpm/tpm.ts';
 import { openLibtpms } from '../../src/tpm/transports/libtpms.ts';
 import { startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
+import { missingPrograms } from '../programs.ts';
 import { bundle } from './support/bundle.ts';
-import { isLibtpmsMissing } from './support/libtpms.ts';
+import { libtpmsMissing } from './support/libtpms.ts';
 import { LineChild } from './support/line-child.ts';
-import { missingPrograms } from './support/local-swtpm.ts';
 import { type ManufacturedTpm, manufactureTpm } from './support/swtpm-setup.ts';
 
 const EMPTY = new Uint8Array(0);
@@ -89,14 +89,14 @@ async function enrol(tpm: Tpm, ek: EndorsementKey, algorithm: 'rsa-2048' | 'p-25
 }
 
 const ENGINES: Readonly<
-  Record<string, { isMissing: boolean; start: () => Promise<{ tpm: Tpm; stop: () => Promise<void> }> }>
+  Record<string, { missing: string | undefined; start: () => Promise<{ tpm: Tpm; stop: () => Promise<void> }> }>
 > = {
   libtpms: {
-    isMissing: isLibtpmsMissing(),
+    missing: await libtpmsMissing(),
     start: async () => ({ tpm: await openTpm('libtpms'), stop: async () => {} }),
   },
   swtpm: {
-    isMissing: missingPrograms('swtpm') !== undefined,
+    missing: missingPrograms('swtpm'),
     start: async () => {
       const swtpm = await startSwtpm();
       return { tpm: await openTpm(swtpm.address), stop: () => swtpm.stop() };
@@ -104,8 +104,8 @@ const ENGINES: Readonly<
   },
 };
 
-for (const [name, { isMissing, start }] of Object.entries(ENGINES)) {
-  describe.skipIf(isMissing).each(['rsa-2048', 'p-256'] as const)(`evidence of a %s key in ${name}`, (algorithm) => {
+for (const [name, { missing, start }] of Object.entries(ENGINES)) {
+  describe.skipIf(missing).each(['rsa-2048', 'p-256'] as const)(`evidence of a %s key in ${name}`, (algorithm) => {
     let maker: TestAuthority;
     let attestation: TestAuthority;
     let enrolled: Enrolled;
@@ -205,7 +205,8 @@ describe('the verifier as a bundle', () => {
   });
 });
 
-const isSetupMissing = isLibtpmsMissing() || missingPrograms('swtpm_setup', 'swtpm_localca', 'openssl') !== undefined;
+const isSetupMissing =
+  (await libtpmsMissing()) || missingPrograms('swtpm_setup', 'swtpm_localca', 'openssl') !== undefined;
 
 describe.skipIf(isSetupMissing)('evidence of a TPM that swtpm_setup has made', () => {
   let made: ManufacturedTpm;

@@ -20,8 +20,8 @@ import type { HierarchyAuth } from '../../src/tpm/hierarchy-auth.ts';
 import { srkTemplate } from '../../src/tpm/templates.ts';
 import { passingMfa } from '../fake-mfa.ts';
 import { FakeRegistrar } from '../fake-registrar.ts';
+import { missingPrograms } from '../programs.ts';
 import { asyncRefusal } from '../refusal.ts';
-import { missingPrograms } from './support/local-swtpm.ts';
 import { leftovers } from './support/new-tpm.ts';
 import { startToolsTpm, type ToolsTpm } from './support/tpm2-tools.ts';
 

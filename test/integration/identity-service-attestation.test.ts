@@ -27,7 +27,7 @@ import { TPMT_PUBLIC, type TpmtPublic } from '../../src/tpm/structures/object.ts
 import { userKeyTemplate } from '../../src/tpm/templates.ts';
 import type { Tpm } from '../../src/tpm/tpm.ts';
 import type { TpmObject } from '../../src/tpm/tpm-object.ts';
-import { isLibtpmsMissing } from './support/libtpms.ts';
+import { libtpmsMissing } from './support/libtpms.ts';
 import { newTpm } from './support/new-tpm.ts';
 import { deviceCodeToken, passwordToken, type RawAnswer, send } from './support/service-client.ts';
 
@@ -35,7 +35,7 @@ const ADA = { upn: 'ada@contoso.test', password: 'correct horse' };
 const EMPTY = new Uint8Array(0);
 const CHIP = { manufacturer: 0x53544d20, model: 'ST33', version: 1 };
 
-describe.skipIf(isLibtpmsMissing())('the attestation of keys at the identity service', () => {
+describe.skipIf(await libtpmsMissing())('the attestation of keys at the identity service', () => {
   let tpm: Tpm;
   let ek: EndorsementKey;
   let ak: AttestationKey;

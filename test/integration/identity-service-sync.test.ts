@@ -23,8 +23,8 @@ import {
   startIdentityService,
   type TestDirectory,
 } from '../../src/testing/index.ts';
+import { missingPrograms } from '../programs.ts';
 import { asyncRefusal } from '../refusal.ts';
-import { missingPrograms } from './support/local-swtpm.ts';
 import { askToken, deviceCodeToken, passwordToken, send } from './support/service-client.ts';
 
 const ADA = { upn: 'ada@contoso.test', password: 'correct horse' };

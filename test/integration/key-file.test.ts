@@ -3,12 +3,8 @@ import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { fromHex, toHex } from '../../src/bytes.ts';
 import { decodeKeyFile, encodeKeyFile, type KeyFile } from '../../src/keys/key-file.ts';
+import { PYTHON, pythonLacks } from '../programs.ts';
 import { LineChild } from './support/line-child.ts';
-
-/** Debian's own, which has python3-tpm2-pytss. */
-const PYTHON = '/usr/bin/python3';
-const absent = spawnSync(PYTHON, ['-c', 'import tpm2_pytss.tsskey']).status !== 0 && process.env.CI !== 'true';
-if (absent) console.warn('key files: tpm2-pytss is missing; install python3-tpm2-pytss');
 
 /** A TPM2B_PUBLIC and a TPM2B_PRIVATE that a TPM made, in a blob of Windows' form. */
 const blob = fromHex(JSON.parse(readFileSync('test/vectors/pcp.json', 'utf8')).vectors[0].blobHex);
@@ -50,7 +46,7 @@ describe('OpenSSL', () => {
   });
 });
 
-describe.skipIf(absent)('tpm2-pytss', () => {
+describe.skipIf(pythonLacks('tpm2_pytss.tsskey'))('tpm2-pytss', () => {
   let pytss: LineChild;
   beforeAll(() => {
     pytss = new LineChild(PYTHON, ['test/integration/children/tsskey.py']);

@@ -38,11 +38,10 @@ import { srkTemplate } from '../../src/tpm/templates.ts';
 import { Tpm } from '../../src/tpm/tpm.ts';
 import { openLibtpms } from '../../src/tpm/transports/libtpms.ts';
 import { startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
+import { PYTHON, pythonLacks } from '../programs.ts';
 import { bundle } from './support/bundle.ts';
 import { leftovers } from './support/new-tpm.ts';
 
-/** Debian's own, which has python3-tpm2-pytss. */
-const PYTHON = '/usr/bin/python3';
 const PIN = utf8('147258');
 const CHALLENGE = utf8('a challenge of the service');
 const DATA = utf8('to be signed');
@@ -236,10 +235,7 @@ describe.each(['libtpms', 'swtpm'] as const)('a pool of keys on %s', (engine) =>
   });
 });
 
-const withoutPytss = spawnSync(PYTHON, ['-c', 'import tpm2_pytss.tsskey']).status !== 0 && process.env.CI !== 'true';
-if (withoutPytss) console.warn('a pool of keys: tpm2-pytss is missing; install python3-tpm2-pytss');
-
-test.skipIf(withoutPytss)(
+test.skipIf(pythonLacks('tpm2_pytss.tsskey'))(
   'tpm2-pytss signs with a key from a pool and its PIN, but not with its earlier authorization value',
   async () => {
     const directory = mkdtempSync(join(tmpdir(), 'keyprov-pool-'));

@@ -10,7 +10,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { toHex } from '../../src/bytes.ts';
 import { isRoot, ORDINARY_USER } from '../ordinary-user.ts';
 import { type Bundle, bundle } from './support/bundle.ts';
-import { isLibtpmsMissing, openStarted } from './support/libtpms.ts';
+import { libtpmsMissing, openStarted } from './support/libtpms.ts';
 import { NV_DEFINE, NV_READ, nvValue, nvWrite } from './support/raw-commands.ts';
 
 const SUCCESS = 0;
@@ -26,7 +26,7 @@ beforeEach(() => {
 
 afterEach(() => rmSync(parent, { recursive: true }));
 
-describe.skipIf(isLibtpmsMissing())('a TPM in another process or worker', () => {
+describe.skipIf(await libtpmsMissing())('a TPM in another process or worker', () => {
   let script: Bundle;
   beforeAll(async () => {
     script = await bundle('test/integration/children/libtpms-scenario.ts');

@@ -22,9 +22,10 @@ import { toHex } from '../../src/bytes.ts';
 import { encodeStateFile } from '../../src/tpm/state-file.ts';
 import { importSwtpmState } from '../../src/tpm/swtpm-state.ts';
 import { openLibtpms } from '../../src/tpm/transports/libtpms.ts';
+import { missingPrograms } from '../programs.ts';
 import { failureOf } from './support/failure.ts';
-import { isLibtpmsMissing, libtpmsPath, openStarted, primaryKey, publicOf } from './support/libtpms.ts';
-import { missingPrograms, startLocalSwtpm } from './support/local-swtpm.ts';
+import { libtpmsMissing, libtpmsPath, openStarted, primaryKey, publicOf } from './support/libtpms.ts';
+import { startLocalSwtpm } from './support/local-swtpm.ts';
 import {
   CREATE_ECC,
   codeOf,
@@ -45,7 +46,7 @@ const TPM_RC_CANCELED = 0x909;
 /** TPM_RC_HANDLE for parameter 1. */
 const TPM_RC_HANDLE_P1 = 0x1cb;
 
-const missing = isLibtpmsMissing();
+const missing = await libtpmsMissing();
 
 let parent: string;
 /** A state directory that does not exist yet. */

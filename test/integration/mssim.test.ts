@@ -4,9 +4,9 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { fromHex, toHex } from '../../src/bytes.ts';
 import { openMssim } from '../../src/tpm/transports/mssim.ts';
 import { startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
+import { missingPrograms } from '../programs.ts';
 import { failureOf } from './support/failure.ts';
 import { closedPort, type FakeServer, startFakePair, startFakeServer } from './support/fake-server.ts';
-import { missingPrograms } from './support/local-swtpm.ts';
 import { startMssimStandIn } from './support/mssim-stand-in.ts';
 import { CREATE_ECC, codeOf, createRsa, GET_RANDOM, STARTUP_CLEAR } from './support/raw-commands.ts';
 

@@ -1,14 +1,14 @@
 import { spawnSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Bundle, bundle } from './support/bundle.ts';
-import { isLibtpmsMissing } from './support/libtpms.ts';
+import { libtpmsMissing } from './support/libtpms.ts';
 
 const MODULES = ['libtpms', 'libtpms-library', 'tctildr', 'tbs'];
 
 const orders = (names: readonly string[]): string[][] =>
   names.length === 0 ? [[]] : names.flatMap((name) => orders(names.filter((n) => n !== name)).map((n) => [name, ...n]));
 
-describe.skipIf(isLibtpmsMissing())('the bindings of shared libraries', () => {
+describe.skipIf(await libtpmsMissing())('the bindings of shared libraries', () => {
   let script: Bundle;
   beforeAll(async () => {
     script = await bundle('test/integration/children/native-order.ts');

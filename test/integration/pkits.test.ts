@@ -4,11 +4,11 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { isSameName } from '../../src/crypto/distinguished-name.ts';
 import { verifyChain } from '../../src/crypto/verify-chain.ts';
 import { type Certificate, parseCertificate } from '../../src/crypto/x509.ts';
+import { missingOutsideCi } from '../programs.ts';
 
 /** NIST's Public Key Interoperability Test Suite 1.0.1, as Debian's python3-cryptography-vectors has it. */
 const DIRECTORY = '/usr/lib/python3/dist-packages/cryptography_vectors/x509/PKITS_data/certs';
-const isAbsent = !existsSync(DIRECTORY) && process.env.CI !== 'true';
-if (isAbsent) console.warn(`PKITS is not at ${DIRECTORY}: install python3-cryptography-vectors`);
+const missing = missingOutsideCi(existsSync(DIRECTORY) ? undefined : 'python3-cryptography-vectors not installed');
 
 const TIME = new Date('2020-06-01');
 
@@ -88,7 +88,7 @@ async function judge({ root, authorities }: Suite, der: Uint8Array): Promise<str
   return failed;
 }
 
-describe.skipIf(isAbsent)('PKITS', () => {
+describe.skipIf(missing)('PKITS', () => {
   let suite: Suite;
   beforeAll(async () => {
     suite = await readSuite();

@@ -23,9 +23,9 @@ import { startDirectory, startIdentityService } from '../../src/testing/index.ts
 import { openTpm } from '../../src/tpm/open-tpm.ts';
 import { startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
 import { isRoot } from '../ordinary-user.ts';
+import { missingPrograms } from '../programs.ts';
 import { asyncRefusal, refusal } from '../refusal.ts';
 import { codeOf, filesIn } from '../unit/source-files.ts';
-import { missingPrograms } from './support/local-swtpm.ts';
 
 let root: string;
 let directory: string;

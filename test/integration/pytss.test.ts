@@ -1,15 +1,13 @@
-import { spawnSync } from 'node:child_process';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { fromHex, toHex } from '../../src/bytes.ts';
 import { decode, encode } from '../../src/tpm/codec/index.ts';
 import { TPM_ALG, TPM_CAP, TPM_ST } from '../../src/tpm/constants.ts';
 import { arbitrary, type Narrowing } from '../arbitrary.ts';
+import { PYTHON, pythonLacks } from '../programs.ts';
 import { STRUCTURES, toJson } from '../structures.ts';
 import { LineChild } from './support/line-child.ts';
 
-/** Debian's own, which has python3-tpm2-pytss. */
-const PYTHON = '/usr/bin/python3';
 const CHILD = 'test/integration/children/pytss_codec.py';
 const VALUES = 60;
 
@@ -48,10 +46,7 @@ const compared = [...STRUCTURES].filter(
   ([name, { shape }]) => shape.kind !== 'integer' && shape.kind !== 'bits' && !APART.has(name),
 );
 
-const absent = spawnSync(PYTHON, ['-c', 'import tpm2_pytss']).status !== 0 && process.env.CI !== 'true';
-if (absent) console.warn('skipped: python3-tpm2-pytss is not installed');
-
-describe.skipIf(absent)('tpm2-pytss', () => {
+describe.skipIf(pythonLacks('tpm2_pytss'))('tpm2-pytss', () => {
   let pytss: LineChild;
   beforeAll(() => {
     pytss = new LineChild(PYTHON, [CHILD]);

@@ -38,8 +38,8 @@ import { TPMT_PUBLIC } from '../../src/tpm/structures/object.ts';
 import { ekTemplate, userKeyTemplate } from '../../src/tpm/templates.ts';
 import type { Tpm } from '../../src/tpm/tpm.ts';
 import { AK_CERTIFICATE, issue } from '../certificates.ts';
+import { missingPrograms, PYTHON, pythonLacks } from '../programs.ts';
 import { LineChild } from './support/line-child.ts';
-import { missingPrograms } from './support/local-swtpm.ts';
 import { newTpm, tpmMissing } from './support/new-tpm.ts';
 
 const PIN = utf8('147258');
@@ -137,14 +137,9 @@ describe.skipIf(missing !== undefined)('keys of a TPM', () => {
   });
 });
 
-/** Debian's own, which has python3-tpm2-pytss and python3-fido2. */
-const PYTHON = '/usr/bin/python3';
-const isPythonMissing = spawnSync(PYTHON, ['-c', 'import tpm2_pytss, fido2']).status !== 0 && process.env.CI !== 'true';
-if (isPythonMissing) console.warn('skipped: python3-tpm2-pytss or python3-fido2 is not installed');
-
 const { der: certificate } = await issue(AK_CERTIFICATE);
 
-describe.skipIf(missing !== undefined || isPythonMissing)('requests of a TPM, read by tpm2-pytss', () => {
+describe.skipIf(missing ?? pythonLacks('tpm2_pytss', 'fido2'))('requests of a TPM, read by tpm2-pytss', () => {
   let tpm: Tpm;
   let child: LineChild;
   const statements = new Map<string, AttestationStatement>();

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { ResponseCode } from '../../src/errors/tpm-error.ts';
 import { decodeResponseCode } from '../../src/tpm/response-code.ts';
 import { TPM_RC } from '../../src/tpm/tpm-rc.ts';
-import { missingPrograms } from './support/local-swtpm.ts';
+import { missingPrograms, PYTHON, pythonLacks } from '../programs.ts';
 
 const missing = missingPrograms('tpm2_rc_decode', 'python3');
 
@@ -129,13 +129,13 @@ describe.skipIf(missing)('decodeResponseCode beside tpm2_rc_decode', () => {
   });
 });
 
-describe.skipIf(missingPytss())('TPM_RC beside tpm2-pytss', () => {
+describe.skipIf(pythonLacks('tpm2_pytss'))('TPM_RC beside tpm2-pytss', () => {
   it('has the same number for each name', () => {
     const script = `
 import json
 from tpm2_pytss.constants import TPM2_RC as rc
 print(json.dumps({n: int(getattr(rc, n)) for n in dir(rc) if isinstance(getattr(rc, n), int)}))`;
-    const theirs: Record<string, number> = JSON.parse(spawnSync('/usr/bin/python3', ['-c', script]).stdout.toString());
+    const theirs: Record<string, number> = JSON.parse(spawnSync(PYTHON, ['-c', script]).stdout.toString());
     const shared = Object.entries(TPM_RC).filter(([name]) => name in theirs);
     expect(shared.length).toBe(96);
     for (const [name, value] of shared) expect([name, value]).toEqual([name, theirs[name]]);
@@ -144,10 +144,3 @@ print(json.dumps({n: int(getattr(rc, n)) for n in dir(rc) if isinstance(getattr(
     expect(Object.keys(theirs).filter((name) => !masks.test(name) && !numbers.has(theirs[name] ?? -1))).toEqual([]);
   });
 });
-
-function missingPytss(): string | undefined {
-  const found = spawnSync('/usr/bin/python3', ['-c', 'import tpm2_pytss']).status === 0;
-  if (found || process.env.CI === 'true') return undefined;
-  console.warn('skipped: tpm2-pytss not installed');
-  return 'tpm2-pytss not installed';
-}

@@ -11,8 +11,8 @@ import { srkTemplate } from '../../src/tpm/templates.ts';
 import { Tpm, type TpmOptions } from '../../src/tpm/tpm.ts';
 import { startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
 import { openTbs } from '../../src/tpm/transports/tbs.ts';
-import { isLibtpmsMissing, openStarted } from './support/libtpms.ts';
-import { missingPrograms } from './support/local-swtpm.ts';
+import { missingPrograms } from '../programs.ts';
+import { libtpmsMissing, openStarted } from './support/libtpms.ts';
 import { startMssimStandIn } from './support/mssim-stand-in.ts';
 import { createRsa, GET_RANDOM } from './support/raw-commands.ts';
 import { buildTbsStandIn } from './support/tbs-stand-in.ts';
@@ -158,7 +158,7 @@ describe.skipIf(missingPrograms('swtpm', 'python3', 'cc')).each(Object.entries(P
   },
 );
 
-describe.skipIf(isLibtpmsMissing())('libtpms, while it makes a key', () => {
+describe.skipIf(await libtpmsMissing())('libtpms, while it makes a key', () => {
   it('is given up at the limit, and frees its memory and its state when it has ended', async () => {
     const transport = await openStarted();
     const limit = new AbortController();

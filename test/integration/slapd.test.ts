@@ -12,10 +12,10 @@ import { buildKeyCredentialLink, parseKeyCredentialLink } from '../../src/format
 import { ldapReader } from '../../src/registration/ldap-reader.ts';
 import { addKeyCredential, bindDirectory, startDirectory, type TestDirectory } from '../../src/testing/index.ts';
 import { checkoutIsClosed, isRoot, ORDINARY_USER } from '../ordinary-user.ts';
+import { missingPrograms } from '../programs.ts';
 import { bundle } from './support/bundle.ts';
 import { failureOf } from './support/failure.ts';
 import { isRunning } from './support/is-running.ts';
-import { missingPrograms } from './support/local-swtpm.ts';
 
 const missing = missingPrograms('slapd');
 const USER = 'ada@contoso.test';

@@ -2,6 +2,7 @@ import { type AddressInfo, createServer } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { describe, expect, it } from 'vitest';
 import { SocketConnection } from '../../src/tpm/transports/socket-connection.ts';
+import { missingOutsideCi } from '../programs.ts';
 
 describe('SocketConnection.connect', () => {
   const listenOn = async (host: string, port = 0) => {
@@ -28,7 +29,7 @@ describe('SocketConnection.connect', () => {
     });
   });
 
-  it.skipIf(!hasIpv6 && process.env.CI !== 'true')(
+  it.skipIf(missingOutsideCi(hasIpv6 ? undefined : 'no IPv6'))(
     'finds localhost at ::1, however the system resolves it',
     async () => {
       const server = await listenOn('::1');

@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process';
 import { KeyObject } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createAttestationKey } from '../../src/attestation/attestation-key.ts';
@@ -15,15 +14,13 @@ import { TPMT_SIGNATURE } from '../../src/tpm/structures/algorithm.ts';
 import { TPMT_PUBLIC } from '../../src/tpm/structures/object.ts';
 import { userKeyTemplate } from '../../src/tpm/templates.ts';
 import { issueAuthority } from '../certificates.ts';
+import { PYTHON, pythonLacks, RUBY, rubyLacks } from '../programs.ts';
 import { signingKeyOf } from '../signing-key.ts';
 import { LineChild } from './support/line-child.ts';
 import { newTpm, tpmMissing } from './support/new-tpm.ts';
 
 const EMPTY = new Uint8Array(0);
 const CHALLENGE = fromHex('c0ffee'.repeat(10));
-/** Debian's own, which have the packages. */
-const PYTHON = '/usr/bin/python3';
-const RUBY = '/usr/bin/ruby';
 const TPM_OF_STM = { manufacturer: 0x53544d20, model: 'ST33', version: 0x00010257 };
 const KINDS = ['rsa-2048', 'p-256'] as const;
 type KeyKind = (typeof KINDS)[number];
@@ -36,14 +33,8 @@ interface Case {
   readonly authority: Uint8Array;
 }
 
-/** Whether tests must be skipped because `args` fail. */
-function isMissing(what: string, command: string, args: readonly string[]): boolean {
-  if (spawnSync(command, args).status === 0 || process.env.CI === 'true') return false;
-  console.warn(`skipped: ${what} is not installed`);
-  return true;
-}
-const isRubyMissing = isMissing('ruby-tpm-key-attestation', RUBY, ['-e', 'require "tpm/key_attestation"']);
-const isPytssMissing = isMissing('python3-tpm2-pytss', PYTHON, ['-c', 'import tpm2_pytss']);
+const noRuby = rubyLacks('tpm/key_attestation');
+const noPytss = pythonLacks('tpm2_pytss');
 
 async function ask(child: LineChild | undefined, request: Readonly<Record<string, Uint8Array>>): Promise<unknown> {
   const inHex = Object.fromEntries(Object.entries(request).map(([name, bytes]) => [name, toHex(bytes)]));
@@ -121,8 +112,8 @@ describe.skipIf(missing !== undefined)('a certify statement of a TPM', () => {
         made.set(`${kind} ${algorithm}`, { statement, challenge: CHALLENGE, akCertificate, authority });
       }
     }
-    if (!isRubyMissing) ruby = new LineChild(RUBY, ['test/integration/children/key_attestation.rb']);
-    if (!isPytssMissing) pytss = new LineChild(PYTHON, ['test/integration/children/pytss_verify.py']);
+    if (noRuby === undefined) ruby = new LineChild(RUBY, ['test/integration/children/key_attestation.rb']);
+    if (noPytss === undefined) pytss = new LineChild(PYTHON, ['test/integration/children/pytss_verify.py']);
   });
   afterAll(async () => {
     await ruby?.[Symbol.asyncDispose]();
@@ -130,7 +121,7 @@ describe.skipIf(missing !== undefined)('a certify statement of a TPM', () => {
   });
 
   // Version 0.11.0 reads no public areas of ECC keys.
-  describe.skipIf(isRubyMissing).each(KINDS)('in tpm-key_attestation, of a key certified with %s', (ak) => {
+  describe.skipIf(noRuby).each(KINDS)('in tpm-key_attestation, of a key certified with %s', (ak) => {
     function verify({ statement: { certInfo, pubArea, signature }, ...beside }: Case): Promise<unknown> {
       const bare = encodeBareSignature(decode(TPMT_SIGNATURE, signature));
       return ask(ruby, { certInfo, pubArea, signature: bare, ...beside });
@@ -153,7 +144,7 @@ describe.skipIf(missing !== undefined)('a certify statement of a TPM', () => {
     });
   });
 
-  describe.skipIf(isPytssMissing).each(KINDS.flatMap((key) => KINDS.map((ak) => ({ key, ak }))))(
+  describe.skipIf(noPytss).each(KINDS.flatMap((key) => KINDS.map((ak) => ({ key, ak }))))(
     'in tpm2-pytss, of a $key key certified with $ak',
     ({ key, ak }) => {
       const verify = ({ statement: { certInfo, pubArea, signature, ak }, challenge }: Case): Promise<unknown> =>

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { openTpm } from '../../src/tpm/open-tpm.ts';
 import { startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
-import { missingPrograms } from './support/local-swtpm.ts';
+import { missingPrograms } from '../programs.ts';
 import { leftovers } from './support/new-tpm.ts';
 
 describe.skipIf(missingPrograms('swtpm'))('an address with the control channel of a swtpm', () => {

@@ -8,10 +8,10 @@ import { describe, expect, it } from 'vitest';
 import { toHex } from '../../src/bytes.ts';
 import type { KeyprovError } from '../../src/errors.ts';
 import { startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
+import { missingPrograms } from '../programs.ts';
 import { bundle } from './support/bundle.ts';
 import { failureOf } from './support/failure.ts';
 import { isRunning } from './support/is-running.ts';
-import { missingPrograms } from './support/local-swtpm.ts';
 import { CREATE_ECC, codeOf, createRsa } from './support/raw-commands.ts';
 
 const missing = missingPrograms('swtpm');

@@ -3,10 +3,10 @@ import { describe, expect, it } from 'vitest';
 import { fromHex, toHex } from '../../src/bytes.ts';
 import { openSwtpm } from '../../src/tpm/transports/swtpm.ts';
 import { type SwtpmProcess, startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
+import { missingPrograms } from '../programs.ts';
 import { failureOf } from './support/failure.ts';
 import { closedPort, type FakeServer, startFakeServer } from './support/fake-server.ts';
 import { isRunning } from './support/is-running.ts';
-import { missingPrograms } from './support/local-swtpm.ts';
 import { CREATE_ECC, codeOf, createRsa, GET_RANDOM, STARTUP_CLEAR } from './support/raw-commands.ts';
 
 const missing = missingPrograms('swtpm');

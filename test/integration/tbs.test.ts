@@ -8,8 +8,9 @@ import { KeyprovError } from '../../src/errors.ts';
 import { decodeResponseCode } from '../../src/tpm/response-code.ts';
 import { TBS_CODES } from '../../src/tpm/response-code-layers.ts';
 import { openTbs, type TbsTransport } from '../../src/tpm/transports/tbs.ts';
+import { missingPrograms } from '../programs.ts';
 import { failureOf } from './support/failure.ts';
-import { type LocalSwtpm, missingPrograms, startLocalSwtpm } from './support/local-swtpm.ts';
+import { type LocalSwtpm, startLocalSwtpm } from './support/local-swtpm.ts';
 import { createRsa, GET_RANDOM } from './support/raw-commands.ts';
 
 const missing = missingPrograms('swtpm', 'cc');

@@ -4,9 +4,10 @@ import { findTctiLoader } from '../../native/tctildr.ts';
 import { fromHex, toHex } from '../../src/bytes.ts';
 import { sayError } from '../../src/errors.ts';
 import { locateTctiLoader, openTcti } from '../../src/tpm/transports/tcti.ts';
+import { missingOutsideCi, missingPrograms } from '../programs.ts';
 import { failureOf } from './support/failure.ts';
 import { startFakePair } from './support/fake-server.ts';
-import { missingPrograms, startLocalSwtpm } from './support/local-swtpm.ts';
+import { startLocalSwtpm } from './support/local-swtpm.ts';
 import { startMssimStandIn } from './support/mssim-stand-in.ts';
 import { codeOf, createRsa, GET_RANDOM, STARTUP_CLEAR } from './support/raw-commands.ts';
 
@@ -14,13 +15,8 @@ import { codeOf, createRsa, GET_RANDOM, STARTUP_CLEAR } from './support/raw-comm
 const CANCEL_ON = 9;
 const CANCEL_OFF = 10;
 
-const missing = missingPrograms('swtpm') ?? missingLoader();
-
-function missingLoader(): string | undefined {
-  if (findTctiLoader(undefined).path !== undefined || process.env.CI === 'true') return undefined;
-  console.warn('skipped: libtss2-tctildr not installed');
-  return 'libtss2-tctildr not installed';
-}
+const hasLoader = findTctiLoader(undefined).path !== undefined;
+const missing = missingPrograms('swtpm') ?? missingOutsideCi(hasLoader ? undefined : 'libtss2-tctildr not installed');
 
 /** A stand-in for a swtpm: `serve` handles its data port, and its control port accepts everything. */
 async function fakeSwtpm(serve: (socket: Socket) => unknown): Promise<AsyncDisposable & { conf: string }> {

@@ -44,8 +44,8 @@ import { srkTemplate, userKeyTemplate } from '../../src/tpm/templates.ts';
 import type { Tpm } from '../../src/tpm/tpm.ts';
 import { TPM_RC } from '../../src/tpm/tpm-rc.ts';
 import { openLibtpms } from '../../src/tpm/transports/libtpms.ts';
-import { isLibtpmsMissing } from './support/libtpms.ts';
-import { missingPrograms } from './support/local-swtpm.ts';
+import { missingPrograms } from '../programs.ts';
+import { libtpmsMissing } from './support/libtpms.ts';
 import { tpmMissing } from './support/new-tpm.ts';
 
 const EMPTY = new Uint8Array(0);
@@ -67,7 +67,7 @@ async function storageKey(tpm: Tpm): Promise<string> {
 }
 
 const missing = await tpmMissing();
-const NO_LIBTPMS = isLibtpmsMissing();
+const NO_LIBTPMS = await libtpmsMissing();
 const ENGINES = [
   ['libtpms', NO_LIBTPMS],
   ['swtpm', missingPrograms('swtpm') !== undefined],

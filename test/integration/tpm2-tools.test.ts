@@ -33,7 +33,7 @@ import { TPM2B_PRIVATE, TPM2B_PUBLIC, type TpmtPublic } from '../../src/tpm/stru
 import { akTemplate, ekTemplate, srkTemplate, userKeyTemplate } from '../../src/tpm/templates.ts';
 import { Tpm } from '../../src/tpm/tpm.ts';
 import { type SwtpmProcess, startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
-import { missingPrograms } from './support/local-swtpm.ts';
+import { missingPrograms } from '../programs.ts';
 
 const EMPTY = new Uint8Array(0);
 const NONE = { inSensitive: { userAuth: EMPTY, data: EMPTY }, outsideInfo: EMPTY, creationPCR: [] };

@@ -1,4 +1,4 @@
-import { execFile, spawnSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { createECDH } from 'node:crypto';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -14,12 +14,10 @@ import { startSession } from '../../src/tpm/start-session.ts';
 import { userKeyTemplate } from '../../src/tpm/templates.ts';
 import type { Tpm } from '../../src/tpm/tpm.ts';
 import { startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
+import { missingPrograms, PYTHON, pythonLacks } from '../programs.ts';
 import { replay, type SessionVectors } from '../session-vectors.ts';
-import { missingPrograms } from './support/local-swtpm.ts';
 import { newTpm, tpmMissing } from './support/new-tpm.ts';
 
-/** Debian's own, which has python3-tpm2-pytss. */
-const PYTHON = '/usr/bin/python3';
 const CHILD = 'test/integration/children/tss_sessions.py';
 
 /**
@@ -41,14 +39,7 @@ const combine = (...parts: readonly (readonly string[])[]): string[] =>
     [''],
   );
 
-const absent =
-  missingPrograms('swtpm') ??
-  (spawnSync(PYTHON, ['-c', 'import tpm2_pytss']).status !== 0 && process.env.CI !== 'true'
-    ? 'python3-tpm2-pytss is not installed'
-    : undefined);
-if (absent !== undefined) console.warn(`skipped: ${absent}`);
-
-describe.skipIf(absent !== undefined)('sessions of tpm2-tss, recorded now', () => {
+describe.skipIf(missingPrograms('swtpm') ?? pythonLacks('tpm2_pytss'))('sessions of tpm2-tss, recorded now', () => {
   let recorded: SessionVectors;
   beforeAll(async () => {
     await using swtpm = await startSwtpm();

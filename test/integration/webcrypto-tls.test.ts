@@ -19,6 +19,7 @@ import { srkTemplate } from '../../src/tpm/templates.ts';
 import { Tpm } from '../../src/tpm/tpm.ts';
 import { type SwtpmProcess, startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
 import { createCrypto, type KeyprovCrypto, keyprovKey } from '../../src/webcrypto/index.ts';
+import { missingOutsideCi } from '../programs.ts';
 
 // @peculiar/x509 2.2.0 must find reflect-metadata loaded.
 const x509 = await import('@peculiar/x509');
@@ -27,10 +28,7 @@ const x509 = await import('@peculiar/x509');
 const PROVIDER = ['/usr/lib/x86_64-linux-gnu', '/usr/lib/aarch64-linux-gnu', '/usr/lib64']
   .map((directory) => `${directory}/ossl-modules/tpm2.so`)
   .find((path) => existsSync(path));
-if (PROVIDER === undefined) {
-  if (process.env.CI === 'true') throw new Error('tpm2-openssl is missing');
-  console.warn('skipped: tpm2-openssl is not installed');
-}
+const missing = missingOutsideCi(PROVIDER === undefined ? 'tpm2-openssl not installed' : undefined);
 
 /** Loads the provider into Node, and has it sign; all else is done by OpenSSL itself. */
 const OPENSSL_CONF = `nodejs_conf = init
@@ -106,7 +104,7 @@ async function makeClient(swtpm: SwtpmProcess, algorithm: object, newKeysHavePin
 }
 
 const RSA = { hash: 'SHA-256', modulusLength: 2048, publicExponent: new Uint8Array([1, 0, 1]) };
-it.skipIf(PROVIDER === undefined).each([
+it.skipIf(missing).each([
   ['P-256', { name: 'ECDSA', namedCurve: 'P-256' }, false],
   ['RSA-2048', { name: 'RSASSA-PKCS1-v1_5', ...RSA }, false],
   ['P-256 and a PIN', { name: 'ECDSA', namedCurve: 'P-256' }, true],

@@ -14,10 +14,10 @@ import { openAuthority } from '../../src/testing/identity-service/authority.ts';
 import { issueDeviceCertificate } from '../../src/testing/identity-service/device-certificate.ts';
 import { createTestAuthority } from '../../src/testing/test-authority.ts';
 import { akTemplate } from '../../src/tpm/templates.ts';
+import { missingPrograms } from '../programs.ts';
 import { ecKey, rsaKey, type TestSigningKey } from '../signing-key.ts';
 import { paperKey } from '../unit/attestation/paper-tpm.ts';
 import { codeOf, filesIn } from '../unit/source-files.ts';
-import { missingPrograms } from './support/local-swtpm.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'keyprov-strict-'));
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -42,7 +42,6 @@ const GUID = '00112233-4455-6677-8899-aabbccddeeff';
 const VALIDITY = { notBefore: new Date(Date.now() - 60_000), notAfter: new Date(Date.now() + 3_600_000) };
 
 const missing = missingPrograms('openssl');
-if (missing !== undefined) console.warn(missing);
 
 describe.skipIf(missing !== undefined)('openssl verify -x509_strict', () => {
   const ak = paperKey(akTemplate('p-256'), 'ak').area;

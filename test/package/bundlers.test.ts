@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { isLibtpmsMissing } from '../integration/support/libtpms.ts';
+import { libtpmsMissing } from '../integration/support/libtpms.ts';
 
 const run = promisify(execFile);
 
@@ -73,8 +73,10 @@ async function made(name: string, koffi: 'external' | 'bundled'): Promise<string
   return join(folder, 'out/program.mjs');
 }
 
+const missing = await libtpmsMissing();
+
 describe.each(present.map(([name]) => name))('a program that %s makes', (name) => {
-  it.skipIf(isLibtpmsMissing())('opens a TPM inside the process and makes a key, with koffi beside it', async () => {
+  it.skipIf(missing)('opens a TPM inside the process and makes a key, with koffi beside it', async () => {
     const { stdout } = await run(process.execPath, [await made(name, 'external')]);
     expect(stdout).toBe('verified true\n');
   });

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { libtpmsMissing } from '../cli/support/keyprov.ts';
+import { libtpmsMissing } from '../integration/support/libtpms.ts';
 import { readPublicSurface } from './public-surface.ts';
 
 const missing = await libtpmsMissing();

@@ -2,8 +2,6 @@ import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { isKeyprovError } from '../../../src/errors.ts';
-import { locateLibtpms } from '../../../src/tpm/transports/libtpms.ts';
 
 /** The program as `npm` would link it. */
 export const MAIN: string = join(process.cwd(), 'dist/src/cli/main.js');
@@ -95,16 +93,4 @@ export function override(words: readonly string[], ...more: readonly string[]): 
 export function temporaryDirectory(): Disposable & { readonly path: string } {
   const path = mkdtempSync(join(tmpdir(), 'keyprov-cli-'));
   return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
-}
-
-/** The reason why tests cannot use a TPM in process. Undefined if they can, and in continuous integration, where they must. */
-export async function libtpmsMissing(): Promise<string | undefined> {
-  try {
-    await locateLibtpms();
-  } catch (error) {
-    if (process.env.CI === 'true' || !isKeyprovError(error, 'library-missing')) throw error;
-    console.warn(`skipped: ${error.message}`);
-    return error.message;
-  }
-  return undefined;
 }

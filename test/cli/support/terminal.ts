@@ -2,10 +2,8 @@ import { execFile, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { CHEAP_SCRYPT } from '../../cheap-scrypt-option.ts';
+import { missingOutsideCi, PYTHON } from '../../programs.ts';
 import { environment, MAIN } from './keyprov.ts';
-
-/** Avoids the wrappers that version managers put first in PATH, because each starts a shell. */
-const PYTHON = '/usr/bin/python3';
 
 /** The result of a call in a terminal. */
 export interface TerminalEnd {
@@ -19,13 +17,11 @@ export interface TerminalEnd {
   readonly restored: boolean;
 }
 
-/** The reason why there are no pseudo-terminals. Undefined if there are, and in continuous integration, where they must exist. */
+/** The reason why tests in pseudo-terminals must be skipped; see `missingOutsideCi`. */
 export function terminalsMissing(): string | undefined {
   const { status, stderr } = spawnSync(PYTHON, ['-c', 'import os; os.openpty()'], { encoding: 'utf8' });
-  if (status === 0 || process.env.CI === 'true') return undefined;
-  const reason = `no pseudo-terminals: ${stderr?.trim().split('\n').at(-1) ?? `${PYTHON} is not installed`}`;
-  console.warn(`skipped: ${reason}`);
-  return reason;
+  const why = () => stderr?.trim().split('\n').at(-1) ?? `${PYTHON} is not installed`;
+  return missingOutsideCi(status === 0 ? undefined : `no pseudo-terminals: ${why()}`);
 }
 
 /** Runs `keyprov` without scrypt in a pseudo-terminal and answers each question. Standard output is a pipe. */

@@ -1,17 +1,28 @@
 import { expect } from 'vitest';
 import { findLibtpms } from '../../../native/libtpms.ts';
 import { toHex } from '../../../src/bytes.ts';
-import { type LibtpmsOptions, type LibtpmsTransport, openLibtpms } from '../../../src/tpm/transports/libtpms.ts';
+import { isKeyprovError } from '../../../src/errors.ts';
+import {
+  type LibtpmsOptions,
+  type LibtpmsTransport,
+  locateLibtpms,
+  openLibtpms,
+} from '../../../src/tpm/transports/libtpms.ts';
+import { missingOutsideCi } from '../../programs.ts';
 import { CREATE_ECC, codeOf, FLUSH, STARTUP_CLEAR } from './raw-commands.ts';
 
 /** The path of libtpms; undefined if it is not installed. */
 export const libtpmsPath: string | undefined = findLibtpms(undefined).path;
 
-/** Whether to skip tests that need libtpms. In continuous integration they fail without it. */
-export function isLibtpmsMissing(): boolean {
-  if (libtpmsPath !== undefined || process.env.CI === 'true') return false;
-  console.warn('skipped: libtpms is not installed (apt-get install libtpms0)');
-  return true;
+/** The reason why tests that use a TPM in this process must be skipped; see `missingOutsideCi`. */
+export async function libtpmsMissing(): Promise<string | undefined> {
+  try {
+    await locateLibtpms();
+    return undefined;
+  } catch (error) {
+    if (!isKeyprovError(error, 'library-missing')) throw error;
+    return missingOutsideCi(error.message);
+  }
 }
 
 /** Opens a TPM and sends TPM2_Startup(CLEAR). */

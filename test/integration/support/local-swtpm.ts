@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -51,21 +51,3 @@ async function ready(directory: string, child: ChildProcess): Promise<void> {
 }
 
 const readIfThere = (path: string): string => (existsSync(path) ? readFileSync(path, 'utf8').trim() : '');
-
-/**
- * The reason why tests that need `programs` cannot run. Undefined if they can, and in continuous integration, where a missing
- * program must fail them.
- */
-export function missingPrograms(...programs: string[]): string | undefined {
-  const env = toolEnvironment();
-  const missing = programs.filter((program) => spawnSync('which', [program], { env }).status !== 0);
-  if (missing.length === 0 || process.env.CI === 'true') return undefined;
-  console.warn(`skipped: ${missing.join(', ')} not installed`);
-  return `${missing.join(', ')} not installed`;
-}
-
-/** Our environment with the directories of system programs in PATH, which ordinary users may lack. */
-export const toolEnvironment = (): NodeJS.ProcessEnv => ({
-  ...process.env,
-  PATH: `${process.env.PATH}:/usr/local/sbin:/usr/sbin:/sbin`,
-});

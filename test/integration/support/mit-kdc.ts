@@ -12,8 +12,8 @@ import { extendedKeyUsage, subjectAltName } from '../../../src/formats/x509/exte
 import { issueCertificate } from '../../../src/formats/x509/issue-certificate.ts';
 import { buildCommonName, encodeName } from '../../../src/formats/x509/names.ts';
 import { WatchedChild } from '../../../src/tpm/transports/watched-child.ts';
+import { missingPrograms, toolEnvironment } from '../../programs.ts';
 import { signingKeyOf } from '../../signing-key.ts';
-import { missingPrograms, toolEnvironment } from './local-swtpm.ts';
 import { runTool, runToolWell } from './tool-run.ts';
 
 /** The client's credentials. */
@@ -62,7 +62,7 @@ const PKINIT_KDC = '1.3.6.1.5.2.3.5';
 const MAX_PORT_TRIES = 20;
 const START_TIMEOUT_MS = 10_000;
 
-/** The reason why tests cannot use a KDC. Undefined if they can, and in continuous integration, where they must. */
+/** The reason why tests that use a KDC must be skipped; see `missingOutsideCi`. */
 export const mitKdcMissing = (): string | undefined =>
   missingPrograms('krb5kdc', 'kdb5_util', 'kadmin.local', 'kinit', 'klist');
 

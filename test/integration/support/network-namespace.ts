@@ -1,7 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
-import { toolEnvironment } from './local-swtpm.ts';
+import { toolEnvironment } from '../../programs.ts';
 
 /** The reason why an ordinary user cannot have a network namespace, in which they may listen on any port. */
 export function namespaceMissing(): string | undefined {

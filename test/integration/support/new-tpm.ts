@@ -8,6 +8,7 @@ import { TPM_CAP, TPM_HT, TPM_RH } from '../../../src/tpm/constants.ts';
 import { openTpm } from '../../../src/tpm/open-tpm.ts';
 import { Tpm } from '../../../src/tpm/tpm.ts';
 import type { TpmTransport } from '../../../src/tpm/transport.ts';
+import { missingOutsideCi } from '../../programs.ts';
 
 /** Address of a running TPM for the tests. Each test clears it: see docs/testing.md. */
 export const GIVEN_TPM: string | undefined = process.env.KEYPROV_TEST_TPM || undefined;
@@ -44,15 +45,9 @@ async function cleared(address: string): Promise<TpmTransport> {
   return transport; // still open: only the Tpm around it is no longer used
 }
 
-/** The reason why tests cannot use a TPM. Undefined if they can, and in continuous integration, where they must. */
-export async function tpmMissing(): Promise<string | undefined> {
-  if (GIVEN_TPM !== undefined) return undefined;
-  const missing = await missingSimulator();
-  if (missing === undefined) return undefined;
-  if (process.env.CI === 'true') throw new Error(missing);
-  console.warn(`skipped: ${missing}`);
-  return missing;
-}
+/** The reason why tests that use a TPM must be skipped; see `missingOutsideCi`. */
+export const tpmMissing = async (): Promise<string | undefined> =>
+  GIVEN_TPM === undefined ? missingOutsideCi(await missingSimulator()) : undefined;
 
 /** Opens a new TPM. */
 export async function newTpm(): Promise<Tpm> {

@@ -23,7 +23,7 @@ import {
 } from '../../../src/testing/index.ts';
 import { WatchedChild } from '../../../src/tpm/transports/watched-child.ts';
 import { isRoot } from '../../ordinary-user.ts';
-import { missingPrograms, toolEnvironment } from './local-swtpm.ts';
+import { missingOutsideCi, missingPrograms, PYTHON, toolEnvironment } from '../../programs.ts';
 import { inNamespace, namespaceMissing, relayInto } from './network-namespace.ts';
 import { runToolWell } from './tool-run.ts';
 
@@ -43,23 +43,19 @@ export interface SambaDc extends AsyncDisposable {
 const SCRIPT = 'test/integration/children/samba_provision.py';
 // The folder for npm's caches, in which nobody else can place a file.
 const CACHE = 'node_modules/.cache/keyprov';
-/** python3-samba works with this Python, not with another one that may come first in PATH. */
-const PYTHON = '/usr/bin/python3';
 const BASE = 'DC=contoso,DC=test';
 const USERS = `CN=Users,${BASE}`;
 const START_TIMEOUT_MS = 30_000;
 
 const account = (name: string): DirectoryAccount => ({ dn: `CN=${name},${USERS}`, password: 'P4ssw0rd.Test' });
 
-/** The reason why tests cannot use Samba. Undefined if they can, and in continuous integration, where they must. */
+/** The reason why tests that use Samba must be skipped; see `missingOutsideCi`. */
 export function sambaMissing(): string | undefined {
   const programs = missingPrograms('samba', 'samba-tool', 'tar');
-  if (programs !== undefined || process.env.CI === 'true') return programs;
+  if (programs !== undefined) return programs;
   const schema = '/usr/share/samba/setup/ad-schema/AD_DS_Classes__Windows_Server_2016.ldf';
-  const unprivileged = isRoot ? undefined : namespaceMissing();
-  const reason = existsSync(schema) ? unprivileged : 'samba-ad-provision not installed';
-  if (reason !== undefined) console.warn(`skipped: no Samba domain controller: ${reason}`);
-  return reason;
+  if (!existsSync(schema)) return missingOutsideCi('samba-ad-provision not installed');
+  return missingOutsideCi(isRoot ? undefined : namespaceMissing());
 }
 
 /** Starts a domain controller. The first start provisions it, which takes some seconds; later starts copy the result. */

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { toolEnvironment } from './local-swtpm.ts';
+import { toolEnvironment } from '../../programs.ts';
 
 /** The result of a program. */
 export interface ToolRun {

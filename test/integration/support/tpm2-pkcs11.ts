@@ -12,7 +12,7 @@ import { DictionaryAttackParameters } from '../../../src/tpm/commands/dictionary
 import { TPM_RH } from '../../../src/tpm/constants.ts';
 import { Tpm } from '../../../src/tpm/tpm.ts';
 import type { SwtpmProcess } from '../../../src/tpm/transports/swtpm-process.ts';
-import { missingPrograms } from './local-swtpm.ts';
+import { missingPrograms } from '../../programs.ts';
 import type { LogonIdentity } from './mit-kdc.ts';
 import { runToolWell } from './tool-run.ts';
 

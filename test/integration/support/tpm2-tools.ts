@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Tpm, type TpmOptions } from '../../../src/tpm/tpm.ts';
 import { type StartSwtpmOptions, startSwtpm } from '../../../src/tpm/transports/swtpm-process.ts';
-import { toolEnvironment } from './local-swtpm.ts';
+import { toolEnvironment } from '../../programs.ts';
 
 const run = promisify(execFile);
 
