@@ -1,6 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Bytes } from '../bytes.ts';
 import { PolicyError, type PolicyProblem } from '../errors/policy-error.ts';
@@ -10,6 +9,7 @@ import type { SignalOptions } from '../signal.ts';
 import { errorCode } from '../storage/file-error.ts';
 import { readInput } from '../storage/read-input.ts';
 import { runProgram } from '../storage/run-program.ts';
+import { temporaryDirectory } from '../storage/temporary-directory.ts';
 import { windowsProgram } from '../storage/windows.ts';
 import type { PolicyReading } from './policy-layer.ts';
 import { CSP_KEY, DEVICE_LOCK_KEY, type ReadRegistryOptions, readRegistryExport } from './read-registry.ts';
@@ -27,7 +27,7 @@ export interface ReadWindowsRegistryOptions extends ReadRegistryOptions, SignalO
  * @throws PolicyError like {@link readRegistryExport}, and for an existing key that this user may not read; KeyprovError
  * `library-missing` without `reg.exe` or `whoami.exe`, as on any other system; `library-unsuitable` if one of them fails,
  * is ended, does not end within a minute, prints more than 1 MiB, or prints no SID; `store-io` for an export of more than
- * 16 MiB.
+ * 16 MiB, or without a usable temporary directory.
  *
  * @example
  * ```ts
@@ -39,7 +39,7 @@ export interface ReadWindowsRegistryOptions extends ReadRegistryOptions, SignalO
  */
 export async function readWindowsRegistry(options: ReadWindowsRegistryOptions = {}): Promise<PolicyReading> {
   const { signal, ...rest } = checkMembers('readWindowsRegistry', options, 'userSid:text? tenantId:text? signal');
-  const directory = await mkdtemp(join(tmpdir(), 'keyprov-registry-'));
+  const directory = await temporaryDirectory('keyprov-registry-');
   return await withCleanup(
     async () => {
       const userSid = rest.userSid ?? (await ownSid({ signal }));

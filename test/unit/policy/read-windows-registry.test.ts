@@ -2,7 +2,7 @@ import childProcess from 'node:child_process';
 import { existsSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { promisify } from 'node:util';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { readWindowsRegistry } from '../../../src/policy/read-windows-registry.ts';
 import { patchBuiltin } from '../../patch-builtin.ts';
 
@@ -124,6 +124,20 @@ describe('readWindowsRegistry', () => {
       code: 'policy-invalid',
       problems: [{ setting: key, problem: 'cannot be read with reg.exe' }],
     });
+  });
+
+  it('needs a temporary directory', async () => {
+    vi.stubEnv('TMPDIR', '/nowhere');
+    try {
+      const error = await readWindowsRegistry().catch((thrown: unknown) => thrown);
+      expect(error).toMatchObject({
+        code: 'store-io',
+        message: expect.stringMatching(/^the temporary directory \/nowhere /),
+        remedy: expect.stringMatching(/^set TMPDIR /),
+      });
+    } finally {
+      vi.unstubAllEnvs();
+    }
   });
 
   it('ends with its signal', async () => {
