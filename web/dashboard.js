@@ -1,7 +1,6 @@
 import { element, follow, tell } from './session.js';
 
 const ENDS = {
-  done: 'The dashboard has ended.',
   ended: 'The command has ended. This page shows the last state.',
   taken: 'Another window shows this dashboard. This one is not updated.',
   refused: 'This address is not valid, or has been used. Run keyprov dashboard again.',

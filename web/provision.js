@@ -49,8 +49,12 @@ const VIEWS = {
     paragraph(text('codeUntil', { time: time(expires) }), { class: 'quiet' }),
     actions(
       button('copyCode', async () => {
-        await navigator.clipboard.writeText(userCode);
-        say(text('copied'));
+        try {
+          await navigator.clipboard.writeText(userCode);
+          say(text('copied'));
+        } catch {
+          say(text('notCopied'));
+        }
       }),
       cancel(),
     ),

@@ -4,7 +4,6 @@
 export const TEXTS = {
   en: {
     language: 'English',
-    loading: 'One moment, please',
     welcome: 'Set up a PIN',
     welcomeText: 'Set up a PIN for {user} on this device.',
     welcomeSteps: ['Sign in with a second factor.', 'Choose a PIN.', 'This device creates a key and registers it.'],
@@ -18,6 +17,7 @@ export const TEXTS = {
     codeUntil: 'The code is valid until {time}. This page continues automatically after you sign in.',
     copyCode: 'Copy the code',
     copied: 'The code has been copied.',
+    notCopied: 'The browser does not allow copying. Type the code instead.',
     retry: 'The sign-in did not succeed',
     again: 'Try again',
     pin: 'Choose a PIN',
@@ -90,7 +90,6 @@ export const TEXTS = {
   },
   de: {
     language: 'Deutsch',
-    loading: 'Einen Moment, bitte',
     welcome: 'PIN einrichten',
     welcomeText: 'Richten Sie auf diesem Gerät eine PIN für {user} ein.',
     welcomeSteps: [
@@ -108,6 +107,7 @@ export const TEXTS = {
     codeUntil: 'Der Code ist bis {time} Uhr gültig. Nach der Anmeldung geht es hier automatisch weiter.',
     copyCode: 'Code kopieren',
     copied: 'Der Code wurde kopiert.',
+    notCopied: 'Der Browser erlaubt das Kopieren nicht. Geben Sie den Code von Hand ein.',
     retry: 'Die Anmeldung ist fehlgeschlagen',
     again: 'Erneut versuchen',
     pin: 'PIN festlegen',

@@ -145,6 +145,12 @@ describe.skipIf(missing)('in Chromium', () => {
       expect(await inPage(page, 'document.activeElement?.tagName')).toBe('H1');
       await expectAccessible(page);
       const code = await page.locator('.code').textContent();
+      await page.getByRole('button', { name: 'Copy the code' }).press('Enter');
+      await page.getByText('The code has been copied.').waitFor({ state: 'attached' });
+      expect(await inPage(page, 'navigator.clipboard.readText()')).toBe(code);
+      await inPage(page, 'void (navigator.clipboard.writeText = () => Promise.reject(new Error("not allowed")))');
+      await page.getByRole('button', { name: 'Copy the code' }).press('Enter');
+      await page.getByText('The browser does not allow copying.').waitFor({ state: 'attached' });
       expect(await page.getByRole('link').getAttribute('href')).toBe(`${world.service.url}/common/oauth2/deviceauth`);
       expect(world.service.mfa.approve(String(code))).toBe(true);
       await heading(page, 'Choose a PIN');

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import fc from 'fast-check';
@@ -67,6 +68,13 @@ describe('the texts', () => {
       english.map(([name, text]) => [name, placeholders(text)]),
     );
     expect(own.filter(([, text]) => text.trim() === '')).toEqual([]);
+  });
+
+  it('are all shown somewhere', () => {
+    const code = readFileSync('web/provision.js', 'utf8');
+    expect(Object.keys(TEXTS.en).filter((name) => !code.includes(`'${name}'`) && !code.includes(`.${name}`))).toEqual(
+      [],
+    );
   });
 
   it('are chosen by the languages of the browser', () => {

@@ -17,7 +17,7 @@ describe('describeDsregProblem', () => {
     expect(describeDsregProblem(windows.replaceAll(/^/gm, '> '))).toBeUndefined();
     expect(describeDsregProblem(`${windows}\nC:\\>dsregcmd /status\n${windows}`)).toContain('2 runs');
     // Lines that findstr has picked, and no report at all.
-    for (const text of ['   AzureAdJoined : YES\n   NgcSet : NO\n', '', 'no such command']) {
+    for (const text of ['   AzureAdJoined : YES\n   NgcSet : NO\n', '', 'no such command', '| toString |']) {
       expect(describeDsregProblem(text)).toContain('no section');
     }
   });
