@@ -5,13 +5,14 @@ import { isKeyprovError, KeyprovError } from '../errors.ts';
 import { checkMembers } from '../known-members.ts';
 import { createFile, removeFile, removeLeftovers, replaceFile } from '../storage/atomic-file.ts';
 import { isThere, storeIo } from '../storage/file-error.ts';
-import { type StoreLockOptions, withStoreLock } from '../storage/hold-lock.ts';
+import type { StoreLockOptions } from '../storage/hold-lock.ts';
 import { openPrivateDirectory, readPrivateFile } from '../storage/private-files.ts';
 import { shellWord } from '../storage/shell-word.ts';
 import { absolutePath } from '../storage/user-paths.ts';
 import { countFolder, removeCount } from './count-files.ts';
 import { checkKeyId, decodeKeyRecord, EXPORTS, encodeKeyRecord, type KeyRecord } from './key-record.ts';
 import { noteLastBackend } from './last-backend.ts';
+import { withLockInLine } from './lock-in-line.ts';
 import { OLD_FILES, readOldDirectory } from './old-directory.ts';
 
 /** The members of {@link StoreLockOptions}, for `checkMembers`. */
@@ -81,7 +82,6 @@ export async function openStoreDirectory(directory: string): Promise<string> {
 export class KeyStore {
   /** Absolute path. */
   readonly directory: string;
-  #turn: Promise<unknown> = Promise.resolve();
 
   /** Use {@link openKeyStore}, which checks the directory. */
   constructor(directory: string) {
@@ -136,7 +136,7 @@ export class KeyStore {
     const lock = checkMembers('KeyStore.save', options, LOCK_MEMBERS);
     const record = 'record' in key ? key.record : key;
     const text = this.#encode(record);
-    await this.#exclusive(lock, async () => {
+    await withLockInLine(this.directory, lock, async () => {
       const isOld = (await readOldDirectory(this.directory))?.id === record.id;
       if (!isOld && (await createFile(this.directory, fileName(record.id), text))) return;
       throw new KeyprovError('key-exists', `the key store at ${this.directory} already has a key ${record.id}`, {
@@ -155,7 +155,8 @@ export class KeyStore {
     options: StoreLockOptions = {},
   ): Promise<KeyRecord> {
     checkKeyId(id);
-    return await this.#exclusive(checkMembers('KeyStore.update', options, LOCK_MEMBERS), async () => {
+    const lock = checkMembers('KeyStore.update', options, LOCK_MEMBERS);
+    return await withLockInLine(this.directory, lock, async () => {
       const next = checkObject(await change(await this.#read(id)), 'the answer of change', 'id');
       if (next.id !== id) throw new RangeError(`an update must not change the id ${id} to ${next.id}`);
       await replaceFile(this.directory, fileName(id), this.#encode(next));
@@ -174,7 +175,7 @@ export class KeyStore {
   async delete(id: string, given: StoreLockOptions & { readonly note?: boolean | undefined } = {}): Promise<void> {
     const { note = true, ...options } = checkMembers('KeyStore.delete', given, LOCK_MEMBERS, 'note:boolean?');
     checkKeyId(id);
-    await this.#exclusive(options, async () => {
+    await withLockInLine(this.directory, options, async () => {
       const record = await this.#read(id).catch((error: unknown) => {
         if (!isDamage(error)) throw error;
       });
@@ -223,13 +224,6 @@ export class KeyStore {
     const text = encodeKeyRecord(record);
     decodeKeyRecord(text, `of ${record.id}, not written yet,`);
     return text;
-  }
-
-  /** Runs one after the other in this process, and then under the lock between processes. */
-  #exclusive<T>(options: StoreLockOptions, work: () => Promise<T>): Promise<T> {
-    const turn = this.#turn.then(() => withStoreLock(this.directory, work, options));
-    this.#turn = turn.catch(() => undefined); // its caller gets the error
-    return turn;
   }
 }
 

@@ -3,10 +3,10 @@ import type { PublicKey } from '../crypto/public-key.ts';
 import { PinError } from '../errors/pin-error.ts';
 import { checkMembers } from '../known-members.ts';
 import type { SignalOptions } from '../signal.ts';
-import { withStoreLock } from '../storage/hold-lock.ts';
 import { absolutePath } from '../storage/user-paths.ts';
 import { CountFiles, countFolder, PIN_TRY_FOLDER, type PinTryState } from './count-files.ts';
 import { openStoreDirectory } from './key-store.ts';
+import { withLockInLine } from './lock-in-line.ts';
 
 /** Options of {@link openPinTryLog}. */
 export interface PinTryLogOptions {
@@ -29,7 +29,7 @@ const FREE_TRIES = 5;
 /** The first wait, in milliseconds; each further wrong PIN doubles it, up to the longest. */
 const FIRST_WAIT = 30_000;
 const LONGEST_WAIT = 3_600_000;
-/** How long a try may wait for one of another process, in milliseconds; each takes a third of a second. */
+/** How long a try may wait for another one, in milliseconds; each takes a third of a second. */
 const LOCK_TIMEOUT = 60_000;
 
 /**
@@ -61,7 +61,6 @@ export class PinTryLog {
   /** Absolute path of the folder. */
   readonly directory: string;
   readonly #now: () => number;
-  readonly #turns = new Map<string, Promise<unknown>>();
 
   /** Use {@link openPinTryLog}, which checks the folder. */
   constructor(directory: string, now: () => number) {
@@ -73,7 +72,7 @@ export class PinTryLog {
    * Counts a PIN try for `key`, then calls `tryPin`, which returns whether the PIN was correct. If `tryPin` throws, the
    * try stays counted.
    * @throws PinError `pin-wrong`; `key-locked` without a try, during the wait or because an old count was put back.
-   * KeyprovError `store-invalid` for a damaged counter, `store-busy` if another process's try takes over a minute,
+   * KeyprovError `store-invalid` for a damaged counter, `store-busy` if another try takes over a minute,
    * `store-io`.
    */
   async attempt(key: PublicKey, tryPin: () => Promise<boolean>, options: SignalOptions = {}): Promise<void> {
@@ -113,23 +112,18 @@ export class PinTryLog {
   /**
    * Sets the counter of a key to 0, even if it is damaged or an old copy. Call it only after checking that the user may
    * reset it.
-   * @throws KeyprovError `store-busy` if another process's try takes over a minute, `store-io`.
+   * @throws KeyprovError `store-busy` if another try takes over a minute, `store-io`.
    */
   async reset(key: PublicKey, options: SignalOptions = {}): Promise<void> {
     await this.#exclusive(key, options, (files) => files.reset());
   }
 
-  /** Runs one after the other in this process, and then under the lock of the key between processes. */
-  #exclusive<T>(key: PublicKey, { signal }: SignalOptions, work: (files: CountFiles) => Promise<T>): Promise<T> {
+  /** Runs `work` under the lock of the key. */
+  async #exclusive<T>(key: PublicKey, { signal }: SignalOptions, work: (files: CountFiles) => Promise<T>): Promise<T> {
     const name = countFolder(key);
-    const turn = (this.#turns.get(name) ?? Promise.resolve()).then(async () => {
-      const directory = await openStoreDirectory(join(this.directory, name));
-      const options = { signal, timeout: LOCK_TIMEOUT };
-      return await withStoreLock(directory, () => work(new CountFiles(directory, name)), options);
-    });
-    const over = turn.catch(() => undefined); // its caller gets the error
-    this.#turns.set(name, over);
-    return turn;
+    const directory = await openStoreDirectory(join(this.directory, name));
+    const options = { signal, timeout: LOCK_TIMEOUT };
+    return await withLockInLine(directory, options, () => work(new CountFiles(directory, name)));
   }
 }
 

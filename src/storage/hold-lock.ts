@@ -8,10 +8,18 @@ import { takeLease } from './lease.ts';
 import { passingFailure } from './load-failure.ts';
 import type { Holder } from './lock-holder.ts';
 
+/** Default of {@link StoreLockOptions}'s `timeout`. */
+export const LOCK_TIMEOUT_MS = 10_000;
+
 /** How long to wait for a store's lock. */
 export interface StoreLockOptions extends SignalOptions {
   /** Milliseconds to wait for one holder; default 10,000. 0 tries once. */
   readonly timeout?: number | undefined;
+}
+
+interface WaitOptions extends StoreLockOptions {
+  /** Called for each holder that it waits for. */
+  readonly onChange?: (() => void) | undefined;
 }
 
 /** A lock that is held until it is released or the process ends. */
@@ -31,7 +39,7 @@ const WITHOUT_LOCKS: ReadonlySet<unknown> = new Set(['ENOLCK', 'EOPNOTSUPP', 'EN
  * flock(2) the lock is a lease, which others can take ten seconds after its holder died.
  * @throws KeyprovError `store-busy` if the lock is not free in time, `store-io`; the reason of `signal`.
  */
-export async function holdLock(path: string, options: StoreLockOptions = {}): Promise<HeldLock> {
+export async function holdLock(path: string, options: WaitOptions = {}): Promise<HeldLock> {
   const taken = await takeInTurn(() => takeLock(path), options);
   if ('release' in taken) return taken;
   const holder = taken.pid === undefined ? 'another process' : `process ${taken.pid}`;
@@ -41,7 +49,7 @@ export async function holdLock(path: string, options: StoreLockOptions = {}): Pr
 /** Calls `take` until it returns a lock, or the same holder for the entire time-out. Returns its last result. */
 export async function takeInTurn<T extends HeldLock | FileLock | Holder>(
   take: () => Promise<T>,
-  { signal, timeout = 10_000 }: StoreLockOptions,
+  { signal, timeout = LOCK_TIMEOUT_MS, onChange }: WaitOptions,
 ): Promise<T> {
   let seen: string | undefined;
   let end = 0;
@@ -51,6 +59,7 @@ export async function takeInTurn<T extends HeldLock | FileLock | Holder>(
     const taken: HeldLock | FileLock | Holder = result;
     if ('release' in taken) return result;
     if (taken.token !== seen) {
+      onChange?.();
       seen = taken.token;
       end = performance.now() + timeout;
     }
@@ -95,7 +104,7 @@ export const STORE_LOCK = '.keyprov.lock';
 export async function withStoreLock<T>(
   directory: string,
   work: () => Promise<T>,
-  options: StoreLockOptions & Parameters<HeldLock['release']>[0] = {},
+  options: WaitOptions & Parameters<HeldLock['release']>[0] = {},
 ): Promise<T> {
   const lock = await holdLock(join(directory, STORE_LOCK), options);
   return await withCleanup(work, () => lock.release(options));

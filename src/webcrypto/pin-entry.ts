@@ -2,6 +2,7 @@ import { concatSecrets, wipe, withSecret } from '../bytes.ts';
 import { PinError } from '../errors/pin-error.ts';
 import type { ProvidedKey } from '../keys/provider.ts';
 import { askSecret, LONGEST_TIMER_MS } from '../signal.ts';
+import { Queue } from '../tpm/queue.ts';
 
 /** A request for a PIN. */
 export interface PinRequest {
@@ -35,7 +36,7 @@ export class PinEntry {
   readonly #signal: AbortSignal;
   /** By the private key as its provider keeps it: after a change of PIN it is another one. */
   readonly #cache = new Map<string, CachedPin>();
-  #turn: Promise<unknown> = Promise.resolve();
+  readonly #queue = new Queue();
 
   constructor(prompt: PinPrompt | undefined, cacheMs: number, signal: AbortSignal) {
     if (!(cacheMs <= LONGEST_TIMER_MS))
@@ -92,12 +93,7 @@ export class PinEntry {
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const turn = this.#turn.then(() => {
-      this.#signal.throwIfAborted();
-      return work();
-    });
-    this.#turn = turn.catch(() => undefined); // its caller gets the error
-    return turn;
+    return this.#queue.run(work, { signal: this.#signal });
   }
 
   /** Calls the prompt; an abort does not wait for it, and wipes a late answer. */

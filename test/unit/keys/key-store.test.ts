@@ -1,12 +1,15 @@
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { toHex } from '../../../src/bytes.ts';
+import type { KeyRecord } from '../../../src/keys/key-record.ts';
 import { type KeyStore, openKeyStore } from '../../../src/keys/key-store.ts';
 import { openPinTryLog } from '../../../src/keys/pin-try-log.ts';
 import { readWrappingSecret } from '../../../src/keys/wrapping-secret.ts';
 import { temporaryName } from '../../../src/storage/atomic-file.ts';
+import type { StoreLockOptions } from '../../../src/storage/hold-lock.ts';
 import { keyRecord } from '../../key-record.ts';
 import { asyncRefusal } from '../../refusal.ts';
 
@@ -202,6 +205,60 @@ describe('the key store', () => {
       }));
     await Promise.all(Array.from({ length: 40 }, (_, turn) => add(turn % 2 === 0 ? store : second)));
     expect((await store.load('a')).annotations).toEqual({ counter: 40 });
+  });
+
+  describe('while another caller in this process has the lock', () => {
+    let finish: () => void;
+    let first: Promise<unknown>;
+    beforeEach(async () => {
+      await store.save(keyRecord('a'));
+      await new Promise<void>((begun) => {
+        first = store.update('a', async (record) => {
+          begun();
+          await new Promise<void>((resolve) => {
+            finish = resolve;
+          });
+          return record;
+        });
+      });
+    });
+    afterEach(async () => {
+      finish();
+      await first;
+    });
+
+    const CALLS = [
+      ['save', (options: StoreLockOptions) => store.save(keyRecord('b'), options)],
+      ['update', (options: StoreLockOptions) => store.update('a', (record) => record, options)],
+      ['delete', (options: StoreLockOptions) => store.delete('a', options)],
+    ] as const;
+
+    it.each(CALLS)('ends the wait of %s when its signal aborts', async (_, call) => {
+      const reason = new Error('enough');
+      const ended = new AbortController();
+      const waiting = call({ signal: ended.signal });
+      ended.abort(reason);
+      await expect(waiting).rejects.toBe(reason);
+      await expect(call({ signal: ended.signal })).rejects.toBe(reason);
+    });
+
+    it.each(CALLS)('ends the wait of %s after its time-out', async (_, call) => {
+      for (const timeout of [0, 30]) {
+        expect(await asyncRefusal(() => call({ timeout }))).toContain(
+          `store-busy: ${directory} is locked by another call in this process`,
+        );
+      }
+    });
+
+    it('lets others wait in line for longer than their time-out', async () => {
+      const change = async (record: KeyRecord): Promise<KeyRecord> => {
+        await delay(20);
+        return record;
+      };
+      const waiting = Array.from({ length: 20 }, () => store.update('a', change, { timeout: 200 }));
+      finish();
+      expect((await Promise.all(waiting)).map(({ id }) => id)).toEqual(Array(20).fill('a'));
+    });
   });
 
   it('lets one of many callers save the same id', async () => {

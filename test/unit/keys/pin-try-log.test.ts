@@ -128,6 +128,27 @@ describe('the PIN tries of a key', () => {
     expect((await log.read(key)).failures).toBe(0);
   });
 
+  it('stop waiting for another one when they are aborted, and are not counted', async () => {
+    let finish: (isRight: boolean) => void = () => undefined;
+    let first: Promise<void> | undefined;
+    await new Promise<void>((begun) => {
+      first = log.attempt(key, () => {
+        begun();
+        return new Promise((resolve) => {
+          finish = resolve;
+        });
+      });
+    });
+    const ended = new AbortController();
+    const waiting = log.attempt(key, wrong, { signal: ended.signal });
+    await new Promise(setImmediate);
+    ended.abort(new Error('changed my mind'));
+    await expect(waiting).rejects.toThrow('changed my mind');
+    finish(true);
+    await first;
+    expect((await log.read(key)).failures).toBe(0);
+  });
+
   it('of another key change nothing', async () => {
     await wrongTries(1);
     const folder = await keyFolder();

@@ -203,6 +203,21 @@ describe('PinEntry', () => {
     await expect(entry.useNew(async () => 'made')).rejects.toBe(reason);
   });
 
+  it('ends waiting uses with the signal, even while the work of the first one goes on', async () => {
+    const ended = new AbortController();
+    const entry = new PinEntry(promptOf('1234', '1234').prompt, 0, ended.signal);
+    let finish: (result: string) => void = () => undefined;
+    const work = vi.fn(() => new Promise<string>((resolve) => (finish = resolve)));
+    const first = entry.use(key, 'sign', work);
+    await vi.waitUntil(() => work.mock.calls.length > 0);
+    const waiting = [entry.use(other, 'sign', lockOf('1234')), entry.useNew(async () => 'made')];
+    const reason = new Error('closed');
+    ended.abort(reason);
+    for (const one of waiting) await expect(one).rejects.toBe(reason);
+    finish('done');
+    expect(await first).toBe('done');
+  });
+
   it('gets the PIN of a new key, and overwrites it also when the key is not made', async () => {
     const { prompt, given, requests } = promptOf('12', '34');
     const entry = new PinEntry(prompt, 1000, never());
