@@ -95,11 +95,24 @@ export async function refuseNewPin({
     throw new TypeError('the new PIN must be a Uint8Array, or a function that asks for it');
 }
 
-/** Loads a key in a TPM, before the user gives a PIN or proves who they are for a key that cannot be used now. */
+/**
+ * Loads a key in a TPM, before the user gives a PIN or proves who they are for a key that cannot be used now.
+ * @throws KeyprovError `key-invalid` if the provider is for keys of the other backend; `tpm-identity-changed`, TpmError
+ */
 export async function checkLoads(
   record: KeyRecord,
   { provider, signal }: Pick<ReplacePinOptions, 'provider' | 'signal'>,
 ): Promise<void> {
+  if (provider.backend !== record.backend) {
+    const [key, given] = record.backend === 'tpm' ? ['a TPM', 'software'] : ['software', 'a TPM'];
+    throw new KeyprovError(
+      'key-invalid',
+      `the key ${record.id} is in ${key}, but the provider is for keys in ${given}`,
+      {
+        remedy: 'pass a provider for the backend of the key',
+      },
+    );
+  }
   if (provider instanceof TpmKeyProvider) await provider.useWithoutPin(record, { signal }, async () => {});
 }
 

@@ -354,6 +354,17 @@ describe('resetPinKeepingKey', () => {
     expect(log).toEqual([]);
   });
 
+  it('fails with a provider for the other backend, without asking anyone', async () => {
+    await savedKey();
+    const { asked, given, run } = reset({ provider: { ...provider, backend: 'software' } });
+    const refusal = 'key-invalid: the key user is in a TPM, but the provider is for keys in software; pass a ';
+    expect(await asyncRefusal(run)).toContain(refusal);
+    expect([asked, given, log]).toEqual([[], [], []]);
+    const currentPin = () => Promise.reject(new Error('not asked for here'));
+    const change = options({ provider: { ...provider, backend: 'software' }, currentPin });
+    expect(await asyncRefusal(() => changeUserPin(store, 'user', change))).toContain(refusal);
+  });
+
   it('fails with a wrong secret, which it wipes, before it touches the key', async () => {
     await savedKey();
     for (const size of [32, 31, 0]) {
