@@ -137,6 +137,9 @@ export function fromHex(hex: string): Bytes {
   return decodeHex(hex);
 }
 
+/** Whether text is a GUID, in upper or lower case. */
+export const isGuid = (text: string): boolean => /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text);
+
 /** Base64 with the standard alphabet and padding (RFC 4648, section 4). @throws TypeError for anything but bytes. */
 export function toBase64(bytes: Uint8Array): string {
   checkBytes(bytes, 'each value to write in base64');

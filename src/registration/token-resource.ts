@@ -1,3 +1,4 @@
+import { isGuid } from '../bytes.ts';
 import type { DiscoveredService } from './discovery-document.ts';
 import { isEntraHost } from './entra-hosts.ts';
 
@@ -10,7 +11,6 @@ export interface ResourceOwner {
 }
 
 const DEVICE_REGISTRATION = /^urn:ms-drs:(.+)$/i;
-const GUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /**
  * Whether a token for the resource of a service may be sent to its endpoint. A hostile service could name the resource
@@ -25,7 +25,7 @@ export function isOwnResource(
   if (trustedResources.includes(resource)) return true;
   const name = DEVICE_REGISTRATION.exec(resource)?.[1]?.toLowerCase();
   if (name === undefined) return URL.canParse(resource) && isBelow(endpoint, new URL(resource));
-  if (GUID.test(name)) return tokenEndpoint?.host === endpoint.host;
+  if (isGuid(name)) return tokenEndpoint?.host === endpoint.host;
   // The hosts of Entra ID belong to one party.
   return name === endpoint.hostname || (isEntraHost(name) && isEntraHost(endpoint.hostname));
 }

@@ -7,6 +7,7 @@ import {
   concat,
   copy,
   fromHex,
+  isGuid,
   toHex,
   uint16,
   uint16At,
@@ -69,9 +70,7 @@ export const WINDOWS_HELLO_AAGUID = '08987058-cadc-4b81-b6e1-30de50dcbe96';
  * ```
  */
 export function encodeAaguid(text: string): Bytes {
-  if (!/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text)) {
-    throw new TypeError(`${JSON.stringify(text)} is not an AAGUID`);
-  }
+  if (!isGuid(text)) throw new TypeError(`${JSON.stringify(text)} is not an AAGUID`);
   return fromHex(text.replaceAll('-', ''));
 }
 

@@ -1,4 +1,4 @@
-import { type Bytes, byteCount, checkBytes, fromHex, toHex } from '../../bytes.ts';
+import { type Bytes, byteCount, checkBytes, fromHex, isGuid, toHex } from '../../bytes.ts';
 import { requestInvalid } from '../x509/in-request.ts';
 
 /** Byte order of a GUID in Windows' structures: the first three numbers are little endian. MS-DTYP 2.3.4.2. */
@@ -24,8 +24,7 @@ export function encodeGuid(guid: string): Bytes {
 
 /** Refuses anything but a GUID as an argument of that name. @throws TypeError */
 export function checkGuid(guid: string, name: string): void {
-  if (!/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(guid))
-    throw new TypeError(`${name} must be a GUID, not ${JSON.stringify(guid)}`);
+  if (!isGuid(guid)) throw new TypeError(`${name} must be a GUID, not ${JSON.stringify(guid)}`);
 }
 
 /** The text of a GUID in lower case. @throws KeyprovError `request-invalid` if it does not have 16 bytes. */

@@ -1,3 +1,4 @@
+import { isGuid } from '../../bytes.ts';
 import { headerOf, type RouteAnswer, type RouteRequest } from './http.ts';
 
 /** Why a key is not registered. */
@@ -9,12 +10,10 @@ export interface RegistrationProblem {
   readonly message: string;
 }
 
-const GUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
-
 /** The client's id of its request, if it is a GUID. */
 function clientRequestId(request: RouteRequest): string | undefined {
   const id = headerOf(request, 'client-request-id');
-  return id !== undefined && GUID.test(id) ? id : undefined;
+  return id !== undefined && isGuid(id) ? id : undefined;
 }
 
 /** The headers of each response: `client-request-id` if the client asks for it. MS-KPP 2.2.1. */
