@@ -1,5 +1,6 @@
 import { toBase64, toHex } from '../bytes.ts';
 import { keyIdOf } from '../formats/windows/key-registration.ts';
+import type { PinChangeReason } from '../policy/index.ts';
 import type { FoundKey } from '../provisioning/find-key.ts';
 import type { AttestationOutcome, RegistrationBody } from '../provisioning/key-request.ts';
 
@@ -48,6 +49,11 @@ export function keyJson({ record, registration }: ReportedKey): object {
   if (registration === undefined) return key;
   const { kid, attestationLevel, aikStatus, domain, tenant, service } = registration;
   return { ...key, kid, attestationLevel, aikStatus, domain, tenant, service };
+}
+
+/** That a PIN must be changed, and why, as the end of a sentence about it. */
+export function describePinChange(reasons: readonly PinChangeReason[]): string {
+  return `must be changed: ${[...new Set(reasons.map(({ message }) => message))].join(' ')}`;
 }
 
 /** The result of the attestation, and whether the request contains it, for people. */

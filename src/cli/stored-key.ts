@@ -7,6 +7,7 @@ import { pinMustChangeOf, pinRulesFor } from '../provisioning/pin-state.ts';
 import type { RegisteredKey } from '../provisioning/registration-record.ts';
 import type { Context } from './command.ts';
 import { type KeyPlaces, withKeyPlaces } from './key-places.ts';
+import { describePinChange } from './key-report.ts';
 import type { KeyArguments } from './options/key-option.ts';
 
 /** A key of a store, open for use. */
@@ -61,9 +62,7 @@ export async function withStoredKey<T>(
   const { signal, report } = context;
   const reasons = pinMustChangeOf(record, pinRulesFor(record, inForce), Date.now());
   if (reasons.length > 0) {
-    report.warn(
-      `the PIN must be changed: ${[...new Set(reasons.map(({ message }) => message))].join(' ')} Use keyprov change-pin.`,
-    );
+    report.warn(`the PIN ${describePinChange(reasons)} Use keyprov change-pin.`);
   }
   return await withKeyPlaces(tpm, store, async (places) => {
     const key = await openKey({ record, store, sources: places.sources, signal });

@@ -27,14 +27,19 @@ export interface ExplainPolicyOptions {
 export function explainPolicy(explanation: readonly SettingExplanation[], options: ExplainPolicyOptions = {}): string {
   const { onlySet = false } = checkMembers('explainPolicy', options, 'onlySet:boolean?');
   const lines: string[] = [];
-  for (const { setting, value, winner, overridden, reason } of explanation) {
-    if (onlySet && winner === undefined && overridden.length === 0) continue;
+  const shown = onlySet ? explanation.filter(isSet) : explanation;
+  for (const { setting, value, overridden, reason } of shown) {
     lines.push(`${nameOf(setting)} = ${describe(setting, value)}: ${reason}`);
     for (const other of overridden) {
       lines.push(`  not ${describe(setting, other.value)} from ${nameLayer(other.layer)}: ${other.reason}`);
     }
   }
   return lines.join('\n');
+}
+
+/** Whether any source sets the setting. */
+export function isSet({ winner, overridden }: SettingExplanation): boolean {
+  return winner !== undefined || overridden.length > 0;
 }
 
 /** A setting's names: a PIN rule has one of Windows and one of keyprov. */

@@ -33,27 +33,12 @@ interface Candidate {
   readonly value: PolicyValue;
 }
 
-/** The ranks, highest first. */
-const RANKS = [
-  'user gpo',
-  'machine gpo',
-  'user csp',
-  'machine csp',
-  'user eas',
-  'machine eas',
-  'user environment',
-  'machine environment',
-  'user command-line',
-  'machine command-line',
-  'user file',
-  'machine file',
-  'user object',
-  'machine object',
-];
+/** The sources by rank, highest first. Of one source, the user's layer is above the machine's. */
+const SOURCES = ['gpo', 'csp', 'eas', 'environment', 'command-line', 'file', 'object'];
 
 /** Sorts layers by rank, highest first; those of the same rank keep their order. */
 export function byRank(layers: readonly PolicyLayer[]): PolicyLayer[] {
-  const rank = ({ scope, source }: PolicyLayer): number => RANKS.indexOf(`${scope} ${source}`);
+  const rank = ({ scope, source }: PolicyLayer): number => 2 * SOURCES.indexOf(source) + (scope === 'user' ? 0 : 1);
   return [...layers].sort((a, b) => rank(a) - rank(b));
 }
 

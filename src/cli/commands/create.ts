@@ -129,7 +129,7 @@ async function runCreate(given: Arguments, context: Context): Promise<Outcome> {
       },
       () => lock.release({ remove: true }),
     );
-    return describe(made, store.directory, {}, tpm.address, { given, report });
+    return describe(made, store.directory, {}, { given, report });
   });
 }
 
@@ -188,8 +188,7 @@ async function createIn(
     const files = filesOf({ ...made, record });
     await out.write(record, files, signal);
     report.progress.end(`in ${out.path}`);
-    const address = record.tpm?.address ?? 'none';
-    return describe({ ...made, record }, out.path, files, address, { given, report });
+    return describe({ ...made, record }, out.path, files, { given, report });
   };
   return await undoOnFailure(write, () => out.discard());
 }
@@ -211,11 +210,11 @@ function describe(
   { record, fellBack, attestation, request }: ProvisionedKey,
   directory: string,
   files: ExportedFiles,
-  address: string,
   { given, report }: { readonly given: Arguments; readonly report: Report },
 ): Outcome {
   if (fellBack) report.warn(`the key was made in software: ${reasonsOf(record.attempts.slice(0, -1))}`);
-  const isLost = record.backend === 'tpm' && isInMemory(address);
+  const address = record.tpm?.address;
+  const isLost = address !== undefined && isInMemory(address);
   if (isLost) {
     report.warn('the key can no longer be used: its TPM was only in memory; use --tpm libtpms:DIR to keep the state');
   }
@@ -223,7 +222,7 @@ function describe(
   if (attestation.status === 'none' && record.backend === 'tpm' && isWanted) {
     report.warn(`the key is not attested: ${attestation.reason}`);
   }
-  if (!isLost) showNext(given, report, record.backend === 'tpm' ? address : undefined);
+  if (!isLost) showNext(given, report, address);
   const paths = Object.fromEntries(
     EXPORTS.filter((name) => files[name] !== undefined).map((name) => [name, join(directory, name)]),
   );
@@ -238,9 +237,7 @@ function describe(
   };
 }
 
-function isInMemory(text: string): boolean {
-  if (text === 'none') return false;
-  if (text === 'libtpms::memory:') return true;
-  const address = parseTpmAddress(text);
-  return address.kind === 'libtpms' && address.directory === undefined;
+function isInMemory(address: string): boolean {
+  const parsed = parseTpmAddress(address);
+  return parsed.kind === 'libtpms' && parsed.directory === undefined;
 }

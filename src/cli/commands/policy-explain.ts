@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { explainPolicy } from '../../policy/index.ts';
+import { explainPolicy, isSet } from '../../policy/explain-policy.ts';
 import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import type { Arguments } from '../options/arguments.ts';
@@ -38,7 +38,7 @@ async function runExplain(given: Arguments, context: Context): Promise<Outcome> 
   const inForce = await findPolicy({ files: [...given.operands, ...given.texts('policy')], documents }, given, context);
   given.check();
   const { policy, windows, explanation } = inForce;
-  const shown = explanation.filter(({ winner, overridden }) => all || winner || overridden.length > 0);
+  const shown = all ? explanation : explanation.filter(isSet);
   const lines = shown.length === 0 ? ['nothing is set'] : explainPolicy(shown).split('\n');
   const others = explanation.length - shown.length;
   if (others > 0) lines.push(`${others} settings have their defaults; --all shows them`);

@@ -10,7 +10,7 @@ import { type LockoutState, readLockout } from '../../tpm/capabilities.ts';
 import type { CliCommand, Context } from '../command.ts';
 import { EXIT, exitCodeOf } from '../exit-codes.ts';
 import { type KeyPlaces, withKeyPlaces } from '../key-places.ts';
-import { keyJson, keyLines, type ReportedKey, row } from '../key-report.ts';
+import { describePinChange, keyJson, keyLines, type ReportedKey, row } from '../key-report.ts';
 import { describeLockout, endLockout } from '../lockout-report.ts';
 import type { Arguments } from '../options/arguments.ts';
 import { keyOptions, readKeyArguments } from '../options/key-option.ts';
@@ -179,7 +179,7 @@ const isTried = ({ key, proof }: KeyStatus): boolean => key.record.hasPin && pro
 
 function statusLines(status: KeyStatus, lockout: LockoutState | undefined): string[] {
   const { key, pinSetAt, mustChange, misfit, proof } = status;
-  const pin = mustChange.length > 0 ? `must be changed: ${messagesOf(mustChange).join(' ')}` : 'no change required';
+  const pin = mustChange.length > 0 ? describePinChange(mustChange) : 'no change required';
   return [
     ...keyLines(key),
     row('PIN', key.record.hasPin ? `set ${pinSetAt ?? 'at an unknown time'}, ${pin}` : 'none'),
@@ -188,10 +188,6 @@ function statusLines(status: KeyStatus, lockout: LockoutState | undefined): stri
     row('proof', `${proof.status === 'failed' ? 'FAILED: ' : ''}${proof.detail}`),
   ];
 }
-
-const messagesOf = (reasons: readonly PinChangeReason[]): string[] => [
-  ...new Set(reasons.map(({ message }) => message)),
-];
 
 function statusJson({ key, pinSetAt, mustChange, misfit, proof }: KeyStatus): object {
   return {

@@ -1,5 +1,6 @@
 import { isKeyprovError, withCleanup } from '../../errors.ts';
-import { describePinRules, explainPolicy, type PolicyInForce } from '../../policy/index.ts';
+import { explainPolicy, isSet } from '../../policy/explain-policy.ts';
+import { describePinRules, type PolicyInForce } from '../../policy/index.ts';
 import { isWindowsSettingName } from '../../policy/windows-settings.ts';
 import type { RunOwner } from '../../provisioning/run-journal.ts';
 import { formatWindowsCode } from '../../provisioning/windows/windows-errors.ts';
@@ -91,9 +92,7 @@ async function prerequisiteEntries(sources: MachineSources): Promise<DashboardEn
 
 /** The settings of keyprov, and those of Windows that somebody has set, with the source that won. */
 export function policySection({ policy, explanation }: PolicyInForce): DashboardSection {
-  const shown = explanation.filter(
-    ({ setting, winner, overridden }) => !isWindowsSettingName(setting) || winner || overridden.length > 0,
-  );
+  const shown = explanation.filter((one) => !isWindowsSettingName(one.setting) || isSet(one));
   const entries = shown.map((one): DashboardEntry => {
     const [first = '', ...others] = explainPolicy([one]).split('\n');
     return {

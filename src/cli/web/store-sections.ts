@@ -10,7 +10,7 @@ import { type RegistrationRecord, readRegistration } from '../../provisioning/re
 import { listRuns } from '../../provisioning/run-journal.ts';
 import { describeSyncStatus, forecastSync } from '../../registration/sync-status.ts';
 import { exists } from '../file-io.ts';
-import { keyRows, type ReportRow } from '../key-report.ts';
+import { describePinChange, keyRows, type ReportRow } from '../key-report.ts';
 import { type DashboardEntry, type DashboardSection, type OpenStore, problemEntry } from './dashboard-section.ts';
 
 const MINUTE_MS = 60_000;
@@ -66,7 +66,6 @@ async function keyEntry(
 ): Promise<DashboardEntry> {
   const registration = readRegistration(record);
   const reasons = pinMustChangeOf(record, pinRulesFor(record, inForce), now.getTime());
-  const messages = [...new Set(reasons.map(({ message }) => message))];
   const isMisfit = policyProblem(record, inForce.policy, { wantsPin: false }) !== undefined;
   const rows = [
     ...keyRows({ record, registration }),
@@ -76,9 +75,9 @@ async function keyEntry(
     ...(registration === undefined ? [] : syncRows(registration, now)),
   ];
   return {
-    status: messages.length > 0 || isMisfit ? 'problem' : 'ok',
-    ...{ name: record.name, detail: messages.length > 0 ? `the PIN must be changed: ${messages.join(' ')}` : '' },
-    ...(messages.length > 0 && { remedy: 'keyprov change-pin' }),
+    status: reasons.length > 0 || isMisfit ? 'problem' : 'ok',
+    ...{ name: record.name, detail: reasons.length > 0 ? `the PIN ${describePinChange(reasons)}` : '' },
+    ...(reasons.length > 0 && { remedy: 'keyprov change-pin' }),
     rows,
   };
 }
