@@ -2,9 +2,9 @@ import { isIP } from 'node:net';
 import { ServiceError } from '../errors/service-error.ts';
 import { KeyprovError, withCleanup } from '../errors.ts';
 import { endsWithin, type SignalOptions, unlessAborted, withTimeout } from '../signal.ts';
-import { loadLdapts } from './ldap-client.ts';
 import { LdapMessages } from './ldap-messages.ts';
 import { ldapError } from './ldap-user.ts';
+import { loadLdapts } from './load-package.ts';
 import { isLoopback } from './service-url.ts';
 import { type TlsTrust, verifiedTls } from './verified-tls.ts';
 

@@ -2,8 +2,8 @@ import { equal } from '../../bytes.ts';
 import { KeyprovError, readOr } from '../../errors.ts';
 import { decodeDnBinary, encodeDnBinary } from '../../formats/windows/dn-binary.ts';
 import { parseKeyCredentialLink } from '../../formats/windows/key-credential-link.ts';
-import { loadLdapts } from '../../registration/ldap-client.ts';
 import { findLdapUser, KEY_CREDENTIAL_ATTRIBUTE, ldapError, ldapResultCode } from '../../registration/ldap-user.ts';
+import { loadLdapts } from '../../registration/load-package.ts';
 import type { SignalOptions } from '../../signal.ts';
 import type { LdapWriter } from './ldap-client.ts';
 

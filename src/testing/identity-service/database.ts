@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import type { SQLiteValue, Database as SqliteDatabase } from 'node-sqlite3-wasm';
 import { type Bytes, copy } from '../../bytes.ts';
 import { isKeyprovError, KeyprovError, undoOnFailure } from '../../errors.ts';
+import { loadPackage } from '../../registration/load-package.ts';
 import { fileError } from '../../storage/file-error.ts';
 import { type HeldLock, holdLock } from '../../storage/hold-lock.ts';
 import { openPrivateDirectory } from '../../storage/private-files.ts';
-import { loadPackage } from './load-package.ts';
 
 /** A value in a column. */
 export type Value = string | number | Uint8Array | null;

@@ -1,7 +1,7 @@
 import { createPublicKey, type KeyObject, randomUUID } from 'node:crypto';
 import { toBase64Url, view } from '../../bytes.ts';
 import { digest } from '../../crypto/kdf.ts';
-import { loadPackage } from './load-package.ts';
+import { loadPackage } from '../../registration/load-package.ts';
 
 /**
  * Use of a token: to access a resource, to learn who has signed in, or to get other tokens. The audience does not tell

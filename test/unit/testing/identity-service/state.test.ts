@@ -5,7 +5,6 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { PendingActivation } from '../../../../src/testing/identity-service/attestation-key-table.ts';
 import type { ServiceKey } from '../../../../src/testing/identity-service/key-table.ts';
-import { loadPackage } from '../../../../src/testing/identity-service/load-package.ts';
 import { openState, type ServiceState } from '../../../../src/testing/identity-service/state.ts';
 import { asyncRefusal } from '../../../refusal.ts';
 
@@ -103,14 +102,6 @@ describe('the state of the identity service', () => {
     expect(await asyncRefusal(() => openState(directory))).toMatch(
       /^state-in-use: .* is locked by process \d+ .*; close that service,/,
     );
-  });
-
-  it('says which packages to install if one is missing', async () => {
-    const missing = Object.assign(new Error('none'), { code: 'ERR_MODULE_NOT_FOUND' });
-    expect(await asyncRefusal(() => loadPackage('jose', () => Promise.reject(missing)))).toBe(
-      'library-missing: the identity service needs the package jose; run npm install node-sqlite3-wasm jose',
-    );
-    await expect(loadPackage('jose', () => Promise.reject(new Error('broken')))).rejects.toThrow('broken');
   });
 });
 
