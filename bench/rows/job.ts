@@ -184,7 +184,7 @@ const G8: Row = {
       return 0;
     };
     await fill();
-    await pool.take(request); // makes the attestation key
+    await pool.take(request);
     // The search for primes takes up to ten times as long for some keys, so this needs many rounds, with a median each.
     const costs = await inTurn(3 * rounds, {
       fill,

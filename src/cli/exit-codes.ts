@@ -27,7 +27,7 @@ export const EXIT_CODES = `  0  success
   2  wrong arguments, policy file or TPM address; a request that does not fit the key
   3  the policy does not allow the key
   4  the TPM, its state or its library cannot be reached or used
-  5  the PIN is missing or wrong, must be changed, or cannot be recovered; or the TPM or software key is locked
+  5  the PIN is missing or wrong, does not meet the rules, must be changed, or cannot be recovered; or the TPM or software key is locked
   6  the TPM refused a command, or is not the one in the record
   7  a file or key is missing, damaged, in use, already there, or cannot be read or written; several keys match
   8  the statement or a certificate does not verify
