@@ -20,7 +20,8 @@ import {
 } from '../../src/registration/service-fetch.ts';
 import { buildCommonName } from '../certificates.ts';
 import { rsaKey } from '../signing-key.ts';
-import { type Behaviour, closedPort, KeyService, type PemPair, TestProxy, TestRoots } from './support/key-service.ts';
+import { closedPort } from './support/fake-server.ts';
+import { type Behaviour, KeyService, type PemPair, TestProxy, TestRoots } from './support/key-service.ts';
 
 const kpp = JSON.parse(readFileSync('test/vectors/kpp.json', 'utf8'));
 const TOKEN =

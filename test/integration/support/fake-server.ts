@@ -29,7 +29,7 @@ export async function startFakeServer(serve: (socket: Socket) => unknown, port =
   };
 }
 
-/** A TCP port of 127.0.0.1 without a listener. */
+/** A TCP port of 127.0.0.1 that was free a moment ago. */
 export async function closedPort(): Promise<number> {
   await using server = await startFakeServer(() => undefined);
   return server.port;

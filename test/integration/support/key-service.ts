@@ -2,7 +2,7 @@ import { randomUUID, webcrypto } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer as createPlainServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer, type ServerOptions } from 'node:https';
-import { type AddressInfo, connect, createServer as createTcpServer, type Server, type Socket } from 'node:net';
+import { type AddressInfo, connect, type Server, type Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { encodePem } from '../../../src/crypto/pem.ts';
 import {
@@ -208,16 +208,6 @@ export class TestProxy {
     for (const socket of this.#sockets) socket.destroy();
     await once(this.#server, 'close');
   }
-}
-
-/** A port of the loopback address without a listener. */
-export async function closedPort(): Promise<number> {
-  const server = createTcpServer();
-  await listening(server);
-  const port = portOf(server);
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 async function listening(server: Server): Promise<void> {

@@ -1,7 +1,7 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -14,6 +14,7 @@ import { buildCommonName, encodeName } from '../../../src/formats/x509/names.ts'
 import { WatchedChild } from '../../../src/tpm/transports/watched-child.ts';
 import { missingPrograms, toolEnvironment } from '../../programs.ts';
 import { signingKeyOf } from '../../signing-key.ts';
+import { closedPort } from './fake-server.ts';
 import { runTool, runToolWell } from './tool-run.ts';
 
 /** The client's credentials. */
@@ -146,7 +147,7 @@ async function kdcCertificate(key: Parameters<typeof issueCertificate>[1]): Prom
 
 async function startKdc(directory: string, env: NodeJS.ProcessEnv): Promise<WatchedChild> {
   for (let tries = 1; ; tries++) {
-    const port = await freePort();
+    const port = await closedPort();
     writeSettings(directory, port);
     const kdc = new WatchedChild({
       command: ['krb5kdc', '-n', '-r', REALM],
@@ -161,16 +162,6 @@ async function startKdc(directory: string, env: NodeJS.ProcessEnv): Promise<Watc
     await kdc.kill();
     if (tries === MAX_PORT_TRIES) throw new Error(`krb5kdc: ${kdc.ending}: ${kdc.said}`);
   }
-}
-
-/** A port that was free a moment ago. */
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await once(server.listen(0, '127.0.0.1'), 'listening');
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
 }
 
 async function accepts(port: number): Promise<boolean> {

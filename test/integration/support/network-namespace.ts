@@ -1,7 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
-import { createServer, type Socket } from 'node:net';
 import { toolEnvironment } from '../../programs.ts';
+import { type FakeServer, startFakeServer } from './fake-server.ts';
 
 /** The reason why an ordinary user cannot have a network namespace, in which they may listen on any port. */
 export function namespaceMissing(): string | undefined {
@@ -21,25 +20,13 @@ export const inNamespace = (command: readonly string[]): readonly string[] => [
 const RELAY = 'exec 3<>"/dev/tcp/$0/$1" || exit; cat <&3 & cat >&3; kill $!';
 
 /** Forwards a free port here to a port in the network namespace of the process `pid`. */
-export async function relayInto(pid: number, host: string, port: number): Promise<AsyncDisposable & { port: number }> {
-  const sockets = new Set<Socket>();
-  const server = createServer((socket) => {
+export function relayInto(pid: number, host: string, port: number): Promise<FakeServer> {
+  return startFakeServer((socket) => {
     const enter = ['-t', `${pid}`, '-U', '-n', '--preserve-credentials', 'bash', '-c', RELAY, host, `${port}`];
     const child = spawn('nsenter', enter, { stdio: ['pipe', 'pipe', 'ignore'], env: toolEnvironment() });
-    sockets.add(socket.once('close', () => sockets.delete(socket)));
     // If one side closes, the other closes too; data in transit does not matter then.
-    for (const end of [socket, child.stdin]) end.on('error', () => undefined);
+    child.stdin.on('error', () => undefined);
     socket.pipe(child.stdin);
     child.stdout.pipe(socket);
   });
-  await once(server.listen(0, '127.0.0.1'), 'listening');
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('not listening');
-  return {
-    port: address.port,
-    async [Symbol.asyncDispose]() {
-      for (const socket of sockets) socket.destroy();
-      await new Promise((resolve) => server.close(resolve));
-    },
-  };
 }
