@@ -1,7 +1,8 @@
 import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type LocalSwtpm, startLocalSwtpm } from '../integration/support/local-swtpm.ts';
+import { type SwtpmProcess, startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
+import { tctiOf } from '../integration/support/swtpm-address.ts';
 import { missingPrograms, toolEnvironment } from '../programs.ts';
 import { commandLines } from './support/command-lines.ts';
 import { temporaryDirectory } from './support/keyprov.ts';
@@ -11,7 +12,7 @@ import { keyprovInTerminal, terminalsMissing } from './support/terminal.ts';
 const commands = commandLines({ cheapScrypt: true });
 
 describe.skipIf(missingPrograms('swtpm', 'tpm2_createprimary') !== undefined)('before the user authenticates', () => {
-  let swtpm: LocalSwtpm;
+  let swtpm: SwtpmProcess;
   let directory: ReturnType<typeof temporaryDirectory>;
   let tpm: string[];
   const file = (name: string, content: string): string => {
@@ -20,9 +21,9 @@ describe.skipIf(missingPrograms('swtpm', 'tpm2_createprimary') !== undefined)('b
     return path;
   };
   beforeEach(async () => {
-    swtpm = await startLocalSwtpm();
+    swtpm = await startSwtpm();
     directory = temporaryDirectory();
-    tpm = ['--tpm', `swtpm:unix:${swtpm.socket}`];
+    tpm = ['--tpm', swtpm.address];
   });
   afterEach(async () => {
     directory[Symbol.dispose]();
@@ -30,7 +31,7 @@ describe.skipIf(missingPrograms('swtpm', 'tpm2_createprimary') !== undefined)('b
   });
 
   const tool = (name: string, ...args: string[]): void => {
-    const env = { ...toolEnvironment(), TPM2TOOLS_TCTI: `swtpm:path=${swtpm.socket}` };
+    const env = { ...toolEnvironment(), TPM2TOOLS_TCTI: tctiOf(swtpm) };
     const { status, stderr } = spawnSync(`tpm2_${name}`, args, { env, encoding: 'utf8', cwd: directory.path });
     expect(status, stderr).toBe(0);
   };

@@ -1,7 +1,8 @@
 import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type LocalSwtpm, startLocalSwtpm } from '../integration/support/local-swtpm.ts';
+import { type SwtpmProcess, startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
+import { tctiOf } from '../integration/support/swtpm-address.ts';
 import { missingPrograms, toolEnvironment } from '../programs.ts';
 import { commandLines } from './support/command-lines.ts';
 import { temporaryDirectory } from './support/keyprov.ts';
@@ -13,20 +14,20 @@ const PASSWORDS = { owner: 'the owner of it', endorsement: 'the endorsement', lo
 const PIN = '731902';
 
 describe.skipIf(missingPrograms('swtpm', 'tpm2_changeauth') !== undefined)('passwords of the hierarchies', () => {
-  let swtpm: LocalSwtpm;
+  let swtpm: SwtpmProcess;
   let directory: ReturnType<typeof temporaryDirectory>;
   let tpm: string[];
   const path = (name: string) => `${directory.path}/${name}`;
   const tool = (name: string, ...args: string[]): void => {
-    const env = { ...toolEnvironment(), TPM2TOOLS_TCTI: `swtpm:path=${swtpm.socket}` };
+    const env = { ...toolEnvironment(), TPM2TOOLS_TCTI: tctiOf(swtpm) };
     const { status, stderr } = spawnSync(`tpm2_${name}`, args, { env, encoding: 'utf8' });
     expect(status, stderr).toBe(0);
   };
 
   beforeEach(async () => {
-    swtpm = await startLocalSwtpm();
+    swtpm = await startSwtpm();
     directory = temporaryDirectory();
-    tpm = ['--tpm', `swtpm:unix:${swtpm.socket}`];
+    tpm = ['--tpm', swtpm.address];
     for (const [name, password] of Object.entries(PASSWORDS)) {
       tool('changeauth', '-c', name, password);
       writeFileSync(path(name), `${password}\n`, { mode: 0o600 });

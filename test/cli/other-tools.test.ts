@@ -14,6 +14,7 @@ import { TPM_HT } from '../../src/tpm/constants.ts';
 import { openTpm } from '../../src/tpm/open-tpm.ts';
 import { TPMT_SIGNATURE } from '../../src/tpm/structures/algorithm.ts';
 import { type SwtpmProcess, startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
+import { tctiOf } from '../integration/support/swtpm-address.ts';
 import { missingIfFails, missingPrograms, PYTHON, pythonLacks } from '../programs.ts';
 import { environment, keyprov, temporaryDirectory } from './support/keyprov.ts';
 
@@ -34,7 +35,7 @@ describe.skipIf(withoutSwtpm)('a key that keyprov create has written', () => {
 
   beforeAll(async () => {
     swtpm = await startSwtpm();
-    env = { TPM2OPENSSL_TCTI: `swtpm:path=${swtpm.address.replace('swtpm:unix:', '')}` };
+    env = { TPM2OPENSSL_TCTI: tctiOf(swtpm) };
     writeFileSync(path('data'), 'signed by another program');
     writeFileSync(path('digest'), spawnSync('openssl', ['dgst', '-sha256', '-binary', path('data')]).stdout);
     for (const algorithm of ALGORITHMS) {

@@ -12,6 +12,7 @@ import { openTpm } from '../../src/tpm/open-tpm.ts';
 import { type SwtpmProcess, startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
 import { type FakeServer, startFakePair } from '../integration/support/fake-server.ts';
 import { leftovers } from '../integration/support/new-tpm.ts';
+import { socketOf } from '../integration/support/swtpm-address.ts';
 import { missingPrograms, PYTHON } from '../programs.ts';
 import { type HoldingRelay, startHoldingRelay } from './support/holding-relay.ts';
 import { keyprovBeside, override, startKeyprov } from './support/keyprov.ts';
@@ -33,9 +34,8 @@ interface World extends AsyncDisposable {
 async function startWorld(): Promise<World> {
   const world = await startServiceWorld();
   const swtpm = await startSwtpm();
-  if (!('path' in swtpm.data)) throw new Error('not a unix socket');
   const path = join(world.path, 'relay');
-  const relay = await startHoldingRelay(path, swtpm.data.path);
+  const relay = await startHoldingRelay(path, socketOf(swtpm));
   let onConnection = (): void => {};
   const silent = await startFakePair(
     () => onConnection(),

@@ -1,22 +1,23 @@
 import { spawnSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type LocalSwtpm, startLocalSwtpm } from '../integration/support/local-swtpm.ts';
+import { type SwtpmProcess, startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
+import { tctiOf } from '../integration/support/swtpm-address.ts';
 import { missingPrograms, toolEnvironment } from '../programs.ts';
 import { commandLines } from './support/command-lines.ts';
 import { temporaryDirectory } from './support/keyprov.ts';
 
 const commands = commandLines();
 describe.skipIf(missingPrograms('swtpm', 'tpm2_createprimary', 'tpm2_getcap') !== undefined)('keyprov tpm', () => {
-  let swtpm: LocalSwtpm;
+  let swtpm: SwtpmProcess;
   let address: string;
   beforeAll(async () => {
-    swtpm = await startLocalSwtpm();
-    address = `swtpm:unix:${swtpm.socket}`;
+    swtpm = await startSwtpm();
+    address = swtpm.address;
   });
   afterAll(() => swtpm?.[Symbol.asyncDispose]());
 
   function tool(name: string, ...args: string[]): string {
-    const env = { ...toolEnvironment(), TPM2TOOLS_TCTI: `swtpm:path=${swtpm.socket}` };
+    const env = { ...toolEnvironment(), TPM2TOOLS_TCTI: tctiOf(swtpm) };
     const { status, stdout, stderr } = spawnSync(name, args, { env, encoding: 'utf8' });
     expect(status, stderr).toBe(0);
     return stdout;

@@ -33,6 +33,7 @@ import { missingPrograms, PYTHON, pythonLacks } from '../programs.ts';
 import { libtpmsMissing } from './support/libtpms.ts';
 import { LineChild } from './support/line-child.ts';
 import { leftovers, newTpm, newTransport, tpmAbilities } from './support/new-tpm.ts';
+import { tctiOf } from './support/swtpm-address.ts';
 import { type ManufacturedTpm, manufactureTpm } from './support/swtpm-setup.ts';
 
 const EMPTY = new Uint8Array(0);
@@ -219,7 +220,7 @@ describe.skipIf(NO_TPM || noTools)('tpm2-tools', () => {
 
   /** Runs a tool on the swtpm. Not spawnSync: swtpm waits until what it writes to standard error is read. */
   async function tool(name: string, ...args: string[]): Promise<void> {
-    const TPM2TOOLS_TCTI = 'path' in swtpm.data ? `swtpm:path=${swtpm.data.path}` : '';
+    const TPM2TOOLS_TCTI = tctiOf(swtpm);
     await promisify(execFile)(name, args, { cwd: directory, env: { ...process.env, TPM2TOOLS_TCTI } });
   }
 
@@ -311,7 +312,7 @@ describe.skipIf(NO_TPM || (missingPrograms('swtpm') ?? pythonLacks('tpm2_pytss')
   let child: LineChild;
   beforeAll(async () => {
     swtpm = await startSwtpm();
-    const tcti = 'path' in swtpm.data ? `swtpm:path=${swtpm.data.path}` : '';
+    const tcti = tctiOf(swtpm);
     child = new LineChild(PYTHON, ['test/integration/children/pytss_activation.py', tcti]);
   });
   afterAll(async () => {

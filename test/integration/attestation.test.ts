@@ -35,6 +35,7 @@ import type { TpmObject } from '../../src/tpm/tpm-object.ts';
 import { startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
 import { missingPrograms } from '../programs.ts';
 import { libtpmsMissing } from './support/libtpms.ts';
+import { tctiOf } from './support/swtpm-address.ts';
 
 const EMPTY = new Uint8Array(0);
 const PIN = fromHex('0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20');
@@ -378,7 +379,7 @@ for (const [name, { missing, start }] of Object.entries(ENGINES)) {
         expect(checkquote('certInfo', changed(CHALLENGE))).not.toBe(0);
 
         await using verifier = await startSwtpm();
-        const env = { TPM2TOOLS_TCTI: `swtpm:path=${'path' in verifier.data ? verifier.data.path : ''}` };
+        const env = { TPM2TOOLS_TCTI: tctiOf(verifier) };
         const verify = (data: string) =>
           run(
             'sh',

@@ -25,6 +25,7 @@ import { startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
 import { openTbs } from '../../src/tpm/transports/tbs.ts';
 import { startMssimStandIn } from './support/mssim-stand-in.ts';
 import { GIVEN_TPM, leftovers, newTpm, tpmAbilities, tpmMissing } from './support/new-tpm.ts';
+import { socketOf, tctiOf } from './support/swtpm-address.ts';
 import { buildTbsStandIn } from './support/tbs-stand-in.ts';
 
 /** A TPM that something runs, and the way to it. */
@@ -65,15 +66,12 @@ const PLACES: Record<string, () => Promise<Place>> = {
   },
   "tpm2-tss' TCTI loader, swtpm behind it": async () => {
     const swtpm = await startSwtpm();
-    if (!('path' in swtpm.data)) throw new Error('not a unix socket');
-    const { path } = swtpm.data;
-    return { open: () => openTpm(`tcti:swtpm:path=${path}`), [Symbol.asyncDispose]: () => swtpm.stop() };
+    return { open: () => openTpm(`tcti:${tctiOf(swtpm)}`), [Symbol.asyncDispose]: () => swtpm.stop() };
   },
   'TBS, a stand-in for its library in front of swtpm': async () => {
     const swtpm = await startSwtpm();
-    if (!('path' in swtpm.data)) throw new Error('not a unix socket');
     const { library, remove } = buildTbsStandIn();
-    process.env.TBS_SOCKET = swtpm.data.path;
+    process.env.TBS_SOCKET = socketOf(swtpm);
     const dispose = async () => {
       delete process.env.TBS_SOCKET;
       remove();

@@ -23,10 +23,11 @@ import { srkTemplate } from '../../src/tpm/templates.ts';
 import { Tpm } from '../../src/tpm/tpm.ts';
 import type { TpmTransport } from '../../src/tpm/transport.ts';
 import { openSwtpm } from '../../src/tpm/transports/swtpm.ts';
+import { type SwtpmProcess, startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
 import { missingPrograms, toolEnvironment } from '../programs.ts';
 import { type Bundle, bundle } from './support/bundle.ts';
-import { type LocalSwtpm, startLocalSwtpm } from './support/local-swtpm.ts';
 import { leftovers } from './support/new-tpm.ts';
+import { socketOf, tctiOf } from './support/swtpm-address.ts';
 
 const PIN = utf8('591834');
 const DATA = utf8('data');
@@ -35,7 +36,7 @@ const OPERATIONS = ['sign', 'attest', 'change-pin', 'create'] as const;
 
 describe.skipIf(missingPrograms('swtpm') !== undefined)('what a dead process has left in a TPM', () => {
   let script: Bundle;
-  let swtpm: LocalSwtpm;
+  let swtpm: SwtpmProcess;
   let address: string;
   let root: string;
   let record: KeyRecord;
@@ -46,8 +47,8 @@ describe.skipIf(missingPrograms('swtpm') !== undefined)('what a dead process has
   beforeAll(async () => {
     root = mkdtempSync(join(tmpdir(), 'keyprov-marks-'));
     script = await bundle('test/integration/children/killed-at-command.ts');
-    swtpm = await startLocalSwtpm();
-    address = `swtpm:unix:${swtpm.socket}`;
+    swtpm = await startSwtpm();
+    address = swtpm.address;
     await using tpm = await open();
     const policy = definePolicy({ algorithm: 'p-256' });
     const tpmOptions = { pinDerivation: 'pcp-sha256' } as const;
@@ -194,7 +195,7 @@ describe.skipIf(missingPrograms('swtpm') !== undefined)('what a dead process has
   describe("next to other programs' objects", () => {
     let foreign: string;
     const tool = (name: string, ...args: string[]): string => {
-      const env = { ...toolEnvironment(), TPM2TOOLS_TCTI: `swtpm:path=${swtpm.socket}` };
+      const env = { ...toolEnvironment(), TPM2TOOLS_TCTI: tctiOf(swtpm) };
       const { status, stdout, stderr } = spawnSync(name, args, { env, encoding: 'utf8' });
       expect(status, stderr).toBe(0);
       return stdout;
@@ -248,7 +249,7 @@ describe.skipIf(missingPrograms('swtpm') !== undefined)('what a dead process has
         const earlier = text.replace(/(?<=^want )\d+/gm, (at) => `${Number(at) - 10_000}`);
         writeFileSync(join(root, name), earlier, { mode: 0o600 });
       }
-      const transport = await openSwtpm({ path: swtpm.socket, control: 'default' });
+      const transport = await openSwtpm({ path: socketOf(swtpm), control: 'default' });
       await transport.powerCycle();
       const other = await Tpm.open(transport, { marksDirectory: join(root, 'other') });
       const { objectHandle } = await other.run(CreatePrimary, {

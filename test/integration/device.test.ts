@@ -11,6 +11,7 @@ import { startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
 import { missingPrograms } from '../programs.ts';
 import { failureOf } from './support/failure.ts';
 import { CREATE_ECC, codeOf, GET_RANDOM } from './support/raw-commands.ts';
+import { socketOf } from './support/swtpm-address.ts';
 
 // Tests that need a kernel TPM device are in test/qemu.
 
@@ -73,8 +74,7 @@ describe('openDevice', () => {
 describe.skipIf(missingPrograms('swtpm', 'python3'))('a character device with a TPM behind it', () => {
   it('sends complete commands and returns complete answers, in any number of pieces', async () => {
     await using swtpm = await startSwtpm();
-    if (!('path' in swtpm.data)) expect.fail('not a unix socket');
-    const bridge = spawn('python3', ['test/integration/children/pty_device.py', swtpm.data.path], {
+    const bridge = spawn('python3', ['test/integration/children/pty_device.py', socketOf(swtpm)], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     try {

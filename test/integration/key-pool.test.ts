@@ -41,6 +41,7 @@ import { startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
 import { PYTHON, pythonLacks } from '../programs.ts';
 import { bundle } from './support/bundle.ts';
 import { leftovers } from './support/new-tpm.ts';
+import { tctiOf } from './support/swtpm-address.ts';
 
 const PIN = utf8('147258');
 const CHALLENGE = utf8('a challenge of the service');
@@ -257,7 +258,7 @@ test.skipIf(pythonLacks('tpm2_pytss.tsskey'))(
       writeFileSync(path('key.pem'), privateKey);
       const signsWith = (password: Uint8Array): unknown => {
         writeFileSync(path('password'), password);
-        const tcti = swtpm.address.replace('swtpm:unix:', 'swtpm:path=');
+        const tcti = tctiOf(swtpm);
         const digest = createHash('sha256').update(DATA).digest('hex');
         const args = ['test/cli/support/tsskey_sign.py', path('key.pem'), tcti, digest, path('password')];
         const { stdout } = spawnSync(PYTHON, args, { encoding: 'utf8', env: { ...process.env, TSS2_LOG: 'all+none' } });

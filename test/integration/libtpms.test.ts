@@ -22,10 +22,10 @@ import { toHex } from '../../src/bytes.ts';
 import { encodeStateFile } from '../../src/tpm/state-file.ts';
 import { importSwtpmState } from '../../src/tpm/swtpm-state.ts';
 import { openLibtpms } from '../../src/tpm/transports/libtpms.ts';
+import { startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
 import { missingPrograms } from '../programs.ts';
 import { failureOf } from './support/failure.ts';
 import { libtpmsMissing, libtpmsPath, openStarted, primaryKey, publicOf } from './support/libtpms.ts';
-import { startLocalSwtpm } from './support/local-swtpm.ts';
 import {
   CREATE_ECC,
   codeOf,
@@ -39,6 +39,7 @@ import {
   SHUTDOWN_CLEAR,
   STARTUP_CLEAR,
 } from './support/raw-commands.ts';
+import { socketOf } from './support/swtpm-address.ts';
 
 const SUCCESS = 0;
 const TPM_RC_INITIALIZE = 0x100;
@@ -308,13 +309,13 @@ describe.skipIf(missing)('a TPM in process', () => {
     let state: Uint8Array;
     let key: string;
     {
-      await using swtpm = await startLocalSwtpm();
-      const socket = createConnection(swtpm.socket);
+      await using swtpm = await startSwtpm();
+      const socket = createConnection(socketOf(swtpm));
       socket.write(CREATE_ECC);
       const [answer] = await once(socket, 'data');
       socket.destroy();
       key = publicOf(answer);
-      state = importSwtpmState(readFileSync(join(dirname(swtpm.socket), 'tpm2-00.permall')));
+      state = importSwtpmState(readFileSync(join(dirname(socketOf(swtpm)), 'state/tpm2-00.permall')));
     }
     await using tpm = await openStarted({ state });
     expect(await primaryKey(tpm)).toBe(key);

@@ -20,11 +20,11 @@ import { bindDirectory, startDirectory, type TestDirectory } from '../../src/tes
 import { listHandles } from '../../src/tpm/capabilities.ts';
 import { TPM_HT } from '../../src/tpm/constants.ts';
 import { openTpm } from '../../src/tpm/open-tpm.ts';
+import { startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
 import { CHEAP_SCRYPT } from '../cheap-scrypt-option.ts';
 import { asyncRefusal } from '../refusal.ts';
 import { type Bundle, bundle } from './support/bundle.ts';
 import { type IdentityWorld, startIdentityWorld } from './support/identity-world.ts';
-import { startLocalSwtpm } from './support/local-swtpm.ts';
 import { leftovers } from './support/new-tpm.ts';
 
 const PIN = '591834';
@@ -184,9 +184,9 @@ describe.each([
   [
     'swtpm',
     async () => {
-      const swtpm = await startLocalSwtpm();
+      const swtpm = await startSwtpm();
       const end = async (): Promise<void> => await swtpm[Symbol.asyncDispose]();
-      return { tpm: `swtpm:unix:${swtpm.socket}`, end };
+      return { tpm: swtpm.address, end };
     },
   ],
 ] as const)('a run on %s that is killed', (name, startTpm) => {

@@ -9,12 +9,13 @@ import { TPM_RH } from '../../src/tpm/constants.ts';
 import { openTpm } from '../../src/tpm/open-tpm.ts';
 import { srkTemplate } from '../../src/tpm/templates.ts';
 import { Tpm, type TpmOptions } from '../../src/tpm/tpm.ts';
-import { startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
+import { type SwtpmProcess, startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
 import { openTbs } from '../../src/tpm/transports/tbs.ts';
 import { missingPrograms } from '../programs.ts';
 import { libtpmsMissing, openStarted } from './support/libtpms.ts';
 import { startMssimStandIn } from './support/mssim-stand-in.ts';
 import { createRsa, GET_RANDOM } from './support/raw-commands.ts';
+import { socketOf, tctiOf } from './support/swtpm-address.ts';
 import { buildTbsStandIn } from './support/tbs-stand-in.ts';
 
 /** A TPM whose process can be stopped, so that it accepts commands and never answers. */
@@ -23,10 +24,9 @@ interface Place extends AsyncDisposable {
   open(options: TpmOptions): Promise<Tpm>;
 }
 
-async function swtpmAt(address: (path: string) => string): Promise<Place> {
+async function swtpmAt(address: (swtpm: SwtpmProcess) => string): Promise<Place> {
   const swtpm = await startSwtpm();
-  if (!('path' in swtpm.data)) throw new Error('not a unix socket');
-  const place = address(swtpm.data.path);
+  const place = address(swtpm);
   return {
     pid: swtpm.pid,
     open: (options) => openTpm(place, options),
@@ -35,7 +35,7 @@ async function swtpmAt(address: (path: string) => string): Promise<Place> {
 }
 
 const PLACES: Readonly<Record<string, () => Promise<Place>>> = {
-  swtpm: () => swtpmAt((path) => `swtpm:unix:${path}`),
+  swtpm: () => swtpmAt(({ address }) => address),
   'swtpm with its control channel': async () => {
     const swtpm = await startSwtpm();
     return {
@@ -52,11 +52,10 @@ const PLACES: Readonly<Record<string, () => Promise<Place>>> = {
       [Symbol.asyncDispose]: () => simulator[Symbol.asyncDispose](),
     };
   },
-  "tpm2-tss' TCTI loader": () => swtpmAt((path) => `tcti:swtpm:path=${path}`),
+  "tpm2-tss' TCTI loader": () => swtpmAt((swtpm) => `tcti:${tctiOf(swtpm)}`),
   'a character device': async () => {
     const swtpm = await startSwtpm();
-    if (!('path' in swtpm.data)) throw new Error('not a unix socket');
-    const bridge = spawn('python3', ['test/integration/children/pty_device.py', swtpm.data.path], {
+    const bridge = spawn('python3', ['test/integration/children/pty_device.py', socketOf(swtpm)], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     const [path] = await once(createInterface({ input: bridge.stdout }), 'line');
@@ -72,9 +71,8 @@ const PLACES: Readonly<Record<string, () => Promise<Place>>> = {
   },
   'a stand-in for TBS': async () => {
     const swtpm = await startSwtpm();
-    if (!('path' in swtpm.data)) throw new Error('not a unix socket');
     const { library, remove } = buildTbsStandIn();
-    process.env.TBS_SOCKET = swtpm.data.path;
+    process.env.TBS_SOCKET = socketOf(swtpm);
     return {
       pid: swtpm.pid,
       open: async (options) => await Tpm.open(await openTbs({ library }), options),

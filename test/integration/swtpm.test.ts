@@ -2,12 +2,13 @@ import { connect, type Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { fromHex, toHex } from '../../src/bytes.ts';
 import { openSwtpm } from '../../src/tpm/transports/swtpm.ts';
-import { type SwtpmProcess, startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
+import { startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
 import { missingPrograms } from '../programs.ts';
 import { failureOf } from './support/failure.ts';
 import { closedPort, type FakeServer, startFakeServer } from './support/fake-server.ts';
 import { isRunning } from './support/is-running.ts';
 import { CREATE_ECC, codeOf, createRsa, GET_RANDOM, STARTUP_CLEAR } from './support/raw-commands.ts';
+import { socketOf } from './support/swtpm-address.ts';
 
 const missing = missingPrograms('swtpm');
 
@@ -144,8 +145,7 @@ describe('an address without a swtpm', () => {
 
   it.skipIf(missing)('is busy when other clients wait already, as many as the system lets', async () => {
     await using swtpm = await startSwtpm();
-    if (!('path' in swtpm.data)) expect.fail('not a unix socket');
-    const { path } = swtpm.data;
+    const path = socketOf(swtpm);
     process.kill(swtpm.pid, 'SIGSTOP');
     const clients = Array.from({ length: 64 }, () => connect({ path }).on('error', () => undefined));
     try {
@@ -190,8 +190,6 @@ describe('an address without a swtpm', () => {
 const SIGN_OF_LIFE = fromHex('80010000001b000000000000000006000000010000010549424d00');
 const RANDOM = fromHex('8001000000140000000000080102030405060708');
 
-const pathOf = ({ data }: SwtpmProcess): string => ('path' in data ? data.path : '');
-
 /** Answers as a TPM until the first command, then does `misbehave`. Later connections reach the real TPM. */
 async function misbehaving(upstream: string, misbehave: (socket: Socket) => void): Promise<FakeServer> {
   let connections = 0;
@@ -229,7 +227,7 @@ describe.skipIf(missing)('a connection on which something goes wrong', () => {
     ['two answers come at once', 'transport-protocol', (socket) => socket.write(Buffer.of(...RANDOM, ...RANDOM))],
   ])('is dead at once: %s', async (_, code, misbehave) => {
     await using swtpm = await startSwtpm();
-    await using server = await misbehaving(pathOf(swtpm), misbehave);
+    await using server = await misbehaving(socketOf(swtpm), misbehave);
     const transport = await openSwtpm({ port: server.port });
     expect((await failureOf(transport.send(GET_RANDOM))).code).toBe(code);
     const later = await failureOf(transport.send(GET_RANDOM));
@@ -243,7 +241,7 @@ describe.skipIf(missing)('a connection on which something goes wrong', () => {
   it('does not give bytes that come behind an answer to the next command', async () => {
     await using swtpm = await startSwtpm();
     let left: Promise<unknown> | undefined;
-    await using server = await misbehaving(pathOf(swtpm), (socket) => {
+    await using server = await misbehaving(socketOf(swtpm), (socket) => {
       socket.write(RANDOM);
       left = new Promise((resolve) => {
         setTimeout(() => socket.end(RANDOM), 10);
@@ -261,7 +259,7 @@ describe.skipIf(missing)('a connection on which something goes wrong', () => {
 
   it('makes no difference if an answer arrives byte by byte', async () => {
     await using swtpm = await startSwtpm();
-    await using server = await misbehaving(pathOf(swtpm), async (socket) => {
+    await using server = await misbehaving(socketOf(swtpm), async (socket) => {
       for (const byte of RANDOM) {
         socket.write(Buffer.of(byte));
         await new Promise((resolve) => setImmediate(resolve));
@@ -273,7 +271,7 @@ describe.skipIf(missing)('a connection on which something goes wrong', () => {
 
   it('gives up an answer that stops in the middle', async () => {
     await using swtpm = await startSwtpm();
-    await using server = await misbehaving(pathOf(swtpm), (socket) => socket.write(RANDOM.subarray(0, 15)));
+    await using server = await misbehaving(socketOf(swtpm), (socket) => socket.write(RANDOM.subarray(0, 15)));
     await using transport = await openSwtpm({ port: server.port });
     const error = await failureOf(transport.send(GET_RANDOM));
     expect(error.code).toBe('transport-timeout');

@@ -1,52 +1,47 @@
-import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { fromHex, toHex, uint32At } from '../../src/bytes.ts';
 import { KeyprovError } from '../../src/errors.ts';
 import { decodeResponseCode } from '../../src/tpm/response-code.ts';
 import { TBS_CODES } from '../../src/tpm/response-code-layers.ts';
+import { type SwtpmProcess, startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
 import { openTbs, type TbsTransport } from '../../src/tpm/transports/tbs.ts';
 import { missingPrograms } from '../programs.ts';
 import { failureOf } from './support/failure.ts';
-import { type LocalSwtpm, startLocalSwtpm } from './support/local-swtpm.ts';
 import { createRsa, GET_RANDOM } from './support/raw-commands.ts';
+import { socketOf } from './support/swtpm-address.ts';
+import { buildTbsStandIn } from './support/tbs-stand-in.ts';
 
 const missing = missingPrograms('swtpm', 'cc');
 const UNKNOWN_COMMAND = fromHex('80010000000a00000fff');
 
 describe.skipIf(missing)('Windows TBS, with a stand-in for tbs.dll in front of swtpm', () => {
-  let directory = '';
-  let library = '';
-  let swtpm: LocalSwtpm;
+  let standIn: ReturnType<typeof buildTbsStandIn>;
+  let swtpm: SwtpmProcess;
 
   /** Settings of the stand-in, which reads them at each call; see test/native/tbs-stand-in.c. */
   const set = (name: string, value: number | string) => {
     process.env[`TBS_${name}`] = String(value);
   };
-  const open = (): Promise<TbsTransport> => openTbs({ library });
+  const open = (): Promise<TbsTransport> => openTbs({ library: standIn.library });
 
   beforeAll(async () => {
-    directory = mkdtempSync(join(tmpdir(), 'keyprov-tbs-'));
-    library = join(directory, 'tbs.so');
-    const source = join(import.meta.dirname, '../native/tbs-stand-in.c');
-    const cc = spawnSync('cc', ['-Wall', '-Wextra', '-Werror', '-shared', '-fPIC', '-o', library, source, '-lpthread']);
-    expect(cc.stderr.toString()).toBe('');
-    swtpm = await startLocalSwtpm();
+    standIn = buildTbsStandIn();
+    swtpm = await startSwtpm();
   });
 
   afterEach(() => {
     for (const name of Object.keys(process.env)) if (name.startsWith('TBS_')) delete process.env[name];
-    process.env.TBS_SOCKET = swtpm.socket;
+    process.env.TBS_SOCKET = socketOf(swtpm);
   });
 
-  beforeAll(() => set('SOCKET', swtpm.socket));
+  beforeAll(() => set('SOCKET', socketOf(swtpm)));
 
   afterAll(async () => {
     delete process.env.TBS_SOCKET;
     await swtpm[Symbol.asyncDispose]();
-    rmSync(directory, { recursive: true });
+    standIn.remove();
   });
 
   it('moves commands and answers', async () => {
@@ -188,7 +183,7 @@ describe.skipIf(missing)('Windows TBS, with a stand-in for tbs.dll in front of s
 
   it('cancels the running command, and only that', async () => {
     await using tpm = await open();
-    const waiting = join(directory, 'waiting');
+    const waiting = join(dirname(standIn.library), 'waiting');
     set('WAITING', waiting);
     set('SLOW_MS', 60_000);
     const abort = new AbortController();
@@ -219,11 +214,11 @@ describe.skipIf(missing)('Windows TBS, with a stand-in for tbs.dll in front of s
   });
 
   it('is dead if the TPM disappears while a command runs', async () => {
-    await using own = await startLocalSwtpm();
-    set('SOCKET', own.socket);
+    await using own = await startSwtpm();
+    set('SOCKET', socketOf(own));
     await using tpm = await open();
     const lost = failureOf(tpm.send(createRsa(1)));
-    await own.kill();
+    process.kill(own.pid, 'SIGKILL');
     expect((await lost).code).toBe('transport-lost');
     expect((await lost).message).toContain('TBS_E_IOERROR (0x80284006');
     expect((await failureOf(tpm.send(GET_RANDOM))).code).toBe('transport-lost');

@@ -3,13 +3,14 @@ import { describe, expect, it, vi } from 'vitest';
 import { findTctiLoader } from '../../native/tctildr.ts';
 import { fromHex, toHex } from '../../src/bytes.ts';
 import { sayError } from '../../src/errors.ts';
+import { startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
 import { locateTctiLoader, openTcti } from '../../src/tpm/transports/tcti.ts';
 import { missingOutsideCi, missingPrograms } from '../programs.ts';
 import { failureOf } from './support/failure.ts';
 import { startFakePair } from './support/fake-server.ts';
-import { startLocalSwtpm } from './support/local-swtpm.ts';
 import { startMssimStandIn } from './support/mssim-stand-in.ts';
 import { codeOf, createRsa, GET_RANDOM, STARTUP_CLEAR } from './support/raw-commands.ts';
+import { tctiOf } from './support/swtpm-address.ts';
 
 /** Messages to the platform port of the reference simulator. */
 const CANCEL_ON = 9;
@@ -37,11 +38,11 @@ function afterOpening(later: (socket: Socket) => void): (socket: Socket) => void
 
 describe.skipIf(missing)('the TCTI loader of tpm2-tss', () => {
   it('moves commands and answers over a unix socket', async () => {
-    await using swtpm = await startLocalSwtpm();
-    await using tpm = await openTcti({ conf: `swtpm:path=${swtpm.socket}` });
+    await using swtpm = await startSwtpm();
+    await using tpm = await openTcti({ conf: tctiOf(swtpm) });
     expect(tpm).toMatchObject({
       kind: 'tcti',
-      address: `tcti:swtpm:path=${swtpm.socket}`,
+      address: `tcti:${tctiOf(swtpm)}`,
       emulator: true,
       managed: false,
     });
@@ -56,8 +57,8 @@ describe.skipIf(missing)('the TCTI loader of tpm2-tss', () => {
   });
 
   it('leaves the event loop free while a command runs', async () => {
-    await using swtpm = await startLocalSwtpm();
-    await using tpm = await openTcti({ conf: `swtpm:path=${swtpm.socket}` });
+    await using swtpm = await startSwtpm();
+    await using tpm = await openTcti({ conf: tctiOf(swtpm) });
     const events: string[] = [];
     const made = tpm.send(createRsa(1)).then((answer) => {
       events.push('answer');
@@ -70,8 +71,8 @@ describe.skipIf(missing)('the TCTI loader of tpm2-tss', () => {
   });
 
   it('gives the answer to a command that this TCTI cannot cancel, and then the next one its own', async () => {
-    await using swtpm = await startLocalSwtpm();
-    await using tpm = await openTcti({ conf: `swtpm:path=${swtpm.socket}` });
+    await using swtpm = await startSwtpm();
+    await using tpm = await openTcti({ conf: tctiOf(swtpm) });
     const abort = new AbortController();
     const made = tpm.send(createRsa(1), { signal: abort.signal });
     setTimeout(() => abort.abort(), 1);
@@ -94,10 +95,10 @@ describe.skipIf(missing)('the TCTI loader of tpm2-tss', () => {
   });
 
   it('is dead if the TPM disappears while a command runs, and a connection to a new one works', async () => {
-    await using swtpm = await startLocalSwtpm();
-    await using tpm = await openTcti({ conf: `swtpm:path=${swtpm.socket}` });
+    await using swtpm = await startSwtpm();
+    await using tpm = await openTcti({ conf: tctiOf(swtpm) });
     const lost = failureOf(tpm.send(createRsa(1)));
-    await swtpm.kill();
+    process.kill(swtpm.pid, 'SIGKILL');
     expect(await lost).toMatchObject({ code: 'transport-lost' });
     expect((await lost).message).toMatch(
       /(transmit|receive) failed: TSS2_TCTI_RC_IO_ERROR \(0x000a000a, from the TCTI\)/,
@@ -106,21 +107,21 @@ describe.skipIf(missing)('the TCTI loader of tpm2-tss', () => {
     expect(after.code).toBe('transport-lost');
     expect(after.cause).toBe(await lost);
 
-    await using second = await startLocalSwtpm();
-    await using again = await openTcti({ conf: `swtpm:path=${second.socket}` });
+    await using second = await startSwtpm();
+    await using again = await openTcti({ conf: tctiOf(second) });
     expect((await again.send(GET_RANDOM)).length).toBe(20);
   });
 
   it('is dead when the TPM went away between two commands', async () => {
-    await using swtpm = await startLocalSwtpm();
-    await using tpm = await openTcti({ conf: `swtpm:path=${swtpm.socket}` });
-    await swtpm.kill();
+    await using swtpm = await startSwtpm();
+    await using tpm = await openTcti({ conf: tctiOf(swtpm) });
+    await swtpm.stop();
     expect(await failureOf(tpm.send(GET_RANDOM))).toMatchObject({ code: 'transport-lost' });
   });
 
   it('refuses a second command at the same time, a wrong frame, and every command after close', async () => {
-    await using swtpm = await startLocalSwtpm();
-    const tpm = await openTcti({ conf: `swtpm:path=${swtpm.socket}` });
+    await using swtpm = await startSwtpm();
+    const tpm = await openTcti({ conf: tctiOf(swtpm) });
     const first = tpm.send(createRsa(1));
     await expect(tpm.send(GET_RANDOM)).rejects.toThrow(TypeError);
     await expect(tpm.send(GET_RANDOM.subarray(1))).rejects.toThrow(RangeError);

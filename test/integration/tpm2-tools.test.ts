@@ -1,8 +1,5 @@
-import { execFile } from 'node:child_process';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { concat, copy, fromHex, toHex, utf8 } from '../../src/bytes.ts';
 import { decode, encode } from '../../src/tpm/codec/index.ts';
@@ -31,9 +28,9 @@ import { NULL_HASHCHECK } from '../../src/tpm/structures/base.ts';
 import type { TpmsCapabilityData } from '../../src/tpm/structures/capability.ts';
 import { TPM2B_PRIVATE, TPM2B_PUBLIC, type TpmtPublic } from '../../src/tpm/structures/object.ts';
 import { akTemplate, ekTemplate, srkTemplate, userKeyTemplate } from '../../src/tpm/templates.ts';
-import { Tpm } from '../../src/tpm/tpm.ts';
-import { type SwtpmProcess, startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
+import type { Tpm } from '../../src/tpm/tpm.ts';
 import { missingPrograms } from '../programs.ts';
+import { startToolsTpm, type ToolsTpm } from './support/tpm2-tools.ts';
 
 const EMPTY = new Uint8Array(0);
 const NONE = { inSensitive: { userAuth: EMPTY, data: EMPTY }, outsideInfo: EMPTY, creationPCR: [] };
@@ -41,17 +38,15 @@ const MESSAGE = utf8('a message to sign');
 const SRK = 0x81000001;
 /** The TPM's answer to tpm2_verifysignature. */
 const WRONG_SIGNATURE = 'the signature is not valid';
-const run = promisify(execFile);
-
 const missing = missingPrograms('swtpm', 'tpm2_readpublic');
 
 describe.skipIf(missing !== undefined)('tpm2-tools', () => {
-  let swtpm: SwtpmProcess;
-  let directory: string;
+  let tools: ToolsTpm;
+  const ours = <T>(work: (tpm: Tpm) => Promise<T>): Promise<T> => tools.ours(work);
+  const tool = (name: string, ...args: readonly string[]): Promise<string> => tools.tool(name, ...args);
 
   beforeAll(async () => {
-    swtpm = await startSwtpm();
-    directory = await mkdtemp(join(tmpdir(), 'keyprov-tools-'));
+    tools = await startToolsTpm();
     await ours(async (tpm) => {
       const srk = await tpm.run(CreatePrimary, {
         primaryHandle: TPM_RH.OWNER,
@@ -62,38 +57,13 @@ describe.skipIf(missing !== undefined)('tpm2-tools', () => {
       await tpm.run(EvictControl, evict);
     });
   });
-  afterAll(async () => {
-    await swtpm.stop();
-    await rm(directory, { recursive: true });
-  });
-
-  /** Lets us talk to the TPM; it serves one client at a time, so the tools have their turn afterwards. */
-  async function ours<T>(work: (tpm: Tpm) => Promise<T>): Promise<T> {
-    const tpm = await Tpm.open(await swtpm.open());
-    try {
-      return await work(tpm);
-    } finally {
-      await tpm.close();
-    }
-  }
-
-  /** A tool's output. Flushes what the tool leaves in the TPM, because there is no resource manager. */
-  async function tool(name: string, ...args: readonly string[]): Promise<string> {
-    const conf =
-      'path' in swtpm.data ? `swtpm:path=${swtpm.data.path}` : `swtpm:host=127.0.0.1,port=${swtpm.data.port}`;
-    const options = { cwd: directory, env: { ...process.env, TPM2TOOLS_TCTI: conf, TSS2_LOG: 'all+none' } };
-    try {
-      return (await run(`tpm2_${name}`, args, options)).stdout;
-    } finally {
-      await run('tpm2_flushcontext', ['-t'], options);
-    }
-  }
+  afterAll(() => tools?.[Symbol.asyncDispose]());
 
   const file = async (name: string, content: Uint8Array): Promise<string> => {
-    await writeFile(join(directory, name), content);
+    await writeFile(join(tools.directory, name), content);
     return name;
   };
-  const read = async (name: string): Promise<Uint8Array> => copy(await readFile(join(directory, name)));
+  const read = async (name: string): Promise<Uint8Array> => copy(await readFile(join(tools.directory, name)));
   const nameIn = (output: string): string => /^name: ([0-9a-f]+)/m.exec(output)?.[1] ?? output;
 
   const TEMPLATES: readonly [string, TpmtPublic][] = [

@@ -17,6 +17,7 @@ import { startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
 import { missingPrograms, PYTHON, pythonLacks } from '../programs.ts';
 import { replay, type SessionVectors } from '../session-vectors.ts';
 import { newTpm, tpmMissing } from './support/new-tpm.ts';
+import { socketOf } from './support/swtpm-address.ts';
 
 const CHILD = 'test/integration/children/tss_sessions.py';
 
@@ -43,8 +44,7 @@ describe.skipIf(missingPrograms('swtpm') ?? pythonLacks('tpm2_pytss'))('sessions
   let recorded: SessionVectors;
   beforeAll(async () => {
     await using swtpm = await startSwtpm();
-    const socket = 'path' in swtpm.data ? swtpm.data.path : '';
-    const { stdout } = await promisify(execFile)(PYTHON, [CHILD, socket, EVERY ? 'all' : 'few'], {
+    const { stdout } = await promisify(execFile)(PYTHON, [CHILD, socketOf(swtpm), EVERY ? 'all' : 'few'], {
       maxBuffer: 2 ** 26,
     });
     recorded = JSON.parse(stdout);

@@ -20,6 +20,7 @@ import { Tpm } from '../../src/tpm/tpm.ts';
 import { type SwtpmProcess, startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
 import { createCrypto, type KeyprovCrypto, keyprovKey } from '../../src/webcrypto/index.ts';
 import { missingOutsideCi } from '../programs.ts';
+import { tctiOf } from './support/swtpm-address.ts';
 
 // @peculiar/x509 2.2.0 must find reflect-metadata loaded.
 const x509 = await import('@peculiar/x509');
@@ -142,7 +143,7 @@ it.skipIf(missing).each([
         env: {
           ...process.env,
           OPENSSL_CONF: join(directory, 'openssl.cnf'),
-          TPM2OPENSSL_TCTI: `swtpm:path=${swtpm.address.replace('swtpm:unix:', '')}`,
+          TPM2OPENSSL_TCTI: tctiOf(swtpm),
           CLIENT: JSON.stringify({ port, ca: server.cert, ...client }),
         },
         stdio: ['ignore', 'pipe', 'inherit'],

@@ -9,8 +9,9 @@ import { openTpm } from '../../../src/tpm/open-tpm.ts';
 import { publicKeyOf } from '../../../src/tpm/public-key.ts';
 import type { TpmtPublic } from '../../../src/tpm/structures/object.ts';
 import type { EkTemplateName } from '../../../src/tpm/templates.ts';
+import { startSwtpm } from '../../../src/tpm/transports/swtpm-process.ts';
 import { TestProxy, TestRoots } from '../../integration/support/key-service.ts';
-import { startLocalSwtpm } from '../../integration/support/local-swtpm.ts';
+import { socketOf } from '../../integration/support/swtpm-address.ts';
 import { temporaryDirectory } from './keyprov.ts';
 
 /** A swtpm that claims Intel as its maker, and Intel's endorsement key certificate service behind a proxy. */
@@ -32,10 +33,10 @@ const MANUFACTURER = { before: Buffer.from('0000010549424d00', 'hex'), after: Bu
 /** Starts all of it. */
 export async function startIntelTpm(): Promise<IntelTpm> {
   const directory = temporaryDirectory();
-  const swtpm = await startLocalSwtpm();
+  const swtpm = await startSwtpm();
   const path = join(directory.path, 's');
   const relay = createServer((client) => {
-    const tpm = connect(swtpm.socket);
+    const tpm = connect(socketOf(swtpm));
     // swtpm sends each answer in one piece.
     tpm.on('data', (answer) => client.write(renamed(answer)));
     client.on('data', (command) => tpm.write(command)).on('close', () => tpm.destroy());
@@ -60,7 +61,7 @@ export async function startIntelTpm(): Promise<IntelTpm> {
   return {
     ...{ tpm: `swtpm:unix:${path}`, proxy: `http://127.0.0.1:${proxy.port}`, ca: roots.pem, asked },
     ek: async (template) => {
-      await using tpm = await openTpm(`swtpm:unix:${swtpm.socket}`);
+      await using tpm = await openTpm(swtpm.address);
       await using ek = await openEndorsementKey(tpm, { template });
       return ek.publicArea;
     },

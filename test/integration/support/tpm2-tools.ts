@@ -6,6 +6,7 @@ import { promisify } from 'node:util';
 import { Tpm, type TpmOptions } from '../../../src/tpm/tpm.ts';
 import { type StartSwtpmOptions, startSwtpm } from '../../../src/tpm/transports/swtpm-process.ts';
 import { toolEnvironment } from '../../programs.ts';
+import { tctiOf } from './swtpm-address.ts';
 
 const run = promisify(execFile);
 
@@ -25,9 +26,7 @@ export interface ToolsTpm extends AsyncDisposable {
 export async function startToolsTpm(options: StartSwtpmOptions = {}): Promise<ToolsTpm> {
   const swtpm = await startSwtpm(options);
   const directory = await mkdtemp(join(tmpdir(), 'keyprov-tools-'));
-  const { data } = swtpm;
-  const conf = 'path' in data ? `swtpm:path=${data.path}` : `swtpm:host=127.0.0.1,port=${data.port}`;
-  const env = { ...toolEnvironment(), TPM2TOOLS_TCTI: conf, TSS2_LOG: 'all+none' };
+  const env = { ...toolEnvironment(), TPM2TOOLS_TCTI: tctiOf(swtpm), TSS2_LOG: 'all+none' };
   return {
     address: swtpm.address,
     directory,
