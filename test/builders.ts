@@ -8,6 +8,7 @@ import { encodeDotNetTime } from '../src/formats/windows/file-time.ts';
 import * as windows from '../src/formats/windows/index.ts';
 import * as x509 from '../src/formats/x509/index.ts';
 import { encodeKeyFile, encodeKeyRecord } from '../src/keys/index.ts';
+import { signingKeyOf } from '../src/testing/signing-key.ts';
 import { TPM_ALG } from '../src/tpm/constants.ts';
 import { decode, encode } from '../src/tpm/index.ts';
 import { publicKeyOf } from '../src/tpm/public-key.ts';
@@ -18,7 +19,7 @@ import { userKeyTemplate } from '../src/tpm/templates.ts';
 import { buildCommonName, issue } from './certificates.ts';
 import type { EntranceWorld } from './entrances/world.ts';
 import { keyRecord } from './key-record.ts';
-import { ecKey, rsaKey, signingKeyOf } from './signing-key.ts';
+import { ecKey, rsaKey } from './signing-key.ts';
 import { paperKey, paperStatement } from './unit/attestation/paper-tpm.ts';
 
 /** A public function that writes bytes, text or JSON, and arguments that it accepts. */

@@ -18,7 +18,7 @@ import { syncStatus } from '../../src/registration/sync-status.ts';
 import { addKeyCredential, type BoundClient, bindDirectory, removeKeyCredential } from '../../src/testing/index.ts';
 import { Tpm } from '../../src/tpm/tpm.ts';
 import { startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
-import { signingKeyOf, type TestSigningKey } from '../signing-key.ts';
+import { type TestSigningKey, testKeyOf } from '../signing-key.ts';
 import { type LogonIdentity, type MitKdc, makeMitKdc, mitKdcMissing } from './support/mit-kdc.ts';
 import { fileIdentity, proveLogon } from './support/prove-logon.ts';
 import { type SambaDc, sambaMissing, startSambaDc } from './support/samba-dc.ts';
@@ -37,7 +37,7 @@ interface User {
   readonly blob: Bytes;
 }
 
-const newKey = () => signingKeyOf(generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey);
+const newKey = () => testKeyOf(generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey);
 
 describe.skipIf(missing !== undefined)('a user logs on', () => {
   let samba: SambaDc;

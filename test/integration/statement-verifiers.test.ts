@@ -5,6 +5,7 @@ import { attestKey } from '../../src/attestation/certify.ts';
 import { type AttestationStatement, encodeBareSignature, encodeStatement } from '../../src/attestation/index.ts';
 import { copy, fromHex, toHex } from '../../src/bytes.ts';
 import { buildAkCertificate } from '../../src/formats/tcg/ak-certificate.ts';
+import { signingKeyOf } from '../../src/testing/signing-key.ts';
 import { decode } from '../../src/tpm/codec/index.ts';
 import { CreatePrimary } from '../../src/tpm/commands/hierarchy.ts';
 import { TPM_RH } from '../../src/tpm/constants.ts';
@@ -15,7 +16,6 @@ import { TPMT_PUBLIC } from '../../src/tpm/structures/object.ts';
 import { userKeyTemplate } from '../../src/tpm/templates.ts';
 import { issueAuthority } from '../certificates.ts';
 import { PYTHON, pythonLacks, RUBY, rubyLacks } from '../programs.ts';
-import { signingKeyOf } from '../signing-key.ts';
 import { LineChild } from './support/line-child.ts';
 import { newTpm, tpmMissing } from './support/new-tpm.ts';
 

@@ -11,9 +11,9 @@ import { encodePem } from '../../../src/crypto/pem.ts';
 import { extendedKeyUsage, subjectAltName } from '../../../src/formats/x509/extensions.ts';
 import { issueCertificate } from '../../../src/formats/x509/issue-certificate.ts';
 import { buildCommonName, encodeName } from '../../../src/formats/x509/names.ts';
+import { signingKeyOf } from '../../../src/testing/signing-key.ts';
 import { WatchedChild } from '../../../src/tpm/transports/watched-child.ts';
 import { missingPrograms, toolEnvironment } from '../../programs.ts';
-import { signingKeyOf } from '../../signing-key.ts';
 import { closedPort } from './fake-server.ts';
 import { runTool, runToolWell } from './tool-run.ts';
 

@@ -8,8 +8,9 @@ import { parseCertificate } from '../../../../src/crypto/x509.ts';
 import { AK_CERTIFICATE_PURPOSE, buildAkCertificate } from '../../../../src/formats/tcg/ak-certificate.ts';
 import { buildEkCertificate } from '../../../../src/formats/tcg/ek-certificate.ts';
 import type { CertificateAuthority } from '../../../../src/formats/x509/issue-certificate.ts';
+import { signingKeyOf } from '../../../../src/testing/signing-key.ts';
 import { issueAuthority } from '../../../certificates.ts';
-import { ecKey, rsaKey, signingKeyOf } from '../../../signing-key.ts';
+import { ecKey, rsaKey } from '../../../signing-key.ts';
 
 const tpm = { manufacturer: 0x53544d20, model: 'ST33', version: 0x00010257 };
 const validity = { notBefore: new Date(Date.now() - 60_000), notAfter: new Date(Date.now() + 3_600_000) };

@@ -1,12 +1,12 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { buildEkPublicArea } from '../../../../src/formats/tcg/ek-public-area.ts';
+import { signingKeyOf } from '../../../../src/testing/signing-key.ts';
 import { decode } from '../../../../src/tpm/codec/index.ts';
 import { publicKeyOf } from '../../../../src/tpm/public-key.ts';
 import { TPMT_PUBLIC } from '../../../../src/tpm/structures/object.ts';
 import { ekTemplate } from '../../../../src/tpm/templates.ts';
 import { refusal } from '../../../refusal.ts';
-import { signingKeyOf } from '../../../signing-key.ts';
 
 describe('the public area of an endorsement key', () => {
   it.each([

@@ -15,6 +15,7 @@ import {
   statementFromIdevid,
   verifyTcgCsrIdevid,
 } from '../../../../src/formats/tcg/tcg-csr-idevid.ts';
+import { signingKeyOf } from '../../../../src/testing/signing-key.ts';
 import { decode, encode } from '../../../../src/tpm/codec/index.ts';
 import { TPM_ALG } from '../../../../src/tpm/constants.ts';
 import { publicKeyOf } from '../../../../src/tpm/public-key.ts';
@@ -22,7 +23,6 @@ import { TPMT_SIGNATURE } from '../../../../src/tpm/structures/algorithm.ts';
 import { TPMT_PUBLIC } from '../../../../src/tpm/structures/object.ts';
 import { akTemplate, userKeyTemplate } from '../../../../src/tpm/templates.ts';
 import { asyncRefusal, refusal } from '../../../refusal.ts';
-import { signingKeyOf } from '../../../signing-key.ts';
 import { CHALLENGE, flipped, paperKey, paperStatement } from '../../attestation/paper-tpm.ts';
 
 const { statements } = JSON.parse(readFileSync('test/vectors/attestation.json', 'utf8'));
