@@ -1,21 +1,14 @@
 import { spawnSync } from 'node:child_process';
-import { readFileSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { decodeStatement } from '../../src/attestation/index.ts';
 import { encodeJwk } from '../../src/crypto/jwk.ts';
-import { encodePem } from '../../src/crypto/pem.ts';
-import { encodeSpki } from '../../src/crypto/public-key.ts';
-import { buildAkCertificate } from '../../src/formats/tcg/ak-certificate.ts';
-import { decode } from '../../src/tpm/codec/index.ts';
-import { publicKeyOf } from '../../src/tpm/public-key.ts';
-import { TPMT_PUBLIC } from '../../src/tpm/structures/object.ts';
 import { startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
-import { buildCommonName, issue } from '../certificates.ts';
 import { libtpmsMissing } from '../integration/support/libtpms.ts';
 import { passwordToken } from '../integration/support/service-client.ts';
 import { missingPrograms } from '../programs.ts';
 import { rsaKey } from '../signing-key.ts';
 import { commandLines } from './support/command-lines.ts';
+import { requestCertificates } from './support/request-certificates.ts';
 import { ADA, type ServiceWorld, startServiceWorld, storeFiles } from './support/service-world.ts';
 
 const commands = commandLines({ cheapScrypt: true });
@@ -151,21 +144,10 @@ describe.each(PLACES)('one store, with a TPM by %s', (name, missing, open) => {
 
   /** Files that formats need: certificates for the attestation key of this TPM, and of an AD CS. */
   async function formatValues(): Promise<Readonly<Record<string, string>>> {
-    const { ak } = decodeStatement(JSON.parse(readFileSync(path('statement.json'), 'utf8')));
-    const authority = await issue({ subject: buildCommonName('CA'), ca: true, spki: encodeSpki(rsaKey.publicKey) });
-    const certificate = await buildAkCertificate(
-      {
-        publicKey: publicKeyOf(decode(TPMT_PUBLIC, ak.pubArea)),
-        tpm: { manufacturer: 0x494e5443, model: 'swtpm', version: 1 },
-        notBefore: new Date(Date.now() - 60_000),
-        notAfter: new Date(Date.now() + 3_600_000),
-      },
-      { key: rsaKey, certificate: authority.der },
-    );
-    const exchange = await issue({ subject: buildCommonName('CA-Xchg'), spki: encodeSpki(rsaKey.publicKey) });
+    const { ak, exchange } = await requestCertificates(path('statement.json'));
     return {
-      'ak-certificate': world.file('ak.pem', encodePem('CERTIFICATE', certificate)),
-      'exchange-certificate': world.file('exchange.pem', encodePem('CERTIFICATE', exchange.der)),
+      'ak-certificate': world.file('ak.pem', ak),
+      'exchange-certificate': world.file('exchange.pem', exchange),
       'account-key': world.file('account.jwk', JSON.stringify(encodeJwk(rsaKey.publicKey))),
     };
   }

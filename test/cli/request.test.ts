@@ -9,21 +9,17 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { decodeStatement, verifyStatement } from '../../src/attestation/index.ts';
 import { fromBase64, fromHex, toBase64Url, toHex } from '../../src/bytes.ts';
 import { encodeJwk } from '../../src/crypto/jwk.ts';
-import { encodePem } from '../../src/crypto/pem.ts';
 import { decodeSpkiPem, encodeSpki, type PublicKey } from '../../src/crypto/public-key.ts';
 import { computeAcmeExtraData, parseAcmeDeviceAttest } from '../../src/formats/services/acme-device-attest.ts';
-import { buildAkCertificate } from '../../src/formats/tcg/ak-certificate.ts';
 import { parseWebauthnRegistration, verifyWebauthnTpm } from '../../src/formats/webauthn/index.ts';
 import { findNgcAssertionProblem } from '../../src/formats/windows/ngc-assertion.ts';
 import { decode } from '../../src/tpm/codec/index.ts';
-import { publicKeyOf } from '../../src/tpm/public-key.ts';
 import { TPMS_ATTEST } from '../../src/tpm/structures/attest.ts';
-import { TPMT_PUBLIC } from '../../src/tpm/structures/object.ts';
-import { buildCommonName, issue } from '../certificates.ts';
 import { libtpmsMissing } from '../integration/support/libtpms.ts';
 import { rsaKey } from '../signing-key.ts';
 import { commandLines } from './support/command-lines.ts';
 import { temporaryDirectory } from './support/keyprov.ts';
+import { requestCertificates } from './support/request-certificates.ts';
 
 const commands = commandLines({ cheapScrypt: true });
 const missing = await libtpmsMissing();
@@ -68,20 +64,9 @@ describe.skipIf(missing)('a key in a TPM', () => {
     expect((await commands.run([...args, path('rsa'), ...withPin], { input: PIN })).status).toBe(0);
     expect((await commands.run([...args, path('ec'), '--algorithm', 'p-256'])).status).toBe(0);
     publicKey = decodeSpkiPem(readFileSync(path('rsa/public.pem'), 'utf8'));
-    const authority = await issue({ subject: buildCommonName('CA'), ca: true, spki: encodeSpki(rsaKey.publicKey) });
-    const { ak } = decodeStatement(JSON.parse(readFileSync(path('rsa/attestation.json'), 'utf8')));
-    const certificate = await buildAkCertificate(
-      {
-        publicKey: publicKeyOf(decode(TPMT_PUBLIC, ak.pubArea)),
-        tpm: { manufacturer: 0x494e5443, model: 'swtpm', version: 1 },
-        notBefore: new Date(Date.now() - 60_000),
-        notAfter: new Date(Date.now() + 3_600_000),
-      },
-      { key: rsaKey, certificate: authority.der },
-    );
-    writeFileSync(path('ak.pem'), encodePem('CERTIFICATE', certificate));
-    const exchange = await issue({ subject: buildCommonName('CA-Xchg'), spki: encodeSpki(rsaKey.publicKey) });
-    writeFileSync(path('exchange.pem'), encodePem('CERTIFICATE', exchange.der));
+    const { ak, exchange } = await requestCertificates(path('rsa/attestation.json'));
+    writeFileSync(path('ak.pem'), ak);
+    writeFileSync(path('exchange.pem'), exchange);
   });
   afterAll(() => directory[Symbol.dispose]());
 

@@ -25,7 +25,6 @@ import { CreatePrimary } from '../../src/tpm/commands/hierarchy.ts';
 import { Create, type CreateResult, Load } from '../../src/tpm/commands/object.ts';
 import { TPM_ALG, TPM_ECC, TPM_PT, TPM_RH } from '../../src/tpm/constants.ts';
 import { handleName, qualifiedName } from '../../src/tpm/names.ts';
-import { openTpm } from '../../src/tpm/open-tpm.ts';
 import { publicKeyOf } from '../../src/tpm/public-key.ts';
 import { TPMS_ATTEST } from '../../src/tpm/structures/attest.ts';
 import { TPM2B_PUBLIC, TPMT_PUBLIC } from '../../src/tpm/structures/object.ts';
@@ -34,7 +33,8 @@ import type { Tpm } from '../../src/tpm/tpm.ts';
 import type { TpmObject } from '../../src/tpm/tpm-object.ts';
 import { startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
 import { missingPrograms } from '../programs.ts';
-import { libtpmsMissing } from './support/libtpms.ts';
+import { ENGINES } from './support/engines.ts';
+import { manufacturedTpm } from './support/new-tpm.ts';
 import { tctiOf } from './support/swtpm-address.ts';
 
 const EMPTY = new Uint8Array(0);
@@ -42,26 +42,6 @@ const PIN = fromHex('0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1
 const CHALLENGE = fromHex('c0ffee'.repeat(10));
 const OWNER_NAME = handleName(TPM_RH.OWNER);
 const ENDORSEMENT_NAME = handleName(TPM_RH.ENDORSEMENT);
-
-/** A new TPM, and a function that ends everything started for it. */
-interface Engine {
-  readonly tpm: Tpm;
-  readonly stop: () => Promise<void>;
-}
-
-const ENGINES: Readonly<Record<string, { missing: string | undefined; start: () => Promise<Engine> }>> = {
-  libtpms: {
-    missing: await libtpmsMissing(),
-    start: async () => ({ tpm: await openTpm('libtpms'), stop: async () => {} }),
-  },
-  swtpm: {
-    missing: missingPrograms('swtpm'),
-    start: async () => {
-      const swtpm = await startSwtpm();
-      return { tpm: await openTpm(swtpm.address), stop: () => swtpm.stop() };
-    },
-  },
-};
 
 /** Runs a program with files of these contents, whose paths `argumentsOf` gets. @returns its exit code and its output. */
 function run(
@@ -105,9 +85,8 @@ function filesOf(statement: AttestationStatement) {
   };
 }
 
-for (const [name, { missing, start }] of Object.entries(ENGINES)) {
-  describe.skipIf(missing)(`attestation by ${name}`, () => {
-    let engine: Engine;
+for (const [engine, missing] of ENGINES) {
+  describe.skipIf(missing)(`attestation by ${engine}`, () => {
     let tpm: Tpm;
     let srk: TpmObject;
     const keys = new Map<string, { object: TpmObject; made: CreateResult }>();
@@ -117,8 +96,7 @@ for (const [name, { missing, start }] of Object.entries(ENGINES)) {
     const srkName = () => qualifiedName(OWNER_NAME, srk.name);
 
     beforeAll(async () => {
-      engine = await start();
-      tpm = engine.tpm;
+      tpm = await manufacturedTpm({ engine });
       const primary = await tpm.run(CreatePrimary, {
         primaryHandle: TPM_RH.OWNER,
         inSensitive: { userAuth: EMPTY, data: EMPTY },
@@ -142,10 +120,7 @@ for (const [name, { missing, start }] of Object.entries(ENGINES)) {
         aks.set(`${algorithm} owner`, await createAttestationKey(tpm, { algorithm, parent: srk, nonce: CHALLENGE }));
       }
     });
-    afterAll(async () => {
-      await tpm?.close();
-      await engine?.stop();
-    });
+    afterAll(() => tpm?.close());
 
     const cases = ['rsa-2048', 'p-256'].flatMap((key) =>
       ['rsa-2048', 'p-256'].flatMap((ak) => ['endorsement', 'owner'].map((place) => [key, `${ak} ${place}`] as const)),

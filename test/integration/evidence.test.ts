@@ -29,17 +29,17 @@ import { createTestAuthority, type TestAuthority } from '../../src/testing/test-
 import { decode, encode } from '../../src/tpm/codec/index.ts';
 import { CreatePrimary } from '../../src/tpm/commands/hierarchy.ts';
 import { TPM_RH } from '../../src/tpm/constants.ts';
-import { openTpm } from '../../src/tpm/open-tpm.ts';
 import { publicKeyOf } from '../../src/tpm/public-key.ts';
 import { TPMT_PUBLIC } from '../../src/tpm/structures/object.ts';
 import { userKeyTemplate } from '../../src/tpm/templates.ts';
 import { Tpm } from '../../src/tpm/tpm.ts';
 import { openLibtpms } from '../../src/tpm/transports/libtpms.ts';
-import { startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
 import { missingPrograms } from '../programs.ts';
 import { bundle } from './support/bundle.ts';
+import { ENGINES } from './support/engines.ts';
 import { libtpmsMissing } from './support/libtpms.ts';
 import { LineChild } from './support/line-child.ts';
+import { manufacturedTpm } from './support/new-tpm.ts';
 import { type ManufacturedTpm, manufactureTpm } from './support/swtpm-setup.ts';
 
 const EMPTY = new Uint8Array(0);
@@ -88,24 +88,8 @@ async function enrol(tpm: Tpm, ek: EndorsementKey, algorithm: 'rsa-2048' | 'p-25
   }
 }
 
-const ENGINES: Readonly<
-  Record<string, { missing: string | undefined; start: () => Promise<{ tpm: Tpm; stop: () => Promise<void> }> }>
-> = {
-  libtpms: {
-    missing: await libtpmsMissing(),
-    start: async () => ({ tpm: await openTpm('libtpms'), stop: async () => {} }),
-  },
-  swtpm: {
-    missing: missingPrograms('swtpm'),
-    start: async () => {
-      const swtpm = await startSwtpm();
-      return { tpm: await openTpm(swtpm.address), stop: () => swtpm.stop() };
-    },
-  },
-};
-
-for (const [name, { missing, start }] of Object.entries(ENGINES)) {
-  describe.skipIf(missing).each(['rsa-2048', 'p-256'] as const)(`evidence of a %s key in ${name}`, (algorithm) => {
+for (const [engine, missing] of ENGINES) {
+  describe.skipIf(missing).each(['rsa-2048', 'p-256'] as const)(`evidence of a %s key in ${engine}`, (algorithm) => {
     let maker: TestAuthority;
     let attestation: TestAuthority;
     let enrolled: Enrolled;
@@ -113,14 +97,9 @@ for (const [name, { missing, start }] of Object.entries(ENGINES)) {
     beforeAll(async () => {
       maker = await createTestAuthority({ name: 'maker of TPMs' });
       attestation = await createTestAuthority({ name: 'attestation CA' });
-      const { tpm, stop } = await start();
-      try {
-        await using ek = await openEndorsementKey(tpm, { template: algorithm === 'rsa-2048' ? 'L-1' : 'L-2' });
-        enrolled = await enrol(tpm, ek, algorithm);
-      } finally {
-        await tpm.close();
-        await stop();
-      }
+      await using tpm = await manufacturedTpm({ engine });
+      await using ek = await openEndorsementKey(tpm, { template: algorithm === 'rsa-2048' ? 'L-1' : 'L-2' });
+      enrolled = await enrol(tpm, ek, algorithm);
     });
 
     /** With certificates of both keys for a TPM of that maker. */

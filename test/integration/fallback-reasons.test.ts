@@ -9,8 +9,6 @@ import { TpmError } from '../../src/errors/tpm-error.ts';
 import { KeyprovError, type PlainErrorCode } from '../../src/errors.ts';
 import { FALLBACK_REASONS, type FallbackReason, fallbackReasonOf } from '../../src/keys/fallback.ts';
 import type { KeySources } from '../../src/keys/key-sources.ts';
-import type { KeyProvider, ProvidedKey } from '../../src/keys/provider.ts';
-import { openSoftwareKeyProvider } from '../../src/keys/software-provider.ts';
 import { definePolicy, type PolicySettings } from '../../src/policy/index.ts';
 import { makeKey } from '../../src/provisioning/provision-key.ts';
 import { type Fault, faultyTransport } from '../../src/testing/faulty-transport.ts';
@@ -26,6 +24,7 @@ import type { TpmTransport } from '../../src/tpm/transport.ts';
 import { openLibtpms } from '../../src/tpm/transports/libtpms.ts';
 import { replayTransport } from '../../src/tpm/transports/recorder.ts';
 import { decodeRecording, makeRecording } from '../../src/tpm/transports/recording.ts';
+import { softwareOnce } from './support/software-once.ts';
 
 const PIN = utf8('735191');
 const EMPTY = new Uint8Array(0);
@@ -217,13 +216,6 @@ const SCENARIOS: Readonly<Partial<Record<AttemptCode, Scenario>>> = {
   'recording-invalid': real('a recording that is none', async () => Tpm.open(replayTransport(decodeRecording({})))),
 };
 
-/** A software provider that makes its key once: scrypt would take most of the time. */
-const software = async (): Promise<KeyProvider> => {
-  const provider = openSoftwareKeyProvider();
-  return { ...provider, create: (options) => (made ??= provider.create(options)) };
-};
-let made: Promise<ProvidedKey> | undefined;
-
 /** The result: the key's maker or the code of the refusal, and the reason. */
 async function outcomeOf(
   hardware: 'required' | 'preferred',
@@ -236,7 +228,7 @@ async function outcomeOf(
       opened = await open();
       return opened;
     },
-    software,
+    software: softwareOnce,
   };
   const policy = definePolicy({ algorithm: 'p-256', hardware, ...settings });
   try {

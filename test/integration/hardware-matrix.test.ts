@@ -3,8 +3,6 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { fromHex, utf8 } from '../../src/bytes.ts';
 import { PassedOver } from '../../src/errors/selection-error.ts';
 import { KeyprovError } from '../../src/errors.ts';
-import type { KeyProvider, ProvidedKey } from '../../src/keys/provider.ts';
-import { openSoftwareKeyProvider } from '../../src/keys/software-provider.ts';
 import {
   decideHardware,
   HARDWARE_POLICIES,
@@ -22,6 +20,7 @@ import { TPM_CC } from '../../src/tpm/constants.ts';
 import { Tpm } from '../../src/tpm/tpm.ts';
 import { TPM_RC } from '../../src/tpm/tpm-rc.ts';
 import type { TpmTransport } from '../../src/tpm/transport.ts';
+import { softwareOnce } from './support/software-once.ts';
 
 const PIN = utf8('735191');
 const CHALLENGE = utf8('a nonce of the service');
@@ -215,13 +214,6 @@ function policyOf(row: Row, settings: Settings): Policy | undefined {
   }
 }
 
-/** A software provider that makes its key once: scrypt would take most of the time. */
-const software = async (): Promise<KeyProvider> => {
-  const provider = openSoftwareKeyProvider();
-  return { ...provider, create: (options) => (made ??= provider.create(options)) };
-};
-let made: Promise<ProvidedKey> | undefined;
-
 /** The reason why the TPM is not used, if it is tried. A TPM that does not answer cannot be identified as virtual. */
 function whyNot({ virtualTpm }: Settings, name: StateName): Pick<State, 'reason' | 'windowsCode'> {
   const isRefused = virtualTpm === 'refuse' && (name === 'working' || name === 'not ready' || name === 'locked');
@@ -233,7 +225,7 @@ async function provision(policy: Policy, settings: Settings, name: StateName): P
   try {
     const result = await provisionKey({
       policy,
-      sources: { tpm: STATES[name].open, software },
+      sources: { tpm: STATES[name].open, software: softwareOnce },
       challenge: CHALLENGE,
       pin: PIN,
     });

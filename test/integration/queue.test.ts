@@ -16,6 +16,7 @@ import { akTemplate, srkTemplate } from '../../src/tpm/templates.ts';
 import { Tpm } from '../../src/tpm/tpm.ts';
 import { TPM_RC } from '../../src/tpm/tpm-rc.ts';
 import type { TpmTransport } from '../../src/tpm/transport.ts';
+import { errorOf } from './support/failure.ts';
 import { mixedOperations } from './support/mixed-operations.ts';
 import { handlesOf, leftovers, newTpm, newTransport, tpmMissing } from './support/new-tpm.ts';
 
@@ -26,13 +27,6 @@ const sha256 = (data: Uint8Array) => new Uint8Array(createHash('sha256').update(
 const primary = (tpm: Tpm, signal?: AbortSignal): Promise<CreatePrimaryResult> =>
   tpm.run(CreatePrimary, { primaryHandle: TPM_RH.OWNER, inPublic: srkTemplate('p-256'), ...NOTHING }, { signal });
 const hash = (tpm: Tpm, data: Uint8Array) => tpm.run(Hash, { data, hashAlg: TPM_ALG.SHA256, hierarchy: TPM_RH.NULL });
-
-/** The error that `work` ends with. */
-const errorOf = (work: Promise<unknown>): Promise<unknown> =>
-  work.then(
-    () => expect.fail('it succeeded'),
-    (error: unknown) => error,
-  );
 
 const missing = await tpmMissing();
 

@@ -52,6 +52,7 @@ import { Tpm } from '../../src/tpm/tpm.ts';
 import type { TpmObject } from '../../src/tpm/tpm-object.ts';
 import { TPM_RC } from '../../src/tpm/tpm-rc.ts';
 import type { TpmTransport } from '../../src/tpm/transport.ts';
+import { errorOf } from './support/failure.ts';
 import { handlesOf, leftovers, newTransport, tpmAbilities, tpmMissing } from './support/new-tpm.ts';
 
 const EMPTY = new Uint8Array(0);
@@ -60,13 +61,6 @@ const PIN = utf8('12345');
 const NEW_PIN = utf8('54321');
 const SCHEME = { scheme: TPM_ALG.ECDSA, details: { hashAlg: TPM_ALG.SHA256 } } as const;
 const DIGEST = new Uint8Array(32).fill(7);
-
-/** The error that `work` ends with. */
-const errorOf = (work: Promise<unknown>): Promise<unknown> =>
-  work.then(
-    () => expect.fail('it succeeded'),
-    (error: unknown) => error,
-  );
 
 /** Whether OpenSSL accepts a P-256 key's signature. libtpms 0.9.2 keeps the leading zeros of r and s. */
 function isSignedBy(publicArea: TpmtPublic, message: Uint8Array, signature: TpmtSignature): boolean {

@@ -45,7 +45,7 @@ import type { Tpm } from '../../src/tpm/tpm.ts';
 import { TPM_RC } from '../../src/tpm/tpm-rc.ts';
 import { openLibtpms } from '../../src/tpm/transports/libtpms.ts';
 import { missingPrograms } from '../programs.ts';
-import { libtpmsMissing } from './support/libtpms.ts';
+import { ENGINES } from './support/engines.ts';
 import { tpmMissing } from './support/new-tpm.ts';
 
 const EMPTY = new Uint8Array(0);
@@ -67,16 +67,12 @@ async function storageKey(tpm: Tpm): Promise<string> {
 }
 
 const missing = await tpmMissing();
-const NO_LIBTPMS = await libtpmsMissing();
-const ENGINES = [
-  ['libtpms', NO_LIBTPMS],
-  ['swtpm', missingPrograms('swtpm') !== undefined],
-] as const;
+const [[, withoutLibtpms], [, withoutSwtpm]] = ENGINES;
 
 afterEach(() => vi.unstubAllEnvs());
 
-for (const [engine, isMissing] of ENGINES) {
-  describe.skipIf(isMissing)(`TPMs for tests in ${engine}`, () => {
+for (const [engine, missing] of ENGINES) {
+  describe.skipIf(missing)(`TPMs for tests in ${engine}`, () => {
     it('are independent of each other, also at the same time', async () => {
       const names: string[] = [];
       const body = withTpm({ engine }, async ({ tpm, address }) => {
@@ -113,7 +109,7 @@ for (const [engine, isMissing] of ENGINES) {
       expect(await readLockout(other.tpm)).toMatchObject({ inLockout: false, maxTries: 3 });
     });
 
-    it.skipIf(NO_LIBTPMS)('start from a state, do not change it, and leave no file of it', async () => {
+    it.skipIf(withoutLibtpms)('start from a state, do not change it, and leave no file of it', async () => {
       const temporary = mkdtempSync(join(tmpdir(), 'keyprov-kit-'));
       vi.stubEnv('TMPDIR', temporary);
       await using first = await openLibtpms();
@@ -153,7 +149,7 @@ describe('without a simulator', () => {
     );
   });
 
-  it.skipIf(missingPrograms('swtpm') !== undefined)('in this process, swtpm replaces it', async () => {
+  it.skipIf(withoutSwtpm)('in this process, swtpm replaces it', async () => {
     vi.stubEnv('KEYPROV_LIBTPMS', '/nonexistent/libtpms.so.0');
     await withTpm(async ({ tpm }) => expect(tpm.transport.kind).toBe('swtpm'))();
     expect(await missingSimulator()).toBeUndefined();

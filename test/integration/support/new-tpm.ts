@@ -1,4 +1,4 @@
-import { startSimulator } from '../../../src/testing/start-simulator.ts';
+import { type SimulatorOptions, startSimulator } from '../../../src/testing/start-simulator.ts';
 import { missingSimulator } from '../../../src/testing/with-tpm.ts';
 import { GetCapability } from '../../../src/tpm/commands/capability.ts';
 import { FlushContext } from '../../../src/tpm/commands/context.ts';
@@ -55,8 +55,8 @@ export async function newTpm(): Promise<Tpm> {
 }
 
 /** A TPM in factory state. Never {@link GIVEN_TPM}, which has certificates and NV that only its platform can write. */
-export async function manufacturedTpm(): Promise<Tpm> {
-  return Tpm.open(await startSimulator());
+export async function manufacturedTpm(options?: SimulatorOptions): Promise<Tpm> {
+  return Tpm.open(await startSimulator(options));
 }
 
 /** The algorithms and curves of the TPM under test. Simulators are assumed to have all. */
