@@ -15,8 +15,8 @@ const DEFAULT_TIMEOUT_MS = 10_000;
  *
  * @throws TypeError for a URL without https (http is for loopback addresses only), or with a password; RangeError for a
  * `timeoutMs` that is 0 or longer than a timer can run.
- * @throws ServiceError `service-unreachable`, `service-timeout`, or `service-answer` for a response of more than 4 MiB.
- * The reason of `signal` when it aborts.
+ * @throws ServiceError `service-unreachable`, `service-timeout`, or `service-answer` for a 2xx response of more than
+ * 4 MiB. The reason of `signal` when it aborts.
  */
 export async function exchange(request: ServiceRequest, options: ServiceOptions = {}): Promise<ServiceAnswer> {
   const { method, url, body } = request;
@@ -88,14 +88,17 @@ function authorizations(headers: Readonly<Record<string, string>>): string[] {
     .flatMap(([, value]) => [value, value.slice(value.indexOf(' ') + 1)]);
 }
 
-/** Reads the body; undefined if it is too long. Reads no further after an abort. */
+/**
+ * Reads the body; undefined if it is too long. If the status is an error, its beginning is enough. Reads no further after
+ * an abort.
+ */
 async function readBody(answer: Response, limit: number, signal: AbortSignal): Promise<Bytes | undefined> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of answer.body ?? []) {
     signal.throwIfAborted();
     size += chunk.length;
-    if (size > limit) return undefined;
+    if (size > limit) return answer.ok ? undefined : concat(...chunks, chunk).subarray(0, limit);
     chunks.push(chunk);
   }
   return concat(...chunks);

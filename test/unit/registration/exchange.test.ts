@@ -76,8 +76,20 @@ describe('exchange', () => {
 });
 
 describe('statusError', () => {
-  const errorOf = async (response: Response) =>
+  const errorOf = async (response: Response | (() => Response)) =>
     statusError(await exchange({ method: 'POST', url, secrets: ['S3cret'] }, { fetch: serviceStub(response).fetch }));
+
+  it.each([
+    [500, 'service-unreachable', 'backoff', true],
+    [429, 'service-unreachable', 'backoff', false],
+    [404, 'service-refused', 'none', false],
+    [401, 'service-refused', 'mfa', false],
+  ])('says the same for a status %i with a page of any length', async (status, ...expected) => {
+    const page = `Sorry ${'x'.repeat(5 * 1024 * 1024)}`;
+    const { code, retry, outcomeUnknown, message } = await errorOf(() => new Response(page, { status }));
+    expect([code, retry, outcomeUnknown]).toEqual(expected);
+    expect(message).toContain(`: status ${status} Sorry`);
+  });
 
   it('removes secrets before it cuts', async () => {
     const { message, details } = await errorOf(new Response(`${'x'.repeat(195)} S3cret`, { status: 400 }));
