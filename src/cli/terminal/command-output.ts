@@ -1,14 +1,17 @@
 import { spawn } from 'node:child_process';
 import { type Bytes, concat, wipe, withSecret } from '../../bytes.ts';
 import { MfaError } from '../../errors/mfa-error.ts';
-import type { KeyprovError } from '../../errors.ts';
+import { KeyprovError } from '../../errors.ts';
 import { endsWithin, unlessAborted, withTimeout } from '../../signal.ts';
 import { familyOf, mayHaveOwnGroup } from './process-family.ts';
+
+/** An option that names a command. */
+type CommandOption = '--token-command' | '--graph-token-command' | '--recovery-command';
 
 /** How to run a command that the user named. */
 export interface CommandOptions {
   /** The option that named it, for messages: the command itself may contain a secret. */
-  readonly option: string;
+  readonly option: CommandOption;
   /** Added to its environment. */
   readonly environment?: Readonly<Record<string, string>> | undefined;
   /** Its standard input. Default: that of this process, so that it may ask the user. */
@@ -28,7 +31,8 @@ const GRACE_MS = 250;
 /**
  * Runs a command in the shell and returns its output, which the caller wipes if it is secret. The command shares our
  * standard error. If it fails, the processes that it started are ended too.
- * @throws KeyprovError `mfa-failed` if it fails, prints more than 64 KiB or nothing, or does not end in 15 minutes.
+ * @throws KeyprovError if it fails, prints more than 64 KiB or nothing, or does not end in 15 minutes: `mfa-failed`,
+ * `token-invalid` for a token for Microsoft Graph, `recovery-unavailable` for the secret of a recovery service.
  */
 export async function commandOutput(command: string, options: CommandOptions): Promise<Bytes> {
   const late = () => failed(options.option, `it did not end within ${LIMIT_MINUTES} minutes`);
@@ -78,12 +82,13 @@ async function run(command: string, { option, environment, input, signal }: Comm
   }
 }
 
-const tooLong = (option: string): KeyprovError => failed(option, `it printed more than ${MAX_SIZE} bytes`);
+const tooLong = (option: CommandOption): KeyprovError => failed(option, `it printed more than ${MAX_SIZE} bytes`);
 
-function failed(option: string, problem: string): KeyprovError {
-  return new MfaError('mfa-failed', `the command given with ${option} failed: ${problem}`, {
-    remedy: 'read its messages, and run the command on its own',
-  });
+function failed(option: CommandOption, problem: string): KeyprovError {
+  const message = `the command given with ${option} failed: ${problem}`;
+  const options = { remedy: 'read its messages, and run the command on its own' };
+  if (option === '--recovery-command') return new KeyprovError('recovery-unavailable', message, options);
+  return new MfaError(option === '--token-command' ? 'mfa-failed' : 'token-invalid', message, options);
 }
 
 /** The output as text without surrounding white space, such as a token. */

@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { commandText } from '../../../../src/cli/terminal/command-output.ts';
+import { commandOutput, commandText } from '../../../../src/cli/terminal/command-output.ts';
 import { asyncRefusal } from '../../../refusal.ts';
 
 let directory: string;
@@ -43,6 +43,19 @@ describe.skipIf(process.platform !== 'linux')('a command of the user', () => {
     expect(await asyncRefusal(() => run(`${member('background')} & ${member('child')} & yes; true`))).toContain(text);
     await allEnded();
     expect(await asyncRefusal(() => run('head -c 65537 /dev/zero'))).toContain(text);
+  });
+
+  it.each([
+    ['--token-command', 'mfa-failed'],
+    ['--graph-token-command', 'token-invalid'],
+    ['--recovery-command', 'recovery-unavailable'],
+  ] as const)('given with %s fails with %s', async (option, code) => {
+    const failing = (command: string) =>
+      asyncRefusal(() => commandOutput(command, { option, signal: new AbortController().signal }));
+    expect(await failing('exit 3')).toBe(
+      `${code}: the command given with ${option} failed: it ended with exit code 3; read its messages, and run the command on its own`,
+    );
+    expect(await failing('true')).toContain(`${code}: the command given with ${option} failed: it printed nothing`);
   });
 
   it.each(['', "trap '' TERM; "])('is ended, with what it has started, by a signal: %j', async (before) => {
