@@ -3,7 +3,8 @@ import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { missingPrograms } from '../programs.ts';
-import { environment, keyprov, keyprovJson, MAIN, temporaryDirectory } from './support/keyprov.ts';
+import { temporaryDirectory } from '../temporary-directory.ts';
+import { environment, keyprov, keyprovJson, MAIN } from './support/keyprov.ts';
 
 const { commands } = Object(keyprovJson(['completion']).json);
 

@@ -12,8 +12,9 @@ import { TPMS_ATTEST } from '../../src/tpm/structures/attest.ts';
 import { libtpmsMissing } from '../integration/support/libtpms.ts';
 import { checkoutIsClosed, isRoot, ORDINARY_USER } from '../ordinary-user.ts';
 import { missingPrograms } from '../programs.ts';
+import { temporaryDirectory } from '../temporary-directory.ts';
 import { commandLines } from './support/command-lines.ts';
-import { environment, keyprovJson, MAIN, startKeyprov, temporaryDirectory } from './support/keyprov.ts';
+import { environment, keyprovJson, MAIN, startKeyprov } from './support/keyprov.ts';
 import { terminalsMissing } from './support/terminal.ts';
 
 const commands = commandLines({ cheapScrypt: true });

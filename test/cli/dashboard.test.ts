@@ -3,8 +3,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { libtpmsMissing } from '../integration/support/libtpms.ts';
+import { temporaryDirectory } from '../temporary-directory.ts';
 import { commandLines } from './support/command-lines.ts';
-import { startKeyprov, temporaryDirectory } from './support/keyprov.ts';
+import { startKeyprov } from './support/keyprov.ts';
 import { addressOf, openPage } from './support/page-client.ts';
 
 const missing = await libtpmsMissing();

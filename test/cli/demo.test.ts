@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startDirectory, type TestDirectory } from '../../src/testing/index.ts';
 import { libtpmsMissing } from '../integration/support/libtpms.ts';
 import { missingPrograms } from '../programs.ts';
+import { temporaryDirectory } from '../temporary-directory.ts';
 import {
   environment,
   keyprov,
@@ -13,7 +14,6 @@ import {
   MAIN,
   override,
   startKeyprov,
-  temporaryDirectory,
 } from './support/keyprov.ts';
 import { addressOf, openPage } from './support/page-client.ts';
 import { ADA, type ServiceWorld, startServiceWorld } from './support/service-world.ts';

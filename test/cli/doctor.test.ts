@@ -5,7 +5,8 @@ import { describe, expect, it } from 'vitest';
 import { libtpmsMissing } from '../integration/support/libtpms.ts';
 import { checkoutIsClosed, isRoot, ORDINARY_USER } from '../ordinary-user.ts';
 import { missingPrograms } from '../programs.ts';
-import { type CallOptions, keyprov, keyprovJson, temporaryDirectory } from './support/keyprov.ts';
+import { temporaryDirectory } from '../temporary-directory.ts';
+import { type CallOptions, keyprov, keyprovJson } from './support/keyprov.ts';
 
 const missing = await libtpmsMissing();
 

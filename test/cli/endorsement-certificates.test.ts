@@ -18,9 +18,9 @@ import { TPMT_PUBLIC, type TpmtPublic } from '../../src/tpm/structures/object.ts
 import { buildCommonName, issue } from '../certificates.ts';
 import { libtpmsMissing } from '../integration/support/libtpms.ts';
 import { missingPrograms } from '../programs.ts';
+import { temporaryDirectory } from '../temporary-directory.ts';
 import { commandLines } from './support/command-lines.ts';
 import { type IntelTpm, startIntelTpm } from './support/intel-tpm.ts';
-import { temporaryDirectory } from './support/keyprov.ts';
 import { ADA, startServiceWorld } from './support/service-world.ts';
 
 const commands = commandLines({ cheapScrypt: true });

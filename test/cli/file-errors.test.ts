@@ -4,8 +4,9 @@ import { Command } from 'commander';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { COMMANDS } from '../../src/cli/commands/index.ts';
 import { libtpmsMissing } from '../integration/support/libtpms.ts';
+import { temporaryDirectory } from '../temporary-directory.ts';
 import { commandLines } from './support/command-lines.ts';
-import { override, temporaryDirectory } from './support/keyprov.ts';
+import { override } from './support/keyprov.ts';
 
 const commands = commandLines({ cheapScrypt: true });
 const missing = await libtpmsMissing();

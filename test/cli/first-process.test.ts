@@ -5,7 +5,8 @@ import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { missingPrograms } from '../programs.ts';
-import { environment, MAIN, temporaryDirectory } from './support/keyprov.ts';
+import { temporaryDirectory } from '../temporary-directory.ts';
+import { environment, MAIN } from './support/keyprov.ts';
 
 const CONTAINER = ['--pid', '--fork', '--kill-child', '--mount-proc'];
 

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { cpSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { temporaryDirectory } from './support/keyprov.ts';
+import { temporaryDirectory } from '../temporary-directory.ts';
 
 /** Programs that install the packages, are told where the packages are, or need none. */
 const NEED_NONE = ['count-tests.mjs', 'join-chunks.mjs', 'mutation.mjs', 'web-platform-tests.mjs'];

@@ -2,7 +2,8 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { environment, keyprov, MAIN, temporaryDirectory } from './support/keyprov.ts';
+import { temporaryDirectory } from '../temporary-directory.ts';
+import { environment, keyprov, MAIN } from './support/keyprov.ts';
 
 const UNCHANGED = { letter: 'sign me', result: 'old' };
 

@@ -4,8 +4,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type SwtpmProcess, startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
 import { tctiOf } from '../integration/support/swtpm-address.ts';
 import { missingPrograms, toolEnvironment } from '../programs.ts';
+import { temporaryDirectory } from '../temporary-directory.ts';
 import { commandLines } from './support/command-lines.ts';
-import { temporaryDirectory } from './support/keyprov.ts';
 import { startServiceWorld } from './support/service-world.ts';
 import { keyprovInTerminal, terminalsMissing } from './support/terminal.ts';
 

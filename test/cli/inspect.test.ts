@@ -3,8 +3,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { FORMATS } from '../../src/inspect/index.ts';
+import { temporaryDirectory } from '../temporary-directory.ts';
 import { commandLines } from './support/command-lines.ts';
-import { temporaryDirectory } from './support/keyprov.ts';
 
 const commands = commandLines();
 const KAST: string = JSON.parse(readFileSync('test/vectors/kast.json', 'utf8')).composed.kastHex;

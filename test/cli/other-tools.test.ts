@@ -16,7 +16,8 @@ import { TPMT_SIGNATURE } from '../../src/tpm/structures/algorithm.ts';
 import { type SwtpmProcess, startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
 import { tctiOf } from '../integration/support/swtpm-address.ts';
 import { missingIfFails, missingPrograms, PYTHON, pythonLacks } from '../programs.ts';
-import { environment, keyprov, temporaryDirectory } from './support/keyprov.ts';
+import { temporaryDirectory } from '../temporary-directory.ts';
+import { environment, keyprov } from './support/keyprov.ts';
 
 const PROVIDERS = ['-provider', 'tpm2', '-provider', 'base', '-provider', 'default'];
 const ALGORITHMS = ['rsa-2048', 'p-256', 'p-384'];

@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { libtpmsMissing } from '../integration/support/libtpms.ts';
 import { deviceCodeToken } from '../integration/support/service-client.ts';
+import { temporaryDirectory } from '../temporary-directory.ts';
 import { commandLines } from './support/command-lines.ts';
-import { override, startKeyprov, temporaryDirectory } from './support/keyprov.ts';
+import { override, startKeyprov } from './support/keyprov.ts';
 import { ADA, type ServiceWorld, startServiceWorld, storeFiles } from './support/service-world.ts';
 
 const commands = commandLines({ cheapScrypt: true });

@@ -5,8 +5,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Intercept, RequestFault } from '../../src/testing/index.ts';
 import { libtpmsMissing } from '../integration/support/libtpms.ts';
 import { passwordToken } from '../integration/support/service-client.ts';
+import { temporaryDirectory } from '../temporary-directory.ts';
 import { commandLines } from './support/command-lines.ts';
-import { override, temporaryDirectory } from './support/keyprov.ts';
+import { override } from './support/keyprov.ts';
 import { ADA, type ServiceWorld, startServiceWorld, storeFiles } from './support/service-world.ts';
 
 const commands = commandLines({ cheapScrypt: true });

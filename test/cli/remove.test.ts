@@ -3,8 +3,9 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openKeyStore } from '../../src/keys/key-store.ts';
 import { readLastBackend } from '../../src/keys/last-backend.ts';
+import { temporaryDirectory } from '../temporary-directory.ts';
 import { commandLines } from './support/command-lines.ts';
-import { keyprovBeside, temporaryDirectory } from './support/keyprov.ts';
+import { keyprovBeside } from './support/keyprov.ts';
 import { keyprovInTerminal, terminalsMissing } from './support/terminal.ts';
 
 const commands = commandLines({ cheapScrypt: true });

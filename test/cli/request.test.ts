@@ -17,8 +17,8 @@ import { decode } from '../../src/tpm/codec/index.ts';
 import { TPMS_ATTEST } from '../../src/tpm/structures/attest.ts';
 import { libtpmsMissing } from '../integration/support/libtpms.ts';
 import { rsaKey } from '../signing-key.ts';
+import { temporaryDirectory } from '../temporary-directory.ts';
 import { commandLines } from './support/command-lines.ts';
-import { temporaryDirectory } from './support/keyprov.ts';
 import { requestCertificates } from './support/request-certificates.ts';
 
 const commands = commandLines({ cheapScrypt: true });

@@ -3,8 +3,8 @@ import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { libtpmsMissing } from '../integration/support/libtpms.ts';
+import { temporaryDirectory } from '../temporary-directory.ts';
 import { commandLines } from './support/command-lines.ts';
-import { temporaryDirectory } from './support/keyprov.ts';
 
 const commands = commandLines({ cheapScrypt: true });
 const missing = await libtpmsMissing();

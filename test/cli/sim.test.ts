@@ -6,7 +6,8 @@ import { openTpm } from '../../src/tpm/open-tpm.ts';
 import { isRunning } from '../integration/support/is-running.ts';
 import { libtpmsMissing } from '../integration/support/libtpms.ts';
 import { missingPrograms } from '../programs.ts';
-import { keyprov, MAIN, startKeyprov, temporaryDirectory } from './support/keyprov.ts';
+import { temporaryDirectory } from '../temporary-directory.ts';
+import { keyprov, MAIN, startKeyprov } from './support/keyprov.ts';
 
 const missing = missingPrograms('swtpm');
 const withoutTools = missing ?? missingPrograms('tpm2_getrandom');

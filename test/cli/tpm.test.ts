@@ -3,8 +3,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type SwtpmProcess, startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
 import { tctiOf } from '../integration/support/swtpm-address.ts';
 import { missingPrograms, toolEnvironment } from '../programs.ts';
+import { temporaryDirectory } from '../temporary-directory.ts';
 import { commandLines } from './support/command-lines.ts';
-import { temporaryDirectory } from './support/keyprov.ts';
 
 const commands = commandLines();
 describe.skipIf(missingPrograms('swtpm', 'tpm2_createprimary', 'tpm2_getcap') !== undefined)('keyprov tpm', () => {

@@ -2,9 +2,9 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { encodeStatement } from '../../src/attestation/statement.ts';
+import { temporaryDirectory } from '../temporary-directory.ts';
 import { paperStatement } from '../unit/attestation/paper-tpm.ts';
 import { commandLines } from './support/command-lines.ts';
-import { temporaryDirectory } from './support/keyprov.ts';
 
 const commands = commandLines();
 const COMMANDS = [

@@ -1,8 +1,7 @@
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { chmodSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { describe, expect, it } from 'vitest';
@@ -13,6 +12,7 @@ import { ldapReader } from '../../src/registration/ldap-reader.ts';
 import { addKeyCredential, bindDirectory, startDirectory, type TestDirectory } from '../../src/testing/index.ts';
 import { checkoutIsClosed, isRoot, ORDINARY_USER } from '../ordinary-user.ts';
 import { missingPrograms } from '../programs.ts';
+import { temporaryDirectory } from '../temporary-directory.ts';
 import { bundle } from './support/bundle.ts';
 import { failureOf } from './support/failure.ts';
 import { isRunning } from './support/is-running.ts';
@@ -20,11 +20,6 @@ import { isRunning } from './support/is-running.ts';
 const missing = missingPrograms('slapd');
 const USER = 'ada@contoso.test';
 const newBlob = () => buildKeyCredentialLink({ keyMaterial: view(randomBytes(283)) });
-
-function temporary(): Disposable & { path: string } {
-  const path = mkdtempSync(join(tmpdir(), 'keyprov-test-'));
-  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true }) };
-}
 
 /** Work in which temporary files are below `path`. */
 async function withTemporary<T>(path: string, work: () => Promise<T>): Promise<T> {
@@ -84,7 +79,7 @@ describe.skipIf(missing)('startDirectory', () => {
   });
 
   it('ends the process and removes temporary files at close', async () => {
-    using parent = temporary();
+    using parent = temporaryDirectory();
     await withTemporary(parent.path, async () => {
       const directory = await startDirectory();
       const [folder = ''] = readdirSync(parent.path);
@@ -98,8 +93,8 @@ describe.skipIf(missing)('startDirectory', () => {
   });
 
   it('writes no password into a file', async () => {
-    using parent = temporary();
-    using kept = temporary();
+    using parent = temporaryDirectory();
+    using kept = temporaryDirectory();
     await withTemporary(parent.path, async () => {
       await using directory = await startDirectory({ directory: kept.path });
       const { connector, reader } = directory.connection;
@@ -116,7 +111,7 @@ describe.skipIf(missing)('startDirectory', () => {
   });
 
   it('keeps users and keys in a directory that was named, with new passwords at each start', async () => {
-    using kept = temporary();
+    using kept = temporaryDirectory();
     const directory = join(kept.path, 'with "quotes" and a \\');
     const passwords = new Set<string>();
     const blobs = [newBlob(), newBlob()];
@@ -172,7 +167,7 @@ describe.skipIf(missing)('startDirectory', () => {
   });
 
   it('uses another port if the first one is taken', async () => {
-    using directory = temporary();
+    using directory = temporaryDirectory();
     const executable = join(directory.path, 'slapd');
     const log = join(directory.path, 'ports');
     const firstFails = `echo "$4" >> '${log}'; [ $(wc -l < '${log}') -gt 2 ] && exec slapd "$@"`;
@@ -183,8 +178,8 @@ describe.skipIf(missing)('startDirectory', () => {
   });
 
   it('shows the output of a slapd that ended at once, and leaves nothing behind', async () => {
-    using parent = temporary();
-    using data = temporary();
+    using parent = temporaryDirectory();
+    using data = temporaryDirectory();
     writeFileSync(join(data.path, 'data.mdb'), 'no database'.repeat(1000));
     await withTemporary(parent.path, async () => {
       const error = await failureOf(startDirectory({ directory: data.path }));
@@ -200,7 +195,7 @@ describe.skipIf(missing)('startDirectory', () => {
   });
 
   it('says what may help if it may not read its files', async () => {
-    using directory = temporary();
+    using directory = temporaryDirectory();
     const executable = join(directory.path, 'slapd');
     writeFileSync(executable, '#!/bin/sh\necho "could not open config file: Permission denied" >&2\nexit 1\n', {
       mode: 0o755,
@@ -210,7 +205,7 @@ describe.skipIf(missing)('startDirectory', () => {
   });
 
   it('refuses a directory that is a file', async () => {
-    using directory = temporary();
+    using directory = temporaryDirectory();
     const file = join(directory.path, 'file');
     writeFileSync(file, '');
     expect(await failureOf(startDirectory({ directory: file }))).toMatchObject({
@@ -223,7 +218,7 @@ describe.skipIf(missing)('startDirectory', () => {
     'works as an ordinary user, and ends with its parent, also when that is killed',
     async () => {
       using script = await bundle('test/integration/children/directory-parent.ts');
-      using place = temporary();
+      using place = temporaryDirectory();
       chmodSync(place.path, 0o1777);
       chmodSync(join(script.path, '..'), 0o755);
       for (const signal of ['SIGKILL', 'SIGTERM'] as const) {

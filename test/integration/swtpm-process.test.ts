@@ -1,7 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { describe, expect, it } from 'vitest';
@@ -9,6 +8,7 @@ import { toHex } from '../../src/bytes.ts';
 import type { KeyprovError } from '../../src/errors.ts';
 import { startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
 import { missingPrograms } from '../programs.ts';
+import { temporaryDirectory } from '../temporary-directory.ts';
 import { bundle } from './support/bundle.ts';
 import { failureOf } from './support/failure.ts';
 import { isRunning } from './support/is-running.ts';
@@ -16,11 +16,6 @@ import { CREATE_ECC, codeOf, createRsa } from './support/raw-commands.ts';
 import { socketOf } from './support/swtpm-address.ts';
 
 const missing = missingPrograms('swtpm');
-
-function temporary(): Disposable & { path: string } {
-  const path = mkdtempSync(join(tmpdir(), 'keyprov-test-'));
-  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true }) };
-}
 
 describe.skipIf(missing)('startSwtpm', () => {
   it.each(['unix', 'tcp'] as const)(
@@ -74,7 +69,7 @@ describe.skipIf(missing)('startSwtpm', () => {
   });
 
   it('keeps the state in a directory that was named: the same key after a restart', async () => {
-    using directory = temporary();
+    using directory = temporaryDirectory();
     const stateDirectory = join(directory.path, 'new');
     const keys = new Set<string>();
     for (let start = 0; start < 3; start++) {
@@ -88,7 +83,7 @@ describe.skipIf(missing)('startSwtpm', () => {
   });
 
   it('refuses a state directory that another TPM uses', async () => {
-    using directory = temporary();
+    using directory = temporaryDirectory();
     await using _first = await startSwtpm({ stateDirectory: directory.path });
     const error = await failureOf(startSwtpm({ stateDirectory: directory.path }));
     expect(error.code).toBe('state-in-use');
@@ -96,7 +91,7 @@ describe.skipIf(missing)('startSwtpm', () => {
   });
 
   it('refuses a state that is damaged, and leaves it alone', async () => {
-    using directory = temporary();
+    using directory = temporaryDirectory();
     const file = join(directory.path, 'tpm2-00.permall');
     writeFileSync(file, 'no state');
     const error = await failureOf(startSwtpm({ stateDirectory: directory.path }));
@@ -106,7 +101,7 @@ describe.skipIf(missing)('startSwtpm', () => {
   });
 
   it('refuses a state directory that is a file', async () => {
-    using directory = temporary();
+    using directory = temporaryDirectory();
     const file = join(directory.path, 'file');
     writeFileSync(file, '');
     expect((await failureOf(startSwtpm({ stateDirectory: file }))).code).toBe('state-io');
@@ -117,7 +112,7 @@ describe.skipIf(missing)('startSwtpm', () => {
   });
 
   it('shows the output of a swtpm that ended at once', async () => {
-    using directory = temporary();
+    using directory = temporaryDirectory();
     const executable = join(directory.path, 'swtpm');
     writeFileSync(executable, '#!/bin/sh\necho "swtpm: some reason" >&2\nexit 3\n', { mode: 0o755 });
     const error = await failureOf(startSwtpm({ executable }));
@@ -126,7 +121,7 @@ describe.skipIf(missing)('startSwtpm', () => {
   });
 
   it('leaves nothing behind when it fails or is aborted', async () => {
-    using directory = temporary();
+    using directory = temporaryDirectory();
     const before = process.env.TMPDIR;
     process.env.TMPDIR = directory.path;
     try {
@@ -147,7 +142,7 @@ describe.skipIf(missing)('startSwtpm', () => {
   });
 
   it('uses another TCP port if the first one is taken', async () => {
-    using directory = temporary();
+    using directory = temporaryDirectory();
     const executable = join(directory.path, 'swtpm');
     const log = join(directory.path, 'ports');
     const firstFails = `echo "$8" >> '${log}'; [ $(wc -l < '${log}') -gt 2 ] && exec swtpm "$@"`;

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
-import { temporaryDirectory } from '../cli/support/keyprov.ts';
+import { temporaryDirectory } from '../temporary-directory.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const directory = temporaryDirectory();

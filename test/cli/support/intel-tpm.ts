@@ -12,7 +12,7 @@ import type { EkTemplateName } from '../../../src/tpm/templates.ts';
 import { startSwtpm } from '../../../src/tpm/transports/swtpm-process.ts';
 import { TestProxy, TestRoots } from '../../integration/support/key-service.ts';
 import { socketOf } from '../../integration/support/swtpm-address.ts';
-import { temporaryDirectory } from './keyprov.ts';
+import { temporaryDirectory } from '../../temporary-directory.ts';
 
 /** A swtpm that claims Intel as its maker, and Intel's endorsement key certificate service behind a proxy. */
 export interface IntelTpm extends AsyncDisposable {

@@ -1,6 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { constants, tmpdir } from 'node:os';
+import { constants } from 'node:os';
 import { join } from 'node:path';
 
 /** The program as `npm` would link it. */
@@ -87,10 +86,4 @@ export async function keyprovJsonBeside(
 export function override(words: readonly string[], ...more: readonly string[]): string[] {
   const isReplaced = (word = ''): boolean => word.startsWith('--') && more.includes(word);
   return [...words.filter((word, i) => !(isReplaced(word) || isReplaced(words[i - 1]))), ...more];
-}
-
-/** A temporary directory that is removed after the test. */
-export function temporaryDirectory(): Disposable & { readonly path: string } {
-  const path = mkdtempSync(join(tmpdir(), 'keyprov-cli-'));
-  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
 }

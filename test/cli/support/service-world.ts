@@ -8,7 +8,7 @@ import {
   joinDevice,
   startIdentityService,
 } from '../../../src/testing/index.ts';
-import { temporaryDirectory } from './keyprov.ts';
+import { temporaryDirectory } from '../../temporary-directory.ts';
 
 /** The user of the tests. */
 export const ADA = { upn: 'ada@contoso.test', password: 'correct horse battery' };

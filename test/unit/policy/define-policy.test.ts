@@ -11,17 +11,11 @@ import {
   parsePolicy,
   policyInForce,
 } from '../../../src/policy/index.ts';
+import { problemsOf as refusedFor } from './problems-of.ts';
 
 /** The problems of the policy in `json`. Fails if there are none. */
-function problemsOf(json: unknown): readonly PolicyProblem[] {
-  try {
-    parsePolicy(typeof json === 'string' ? json : JSON.stringify(json));
-  } catch (error) {
-    if (error instanceof PolicyError) return error.problems;
-    throw error;
-  }
-  throw new Error('the policy was accepted');
-}
+const problemsOf = (json: unknown): readonly PolicyProblem[] =>
+  refusedFor(() => parsePolicy(typeof json === 'string' ? json : JSON.stringify(json)));
 
 const HARDWARE = "'required' | 'preferred' | 'discouraged'";
 const ALGORITHMS = "'rsa-2048' | 'rsa-3072' | 'p-256' | 'p-384'";
