@@ -4,6 +4,7 @@ export type { ChainCheck, ChainOptions } from '../crypto/verify-chain.ts';
 export { type Certificate, parseCertificate } from '../crypto/x509.ts';
 export { type EkCertificate, parseEkCertificate, type TpmSpecification } from './ek-certificate.ts';
 export { type EndorsementKey, type OpenEndorsementKeyOptions, openEndorsementKey } from './endorsement-key.ts';
+export type { EkCertificateCheck } from './findings.ts';
 export {
   type EkCertificateFetcher,
   type EkCertificateProblem,
@@ -15,7 +16,6 @@ export {
 } from './read-ek-certificates.ts';
 export { TPM_MANUFACTURERS } from './tpm-manufacturers.ts';
 export {
-  type EkCertificateCheck,
   type EkCertificateResult,
   type VerifyEkCertificateOptions,
   verifyEkCertificate,

@@ -2,7 +2,6 @@ import type { ChainCheck } from '../crypto/verify-chain.ts';
 import { sayError } from '../errors.ts';
 import type { Finding } from '../finding.ts';
 import { printable } from '../printable.ts';
-import type { EkCertificateCheck } from './verify-ek-certificate.ts';
 
 /** The checks of every TPMS_ATTEST and its signature. */
 export type CertificationCheck = 'structures' | 'magic' | 'type' | 'challenge' | 'name' | 'signature' | 'hashes';
@@ -23,6 +22,16 @@ export type StatementCheck =
 
 /** The checks of the certificate of an attestation key. */
 export type AkCertificateCheck = `ak-chain/${ChainCheck}` | 'ak-key' | 'ak-key-usage' | 'ak-manufacturer' | 'ak-ek';
+
+/** The name of a check of `verifyEkCertificate`, for programs. */
+export type EkCertificateCheck =
+  | `chain/${ChainCheck}`
+  | 'ek-certificate'
+  | 'ek-key'
+  | 'ek-key-usage'
+  | 'ek-strength'
+  | 'ek-manufacturer'
+  | 'ek-specification';
 
 /** The checks of evidence besides its statement. */
 export type EvidenceCheck =

@@ -4,7 +4,7 @@ import type { Finding } from '../finding.ts';
 import { isVirtualByCertificate } from '../tpm/virtual.ts';
 import type { EkCertificate } from './ek-certificate.ts';
 import type { Tier } from './evidence.ts';
-import type { CheckId, Findings } from './findings.ts';
+import type { CheckId, EkCertificateCheck, Findings } from './findings.ts';
 import {
   type Attributes,
   attributeProblem,
@@ -15,7 +15,7 @@ import {
 } from './key-checks.ts';
 import { verifyAkCertificate } from './verify-ak-certificate.ts';
 import type { Subject } from './verify-certification.ts';
-import { type EkCertificateCheck, verifyEkCertificate } from './verify-ek-certificate.ts';
+import { verifyEkCertificate } from './verify-ek-certificate.ts';
 
 /** An attestation key that the verifier knows, and its tier. */
 export interface TrustedAttestationKey {

@@ -1,7 +1,7 @@
 import { checkBytes, equal } from '../bytes.ts';
 import { weaknessOf } from '../crypto/key-strength.ts';
 import { encodeSpki } from '../crypto/public-key.ts';
-import { type ChainCheck, type ChainOptions, verifyChain } from '../crypto/verify-chain.ts';
+import { type ChainOptions, verifyChain } from '../crypto/verify-chain.ts';
 import { type Certificate, KEY_USAGE } from '../crypto/x509.ts';
 import { sayError } from '../errors.ts';
 import type { Finding } from '../finding.ts';
@@ -9,20 +9,11 @@ import { checkMembers } from '../known-members.ts';
 import { publicKeyOf } from '../tpm/public-key.ts';
 import type { TpmtPublic } from '../tpm/structures/object.ts';
 import { type EkCertificate, parseEkCertificate } from './ek-certificate.ts';
+import { type EkCertificateCheck, Findings } from './findings.ts';
 import { manufacturerProblem } from './tpm-manufacturers.ts';
 
 /** The purpose of an endorsement key certificate: tcg-kp-EKCertificate. */
 export const EK_CERTIFICATE_PURPOSE = '2.23.133.8.1';
-
-/** The name of a check of {@link verifyEkCertificate}, for programs. */
-export type EkCertificateCheck =
-  | `chain/${ChainCheck}`
-  | 'ek-certificate'
-  | 'ek-key'
-  | 'ek-key-usage'
-  | 'ek-strength'
-  | 'ek-manufacturer'
-  | 'ek-specification';
 
 /** Options of {@link verifyEkCertificate}. */
 export interface VerifyEkCertificateOptions extends Omit<ChainOptions, 'extendedKeyUsage' | 'mayLackPurpose'> {
@@ -63,43 +54,29 @@ export async function verifyEkCertificate(
   checkBytes(der, 'an endorsement key certificate');
   const { ek, allowedManufacturers } = options;
   let parsed: EkCertificate | undefined;
-  let problem = '';
+  let problem: string | undefined;
   try {
     parsed = await parseEkCertificate(der);
   } catch (error) {
     problem = sayError(error);
   }
   const chain = await verifyChain(parsed?.certificate ?? der, { ...options, extendedKeyUsage: EK_CERTIFICATE_PURPOSE });
-  const findings: Finding<EkCertificateCheck>[] = chain.findings.map((one) => ({ ...one, id: `chain/${one.id}` }));
-  if (parsed === undefined) findings.push({ id: 'ek-certificate', status: 'fail', detail: problem });
+  const findings = new Findings<EkCertificateCheck>();
+  const { list } = findings;
+  findings.add(chain.findings.map((one) => ({ ...one, id: `chain/${one.id}` })));
+  findings.check('ek-certificate', () => problem, 'the certificate can be read');
   if (parsed !== undefined) {
     const { certificate, manufacturer, specification } = parsed;
-    const check = (name: EkCertificateCheck, holds: string, test: () => string | undefined): void => {
-      const detail = problemOf(test);
-      findings.push({ id: name, status: detail === undefined ? 'pass' : 'fail', detail: detail ?? holds });
-    };
-    check('ek-certificate', 'the certificate can be read', () => undefined);
-    if (ek !== undefined) check('ek-key', 'it is for the endorsement key', () => keyProblem(certificate, ek));
-    check('ek-key-usage', 'its key usage allows use as an endorsement key', () => usageProblem(certificate));
-    check('ek-strength', 'its key is strong enough', () => weaknessOf(certificate.publicKey()));
-    check('ek-manufacturer', `the TPM manufacturer is ${manufacturer}`, () =>
-      manufacturerProblem(manufacturer, allowedManufacturers),
-    );
-    check('ek-specification', 'it is for a TPM 2.0', () => {
-      const family = specification?.family ?? '2.0';
-      return family === '2.0' ? undefined : `it is for TPM family ${family}`;
-    });
+    if (ek !== undefined) findings.check('ek-key', () => keyProblem(certificate, ek), 'it is for the endorsement key');
+    findings.check('ek-key-usage', () => usageProblem(certificate), 'its key usage allows use as an endorsement key');
+    findings.check('ek-strength', () => weaknessOf(certificate.publicKey()), 'its key is strong enough');
+    const makerProblem = () => manufacturerProblem(manufacturer, allowedManufacturers);
+    findings.check('ek-manufacturer', makerProblem, `the TPM manufacturer is ${manufacturer}`);
+    const family = specification?.family ?? '2.0';
+    const familyProblem = family === '2.0' ? undefined : `it is for TPM family ${family}`;
+    findings.check('ek-specification', () => familyProblem, 'it is for a TPM 2.0');
   }
-  return { ok: findings.every(({ status }) => status === 'pass'), findings, certificate: parsed };
-}
-
-/** The problem that `test` returns or throws: a check that cannot be made has not passed. */
-function problemOf(test: () => string | undefined): string | undefined {
-  try {
-    return test();
-  } catch (error) {
-    return sayError(error);
-  }
+  return { ok: list.every(({ status }) => status === 'pass'), findings: list, certificate: parsed };
 }
 
 function keyProblem(certificate: Certificate, ek: TpmtPublic): string | undefined {

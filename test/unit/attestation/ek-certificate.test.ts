@@ -231,6 +231,18 @@ describe('verifyEkCertificate', () => {
     expect(result.findings.find(({ status }) => status === 'fail')?.detail).toContain(detail);
   });
 
+  it('escapes in findings what could change what a terminal shows', async () => {
+    const makers = [named('id:\u001b[2J\u2028ok'), { extensions: [specificationExtension('1\u202e2\n', 2, 116)] }];
+    const details = [];
+    for (const spec of makers) {
+      const { findings } = await verifyEkCertificate(await issueEk(spec), { roots: [root.der] });
+      details.push(...findings.filter(({ status }) => status === 'fail').map(({ detail }) => detail));
+    }
+    expect(details).toHaveLength(2);
+    expect(details[0]).toContain('id:\\u{1b}[2J\\u{2028}ok');
+    expect(details[1]).toBe('it is for TPM family 1\\u{202e}2\\u{a}');
+  });
+
   it('reports bytes that are not a certificate', async () => {
     const result = await verifyEkCertificate(fromHex('3000'), { roots: [root.der] });
     expect(failures(result)).toEqual(['chain/certificate', 'ek-certificate']);
