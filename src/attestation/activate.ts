@@ -1,19 +1,17 @@
-import { type Bytes, checkObject, EMPTY, isBytes, view } from '../bytes.ts';
+import { type Bytes, checkObject, view } from '../bytes.ts';
 import { isTpmError } from '../errors/tpm-error.ts';
 import { KeyprovError, withCleanup } from '../errors.ts';
 import { checkMembers } from '../known-members.ts';
 import type { SignalOptions } from '../signal.ts';
-import { entityOf } from '../tpm/arguments.ts';
 import { encode } from '../tpm/codec/index.ts';
 import type { HandleArg } from '../tpm/command.ts';
 import { ActivateCredential } from '../tpm/commands/object.ts';
 import { GetRandom } from '../tpm/commands/random.ts';
-import type { Session } from '../tpm/session.ts';
-import { startSession } from '../tpm/start-session.ts';
+import { withHiddenAuth } from '../tpm/hidden-auth.ts';
+import type { Authorization } from '../tpm/session.ts';
 import { TPM2B_ENCRYPTED_SECRET } from '../tpm/structures/algorithm.ts';
 import { TPM2B_ID_OBJECT } from '../tpm/structures/object.ts';
 import type { Tpm } from '../tpm/tpm.ts';
-
 import { TPM_RC } from '../tpm/tpm-rc.ts';
 import type { Credential } from './credential.ts';
 import type { EndorsementKey } from './endorsement-key.ts';
@@ -40,51 +38,24 @@ export async function activateCredential(tpm: Tpm, options: ActivateCredentialOp
   checkObject(options, 'options of activateCredential', 'ek', 'ak', 'credential');
   const { ek, ak, credential, signal } = options;
   checkForm(credential);
-  const sessions: Session[] = [];
-  const activate = async (): Promise<Bytes> => {
-    const ekAuth = await ek.authorize({ signal });
-    sessions.push(ekAuth.session);
-    const activateHandle = await withHiddenAuth(tpm, ak, ek, sessions, { signal });
+  const { handle, publicArea, name } = ek;
+  const activate = async (activateHandle: HandleArg, auth: Authorization): Promise<Bytes> => {
+    const { credentialBlob, encryptedSecret: secret } = credential;
+    const args = { activateHandle, keyHandle: { handle, name, auth }, credentialBlob, secret };
     try {
-      const { certInfo } = await tpm.run(
-        ActivateCredential,
-        {
-          activateHandle,
-          keyHandle: { handle: ek.handle, name: ek.name, auth: ekAuth },
-          credentialBlob: credential.credentialBlob,
-          secret: credential.encryptedSecret,
-        },
-        { signal },
-      );
-      return view(certInfo);
+      return view((await tpm.run(ActivateCredential, args, { signal })).certInfo);
     } catch (error) {
       throw await refusal(tpm, error, { signal });
     }
   };
-  const close = async (): Promise<void> => {
-    for (const session of sessions) await session.close();
+  const job = async (): Promise<Bytes> => {
+    const auth = await ek.authorize({ signal });
+    return await withCleanup(
+      () => withHiddenAuth(tpm, ak, { saltKey: { handle, publicArea }, signal }, (hidden) => activate(hidden, auth)),
+      () => auth.session.close(),
+    );
   };
-  return await tpm.turn(() => withCleanup(activate, close), { signal });
-}
-
-/** The attestation key with its authorization value, even an empty one, in an HMAC session instead of in clear. */
-async function withHiddenAuth(
-  tpm: Tpm,
-  ak: HandleArg,
-  { handle, publicArea }: EndorsementKey,
-  sessions: Session[],
-  { signal }: SignalOptions,
-): Promise<HandleArg> {
-  const entity = entityOf(ak);
-  const { auth: authValue = EMPTY } = entity;
-  if (!isBytes(authValue)) return entity;
-  const session = await startSession(tpm, {
-    salt: { handle, publicArea },
-    use: { continueSession: false },
-    signal,
-  });
-  sessions.push(session);
-  return { ...entity, auth: { session, authValue } };
+  return await tpm.turn(job, { signal });
 }
 
 /** Refuses a credential that cannot be sent at all. */
