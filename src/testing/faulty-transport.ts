@@ -48,6 +48,7 @@ export function faultyTransport(
       }
       return kind === 'cut' ? answer.subarray(0, 10) : answer;
     },
+    ...(inner.sendSync && { sendSync: (command) => (isLost ? undefined : inner.sendSync?.(command)) }),
     close: () => inner.close(),
   };
 }

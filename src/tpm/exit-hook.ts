@@ -1,21 +1,12 @@
 import { SHUTDOWN_CLEAR } from './frame.ts';
 import type { TpmTransport } from './transport.ts';
 
-/** A transport that can send while the process exits, when nothing asynchronous runs any more. */
-interface SyncTransport {
-  /** `undefined` while a command runs. */
-  sendSync(command: Uint8Array): Uint8Array | undefined;
-}
-
-const hasSendSync = (transport: object): transport is SyncTransport =>
-  'sendSync' in transport && typeof transport.sendSync === 'function';
-
-const open = new Set<SyncTransport>();
+const open = new Set<TpmTransport>();
 
 const shutdownAll = (): void => {
   for (const transport of open) {
     try {
-      transport.sendSync(SHUTDOWN_CLEAR);
+      transport.sendSync?.(SHUTDOWN_CLEAR);
     } catch {
       // The process is ending, so the error cannot be reported; the other TPMs must still be shut down.
     }
@@ -28,7 +19,7 @@ const shutdownAll = (): void => {
  * @returns a function that undoes this.
  */
 export function shutdownAtExit(transport: TpmTransport): () => void {
-  if (!hasSendSync(transport)) return () => {};
+  if (transport.sendSync === undefined) return () => {};
   if (open.size === 0) process.on('exit', shutdownAll);
   open.add(transport);
   return () => {

@@ -44,6 +44,12 @@ export interface TpmTransport {
    * @throws KeyprovError with `transport-lost`, `transport-protocol`, `transport-timeout` or `transport-closed`.
    */
   send(command: Uint8Array, options?: SendOptions): Promise<Bytes>;
+  /**
+   * Does the work of `send` synchronously, for a process that is exiting: then a `Tpm` shuts down a TPM inside the
+   * process. Only such a TPM has it; a transport that wraps another one passes it on. Returns undefined, and sends
+   * nothing, while another command runs or if the transport is dead or closed.
+   */
+  sendSync?(command: Uint8Array): Bytes | undefined;
   /** Waits for a running command unless it was given up, then frees all resources. Idempotent. Sends no TPM command. */
   close(): Promise<void>;
 }

@@ -1,8 +1,12 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { toHex } from '../../src/bytes.ts';
+import { faultyTransport } from '../../src/testing/faulty-transport.ts';
+import { SHUTDOWN_CLEAR } from '../../src/tpm/frame.ts';
+import { Tpm } from '../../src/tpm/tpm.ts';
+import type { TpmTransport } from '../../src/tpm/transport.ts';
 import { recordTransport, replayTransport } from '../../src/tpm/transports/recorder.ts';
 import { formatRecording, loadRecording, saveRecording } from '../../src/tpm/transports/recording.ts';
 import { newTransport, tpmMissing } from './support/new-tpm.ts';
@@ -44,5 +48,21 @@ describe.skipIf(missing)('a recording of a real TPM', () => {
     } finally {
       await rm(directory, { recursive: true });
     }
+  });
+});
+
+describe.skipIf(missing)('a TPM in this process whose transport is wrapped', () => {
+  it.each([
+    ['recordTransport', recordTransport],
+    ['faultyTransport', (inner: TpmTransport) => faultyTransport(inner, () => 'none')],
+  ])('is still shut down when the process exits: %s', async (_, wrap) => {
+    const real = await newTransport();
+    const sendSync = vi.fn(() => undefined);
+    const inner = { kind: 'libtpms', address: 'libtpms', emulator: true, managed: false } as const;
+    const send: TpmTransport['send'] = (command, options) => real.send(command, options);
+    const before = process.listeners('exit');
+    await using _tpm = await Tpm.open(wrap({ ...inner, send, sendSync, close: () => real.close() }));
+    for (const listener of process.listeners('exit')) if (!before.includes(listener)) listener(0);
+    expect(sendSync.mock.calls).toEqual([[SHUTDOWN_CLEAR]]);
   });
 });

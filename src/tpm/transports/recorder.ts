@@ -14,7 +14,8 @@ export interface RecordingTransport extends TpmTransport {
 }
 
 /**
- * Passes everything on to `inner` and keeps a copy without secrets (see `redact`). Closing it also closes `inner`.
+ * Passes everything on to `inner` and keeps a copy of what `send` moves, without secrets (see `redact`). Closing it also
+ * closes `inner`.
  *
  * @example
  * ```ts
@@ -55,6 +56,7 @@ export function recordTransport(inner: TpmTransport): RecordingTransport {
         throw error;
       }
     },
+    ...(inner.sendSync && { sendSync: (command) => inner.sendSync?.(command) }),
     close: () => inner.close(),
     get recording() {
       return makeRecording(inner, [...entries]);
