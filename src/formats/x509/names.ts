@@ -1,7 +1,9 @@
-import { type Bytes, checkList, checkObject, checkText, fromHex, toHex } from '../../bytes.ts';
+import { type Bytes, checkList, checkObject, checkText, fromHex } from '../../bytes.ts';
 import type { DerNode } from '../../crypto/der-read.ts';
-import { derOid, derSequence, derSetOf, derText, type StringKind, TAG } from '../../crypto/der-write.ts';
+import { derOid, derSequence, derSetOf, derText, type StringKind } from '../../crypto/der-write.ts';
 import type { DistinguishedName, NameAttribute } from '../../crypto/distinguished-name.ts';
+import { readName } from '../../crypto/x509-names.ts';
+import { inRequest } from './in-request.ts';
 
 /** OIDs of attributes of names. RFC 4519, 2; RFC 5280, Appendix A. */
 export const NAME_OID = {
@@ -47,14 +49,8 @@ function encodeAttribute(attribute: NameAttribute, strings: 'utf8' | 'bmp'): Byt
 }
 
 /**
- * The inverse of {@link encodeName}, for strings of any type.
+ * The inverse of {@link encodeName}, for strings of any type. A text with bytes that are not valid is `#` and its DER in
+ * hexadecimal digits, so that different names stay different.
  * @throws KeyprovError `request-invalid` for anything else.
  */
-export function decodeName(node: DerNode): DistinguishedName {
-  return node.list(TAG.SEQUENCE).map((relative) =>
-    relative.list(TAG.SET).map((attribute) => {
-      const [type, value] = attribute.read(TAG.SEQUENCE, (fields) => [fields.next().oid(), fields.next()]);
-      return { type, value: value.text() ?? `#${toHex(value.der)}` };
-    }),
-  );
-}
+export const decodeName = (node: DerNode): DistinguishedName => inRequest('name', () => readName(node));
