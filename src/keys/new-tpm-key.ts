@@ -1,9 +1,9 @@
 import { EMPTY } from '../bytes.ts';
 import { SelectionError } from '../errors/selection-error.ts';
-import { isTpmError } from '../errors/tpm-error.ts';
 import { withCleanup } from '../errors.ts';
 import type { KeyAlgorithm } from '../policy/index.ts';
 import { Create, type CreateResult } from '../tpm/commands/object.ts';
+import { isUnsupported } from '../tpm/first-supported.ts';
 import type { Session } from '../tpm/session.ts';
 import { type UserKeyUsage, userKeyTemplate } from '../tpm/templates.ts';
 import type { Tpm } from '../tpm/tpm.ts';
@@ -51,7 +51,7 @@ export async function withNewTpmKey<T>(
         tpm.run(Create, { parentHandle, ...args }, { signal }),
       );
     } catch (error) {
-      if (!isTpmError(error) || !UNSUPPORTED.has(error.responseCode.name)) throw error;
+      if (!isUnsupported(error)) throw error;
       const reason = `this TPM cannot make ${algorithm} keys`;
       const attempt = { backend: 'tpm', outcome: 'failed', code: error.code, reason: error.message } as const;
       const remedy = 'choose another algorithm';
@@ -64,11 +64,3 @@ export async function withNewTpmKey<T>(
     () => parent.release(),
   );
 }
-
-/** Response codes of TPM2_Create if the TPM cannot make that kind of key. */
-const UNSUPPORTED: ReadonlySet<string> = new Set([
-  'TPM_RC_CURVE',
-  'TPM_RC_KEY_SIZE',
-  'TPM_RC_ASYMMETRIC',
-  'TPM_RC_VALUE',
-]);

@@ -16,7 +16,7 @@ export const UNSUPPORTED = [
 ] as const;
 
 /** Tells whether the TPM refused a command because it does not support an algorithm, size or curve in it. */
-export function isUnsupported(error: unknown): boolean {
+export function isUnsupported(error: unknown): error is TpmError {
   return isTpmError(error) && UNSUPPORTED.some((name) => TPM_RC[name] === error.responseCode.base);
 }
 

@@ -16,6 +16,7 @@ import { openTpmIn } from '../../src/testing/tpm-conditions.ts';
 import { openTestTpm } from '../../src/testing/with-tpm.ts';
 import { CreatePrimary, HierarchyChangeAuth } from '../../src/tpm/commands/hierarchy.ts';
 import { TPM_CC, TPM_RH } from '../../src/tpm/constants.ts';
+import { UNSUPPORTED } from '../../src/tpm/first-supported.ts';
 import { openTpm } from '../../src/tpm/open-tpm.ts';
 import { srkTemplate } from '../../src/tpm/templates.ts';
 import { Tpm } from '../../src/tpm/tpm.ts';
@@ -272,6 +273,11 @@ describe('every reason not to use a TPM', () => {
       printed.push(`${name.padEnd(24)} ${row.class.padEnd(8)} preferred: ${preferred.result.padEnd(16)} (${how})`);
     },
   );
+
+  test.each(UNSUPPORTED)('TPM_RC_%s from TPM2_Create means that the TPM cannot make such keys', async (name) => {
+    const { result, reason } = await outcomeOf('preferred', answers(TPM_RC[name] + 0x240, 'Create'));
+    expect([result, reason]).toEqual(['software', 'algorithm-unsupported']);
+  });
 
   test('a lockout says when to try again', async () => {
     const scenario = SCENARIOS['tpm-lockout'];
