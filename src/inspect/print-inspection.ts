@@ -1,4 +1,5 @@
 import { byteCount } from '../bytes.ts';
+import { printable } from '../printable.ts';
 import { shortened } from './fields.ts';
 import type { Field, Inspection, Reading } from './inspection.ts';
 
@@ -19,7 +20,7 @@ export function printInspection(inspection: Inspection): string {
     ...(fields.length > 0 ? [''] : []),
     ...fields.flatMap((one) => linesOf(one, '')),
   ];
-  return lines.map((line) => `${escaped(line)}\n`).join('');
+  return lines.map((line) => `${printable(line)}\n`).join('');
 }
 
 const HOW_SURE = { certain: '', likely: ' (probably)', damaged: ' (damaged)', none: '' } as const;
@@ -28,6 +29,3 @@ function linesOf({ name, value, fields = [] }: Field, indent: string): string[] 
   const text = value === undefined ? '' : ` ${shortened(String(value), MAX_VALUE)}`;
   return [`${indent}${name}:${text}`, ...fields.flatMap((one) => linesOf(one, `${indent}  `))];
 }
-
-const escaped = (text: string): string =>
-  text.replace(/\p{C}/gu, (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`);

@@ -36,12 +36,12 @@ it('prints the format, problems, other possible formats, and the fields line by 
 });
 
 it('lets nothing that was read reach the terminal as a control character', async () => {
-  const comment = 'ssh-rsa \u001b[2J\u202e\u0007';
+  const comment = 'ssh-rsa \u001b[2J\u202e\u0007\u2028\u2029';
   const found = await inspect(
     utf8(JSON.stringify({ format: 'keyprov-record', version: 1, user: comment, '\u009b': '\n' })),
   );
   const text = printInspection(found);
-  expect(text).toContain('user: ssh-rsa \\u{1b}[2J\\u{202e}\\u{7}\n');
+  expect(text).toContain('user: ssh-rsa \\u{1b}[2J\\u{202e}\\u{7}\\u{2028}\\u{2029}\n');
   expect(text).toContain('\\u{9b}: \\u{a}\n');
   expect(text.replaceAll('\n', '')).not.toMatch(/\p{Cc}/u);
 });
