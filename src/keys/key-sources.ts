@@ -10,8 +10,8 @@ import type { KeyProvider } from './provider.ts';
 import { storeKeyProvider } from './store-provider.ts';
 
 /**
- * Opens a TPM when it is needed. keyprov closes a TPM that this function opens; a `Tpm` that was open before stays
- * open. `create` is false for an existing key, whose TPM must exist too.
+ * Opens a TPM when it is needed. keyprov closes a TPM that this function opens, once all calls that got it have ended; a
+ * `Tpm` that was open before stays open. `create` is false for an existing key, whose TPM must exist too.
  */
 export type TpmOpener = (options: Pick<OpenTpmOptions, 'signal' | 'create'>) => Promise<Tpm>;
 
@@ -85,9 +85,12 @@ export async function softwareOf({ software }: KeySources): Promise<KeyProvider 
 
 export interface TpmLease {
   readonly tpm: Tpm;
-  /** Closes the TPM if it was opened for this use. */
+  /** Closes the TPM if it was opened for this use and no other lease of it is left. */
   release(): Promise<void>;
 }
+
+/** How many leases each TPM has that was opened for one: overlapping calls of a function may return the same `Tpm`. */
+const leases = new WeakMap<Tpm, number>();
 
 /** Opens the TPM of a source. @throws the errors of `openTpm` or the function; TypeError if that returns no `Tpm`. */
 export async function leaseTpm(source: TpmSource, options: Parameters<TpmOpener>[0]): Promise<TpmLease> {
@@ -99,7 +102,15 @@ export async function leaseTpm(source: TpmSource, options: Parameters<TpmOpener>
       ? openTpm(source, { ...options, lifetime: signal })
       : source(options));
     if (!(tpm instanceof Tpm)) throw new TypeError('the function that opens the TPM did not return a Tpm');
-    const release = tpm.number <= openedBefore ? async () => {} : () => tpm.close();
+    let isHeld = tpm.number > openedBefore || leases.has(tpm);
+    if (isHeld) leases.set(tpm, (leases.get(tpm) ?? 0) + 1);
+    const release = async (): Promise<void> => {
+      if (!isHeld) return;
+      isHeld = false;
+      const left = (leases.get(tpm) ?? 0) - 1;
+      leases.set(tpm, left);
+      if (left === 0) await tpm.close();
+    };
     if (signal?.aborted) await release(); // nobody waits for it any longer
     return { tpm, release };
   };

@@ -23,6 +23,7 @@ import { syncStatus, waitForSync } from '../../src/registration/sync-status.ts';
 import { openTestTpm } from '../../src/testing/index.ts';
 import { GetRandom } from '../../src/tpm/commands/random.ts';
 import { openTpm } from '../../src/tpm/open-tpm.ts';
+import type { Tpm } from '../../src/tpm/tpm.ts';
 import { passingMfa } from '../fake-mfa.ts';
 import { FakeRegistrar } from '../fake-registrar.ts';
 import { serviceStub } from '../service-stub.ts';
@@ -314,6 +315,32 @@ describe('a function of the caller that does not obey its signal', () => {
     await expect(exchange({ method: 'GET', url }, { ...send, timeoutMs: 20 })).rejects.toMatchObject({
       code: 'service-timeout',
     });
+  });
+
+  it.skipIf(missing !== undefined)('closes a TPM that overlapping calls share after the last of them', async () => {
+    const runs = (tpm: Tpm) => tpm.run(GetRandom, { bytesRequested: 1 });
+    let opened: Promise<Tpm> | undefined;
+    const open = () => {
+      opened ??= newTpm();
+      return opened;
+    };
+    const [first, second] = await Promise.all([leaseTpm(open, {}), leaseTpm(open, {})]);
+    const third = await leaseTpm(open, {});
+    await first.release();
+    await first.release();
+    await runs(second.tpm);
+    await second.release();
+    await runs(third.tpm);
+    await third.release();
+    expect(await runs(third.tpm).catch(isClosed)).toBe(true);
+  });
+
+  it.skipIf(missing !== undefined)('leaves a TPM open that was open before', async () => {
+    await using tpm = await newTpm();
+    for (const source of [tpm, async () => tpm]) {
+      await (await leaseTpm(source, {})).release();
+      await tpm.run(GetRandom, { bytesRequested: 1 });
+    }
   });
 
   it.skipIf(missing !== undefined)('closes a TPM that was opened after the abort', async () => {
