@@ -1,9 +1,9 @@
 import { uint16At, uint32At } from '../bytes.ts';
-import { CodecError, expectEnd, Reader, readFields } from '../tpm/codec/index.ts';
+import { expectEnd, Reader, readFields } from '../tpm/codec/index.ts';
 import type { AnyCommand } from '../tpm/command.ts';
-import * as commands from '../tpm/commands/index.ts';
-import { commandName, handleType, TPM_HT, TPM_RH, TPM_ST } from '../tpm/constants.ts';
+import { commandName, TPM_ST } from '../tpm/constants.ts';
 import { HEADER_SIZE } from '../tpm/frame.ts';
+import { commandOf, readAuthorizations } from '../tpm/read-command.ts';
 import { decodeResponseCode } from '../tpm/response-code.ts';
 import { TPM_HANDLE } from '../tpm/structures/base.ts';
 import { TPM_RC } from '../tpm/tpm-rc.ts';
@@ -12,11 +12,6 @@ import { bytesField, field, group, listOf, secretField } from './fields.ts';
 import type { Format } from './format.ts';
 import type { Description, Field } from './inspection.ts';
 
-const BY_CODE: ReadonlyMap<number, AnyCommand> = new Map(
-  Object.values<AnyCommand>(commands).map((command) => [command.code, command]),
-);
-const DECRYPT = 0x20;
-
 const tagOf = (bytes: Uint8Array): number => uint16At(bytes, 0);
 const isFrame = (bytes: Uint8Array): boolean => bytes.length >= HEADER_SIZE && uint32At(bytes, 2) === bytes.length;
 const isTagged = (bytes: Uint8Array): boolean =>
@@ -24,7 +19,7 @@ const isTagged = (bytes: Uint8Array): boolean =>
 /** An error has ten bytes. Some error codes are also codes of commands, but those have parameters. */
 const isAnswer = (bytes: Uint8Array): boolean => {
   const code = uint32At(bytes, 6);
-  const { handles = [], parameters = [] } = BY_CODE.get(code) ?? {};
+  const { handles = [], parameters = [] } = commandOf(code) ?? {};
   const couldBeCommand = bytes.length > HEADER_SIZE || handles.length + parameters.length === 0;
   return code === TPM_RC.SUCCESS || !(commandName(code) !== undefined && couldBeCommand);
 };
@@ -49,7 +44,7 @@ function describeCommand(bytes: Uint8Array): Description {
   const code = uint32At(bytes, 6);
   const name = commandName(code);
   const title = name === undefined ? undefined : `command TPM2_${name}`;
-  const command = BY_CODE.get(code);
+  const command = commandOf(code);
   if (command === undefined) {
     const fields = [codeField(code), secretField('handles and parameters', bytes.length - HEADER_SIZE)];
     return { ...(title !== undefined && { title }), problems: ['its parameters are unknown'], fields };
@@ -75,28 +70,15 @@ const codeField = (code: number): Field => field('command code', hexNumber(code)
 
 /** The authorization area, and whether one of the sessions encrypts the first parameter. */
 function describeSessions(input: Reader): [Field, boolean] {
-  const size = input.uint(4, 'authorizationSize');
-  const end = input.position + size;
-  const sessions: Field[] = [];
-  let encrypted = false;
-  while (input.position < end) {
-    const handle = input.uint(4, 'sessionHandle');
-    const nonce = input.take(input.uint(2, 'nonce'), 'nonce');
-    const attributes = input.uint(1, 'sessionAttributes');
-    const hmac = input.take(input.uint(2, 'hmac'), 'hmac');
-    encrypted ||= (attributes & DECRYPT) !== 0;
-    // In a policy session, a password (TPM2_PolicyPassword) looks like an HMAC.
-    const isPassword = handle === TPM_RH.PW || handleType(handle) === TPM_HT.POLICY_SESSION;
-    sessions.push(
-      group('session', [
-        describeValue('handle', TPM_HANDLE, handle),
-        bytesField('nonce', nonce),
-        field('attributes', `0x${attributes.toString(16).padStart(2, '0')}`),
-        isPassword ? secretField('password or HMAC', hmac.length) : bytesField('hmac', hmac),
-      ]),
-    );
-  }
-  if (input.position > end) throw new CodecError('authorizationSize', 'ends within an authorization');
+  const { list, encrypted } = readAuthorizations(input);
+  const sessions = list.map(({ handle, nonce, attributes, hmac, mayBePassword }) =>
+    group('session', [
+      describeValue('handle', TPM_HANDLE, handle),
+      bytesField('nonce', nonce),
+      field('attributes', `0x${attributes.toString(16).padStart(2, '0')}`),
+      mayBePassword ? secretField('password or HMAC', hmac.length) : bytesField('hmac', hmac),
+    ]),
+  );
   return [listOf('sessions', sessions, (i, { fields = [] }) => group(i, fields)), encrypted];
 }
 

@@ -1,16 +1,12 @@
 import { type Bytes, uint32At } from '../bytes.ts';
-import { CodecError, expectEnd, Reader, readFields } from './codec/index.ts';
+import { expectEnd, Reader, readFields } from './codec/index.ts';
 import type { AnyCommand } from './command.ts';
-import * as commands from './commands/index.ts';
-import { handleType, TPM_HT, TPM_RH, TPM_ST } from './constants.ts';
+import { TPM_ST } from './constants.ts';
 import { HEADER_SIZE } from './frame.ts';
+import { commandOf, readAuthorization, readAuthorizations } from './read-command.ts';
 import { TPM_RC } from './tpm-rc.ts';
 
-const BY_CODE: ReadonlyMap<number, AnyCommand> = new Map(
-  Object.values<AnyCommand>(commands).map((command) => [command.code, command]),
-);
 const ENCRYPT = 0x40;
-const DECRYPT = 0x20;
 
 /**
  * Overwrites every secret in a command or a response with zeros, in place and without changing a size: passwords in the
@@ -19,7 +15,7 @@ const DECRYPT = 0x20;
  * @throws CodecError for bytes that are not such a command or answer.
  */
 export function redact(bytes: Bytes, direction: 'command' | 'answer', commandCode: number): void {
-  const command = BY_CODE.get(commandCode);
+  const command = commandOf(commandCode);
   if (command === undefined) bytes.fill(0, HEADER_SIZE);
   else if (direction === 'command') redactCommand(bytes, command);
   else if (uint32At(bytes, 6) === TPM_RC.SUCCESS) redactAnswer(bytes, command);
@@ -31,16 +27,9 @@ function redactCommand(bytes: Bytes, command: AnyCommand): void {
   input.position = HEADER_SIZE + 4 * command.handles.length;
   let encrypted = false;
   if (tagged) {
-    const size = input.uint(4, 'authorizationSize');
-    const end = input.position + size;
-    while (input.position < end) {
-      const handle = input.uint(4, 'sessionHandle');
-      const { attributes, hmac } = readAuth(input);
-      encrypted ||= (attributes & DECRYPT) !== 0;
-      // The authorization of a policy session may be a password (TPM2_PolicyPassword) that looks like an HMAC.
-      if (handle === TPM_RH.PW || handleType(handle) === TPM_HT.POLICY_SESSION) hmac.fill(0);
-    }
-    if (input.position > end) throw new CodecError('authorizationSize', 'ends within an authorization');
+    const authorizations = readAuthorizations(input);
+    for (const { mayBePassword, hmac } of authorizations.list) if (mayBePassword) hmac.fill(0);
+    encrypted = authorizations.encrypted;
   }
   wipeFields(input, command.parameters, encrypted);
   expectEnd(input, 'parameters');
@@ -55,15 +44,10 @@ function redactAnswer(bytes: Bytes, command: AnyCommand): void {
     const size = input.uint(4, 'parameterSize');
     const parameters = input.position;
     input.take(size, 'parameters');
-    while (input.left > 0) encrypted ||= (readAuth(input).attributes & ENCRYPT) !== 0;
+    while (input.left > 0) encrypted ||= (readAuthorization(input).attributes & ENCRYPT) !== 0;
     input.position = parameters;
   }
   wipeFields(input, command.answer, encrypted);
-}
-
-function readAuth(input: Reader): { attributes: number; hmac: Bytes } {
-  input.take(input.uint(2, 'nonce'), 'nonce');
-  return { attributes: input.uint(1, 'sessionAttributes'), hmac: input.take(input.uint(2, 'hmac'), 'hmac') };
 }
 
 function wipeFields(input: Reader, fields: AnyCommand['parameters'], firstEncrypted: boolean): void {
