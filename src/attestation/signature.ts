@@ -23,7 +23,7 @@ export { encodeBareSignature };
 export function decodeBareSignature(signer: TpmtPublic, bare: Uint8Array): TpmtSignature {
   checkObject(signer, 'the public area of the signing key', 'type');
   checkBytes(bare, 'a signature');
-  const scheme = schemeOf(signer);
+  const scheme = signingSchemeOf(signer);
   if (scheme === undefined) throw invalid('the signing key has no signing scheme in its public area');
   const { sigAlg, hash } = scheme;
   if (sigAlg !== TPM_ALG.ECDSA) return { sigAlg, signature: { hash, sig: bare } };
@@ -52,7 +52,7 @@ export function findSignatureProblem(
   }
   const { hash } = signature.signature;
   if (!isHashAlg(hash)) return `hash 0x${hash.toString(16)} is not supported`;
-  const scheme = schemeOf(signer);
+  const scheme = signingSchemeOf(signer);
   if (scheme !== undefined && (scheme.sigAlg !== sigAlg || scheme.hash !== hash)) {
     return "its algorithm and hash differ from the signing key's public area";
   }
@@ -76,7 +76,7 @@ interface Scheme {
 }
 
 /** The signing scheme in a public area; `undefined` if it has none. */
-function schemeOf(area: TpmtPublic): Scheme | undefined {
+export function signingSchemeOf(area: TpmtPublic): Scheme | undefined {
   if (area.type !== TPM_ALG.RSA && area.type !== TPM_ALG.ECC) return undefined;
   const { scheme } = area.parameters;
   switch (scheme.scheme) {

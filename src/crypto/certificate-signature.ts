@@ -17,7 +17,7 @@ export interface CertificateSignature {
 }
 
 /** Signature algorithms by their object identifiers. RFC 8017, A.2; RFC 5758, 3.2. */
-const ALGORITHMS: ReadonlyMap<string, readonly [SignatureFormat, HashName]> = new Map([
+export const SIGNATURE_ALGORITHMS: ReadonlyMap<string, readonly [SignatureFormat, HashName]> = new Map([
   ['1.2.840.113549.1.1.5', ['pkcs1', 'sha1']],
   ['1.2.840.113549.1.1.11', ['pkcs1', 'sha256']],
   ['1.2.840.113549.1.1.12', ['pkcs1', 'sha384']],
@@ -58,7 +58,7 @@ export function readSignature(der: Uint8Array): CertificateSignature {
 function readAlgorithm(node: DerNode): readonly [format?: SignatureFormat, hash?: HashName | undefined] {
   const fields = node.fields(TAG.SEQUENCE);
   const id = fields.next().oid();
-  if (id !== PSS) return ALGORITHMS.get(id) ?? [];
+  if (id !== PSS) return SIGNATURE_ALGORITHMS.get(id) ?? [];
   // RSASSA-PSS-params, RFC 8017, A.2.3: without a hash, SHA-1.
   const hash = fields.optional(TAG.SEQUENCE)?.fields(TAG.SEQUENCE).optional(contextTag(0, 'constructed'));
   if (hash === undefined) return ['pss', 'sha1'];

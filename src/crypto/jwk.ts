@@ -11,7 +11,7 @@ export type PublicJwk =
   | { readonly kty: 'EC'; readonly crv: Curve; readonly x: string; readonly y: string };
 
 /** Members that only a private or symmetric key has. */
-const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'];
+export const PRIVATE_JWK_MEMBERS: readonly string[] = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'];
 
 /**
  * The key as a JSON Web Key.
@@ -40,7 +40,7 @@ export function encodeJwk(key: PublicKey): PublicJwk {
  */
 export function decodeJwk(jwk: unknown): PublicKey {
   const members = JsonMembers.parse('JWK', jwk, invalid);
-  const secret = PRIVATE_MEMBERS.find((name) => members.has(name));
+  const secret = PRIVATE_JWK_MEMBERS.find((name) => members.has(name));
   if (secret !== undefined) {
     throw members.wrong(secret, 'belongs to a private or symmetric key, but a public key is expected');
   }

@@ -133,12 +133,13 @@ export function decodeSpkiPem(pem: string): PublicKey {
 }
 
 /** The uncompressed point: 04, x, y (SEC 1, 2.3.3). */
-function encodePoint(key: EcPublicKey): Bytes {
+export function encodePoint(key: EcPublicKey): Bytes {
   checkPublicKey(key);
   return new Uint8Array([4, ...key.x, ...key.y]);
 }
 
-function decodePoint(crv: Curve, point: Uint8Array): EcPublicKey {
+/** Reads an uncompressed point. @throws KeyprovError `key-invalid` for anything else, or a point off the curve. */
+export function decodePoint(crv: Curve, point: Uint8Array): EcPublicKey {
   const { size } = CURVES[crv];
   if (point[0] !== 4 || point.length !== 1 + 2 * size) {
     throw new KeyprovError(

@@ -23,6 +23,7 @@ export async function describeCertificate(der: Uint8Array): Promise<Description>
     return { problems: [...oddities, sayError(error)], fields: certificateField('certificate', der).fields ?? [] };
   }
   const { extendedKeyUsage = [], subjectAltNames, basicConstraints, critical, issuer, subject } = certificate;
+  const purposes = extendedKeyUsage.map(nameOid);
   const parts = [
     field('version', certificate.version),
     bytesField('serial number', tbs.serialNumber.content),
@@ -33,14 +34,14 @@ export async function describeCertificate(der: Uint8Array): Promise<Description>
     keyField(certificate.spki, certificate.publicKey),
     field('signature', certificate.signatureHash ?? 'unknown algorithm'),
     ...optional(basicConstraints, ({ ca }) => field('authority', ca)),
-    ...(extendedKeyUsage.length > 0 ? [field('purposes', extendedKeyUsage.map(nameOid).join(', '))] : []),
+    ...(purposes.length > 0 ? [field('purposes', purposes.join(', '))] : []),
     ...listIfAny('alternative names', subjectAltNames, (i, { kind, value }) => field(i, `${kind}: ${nameText(value)}`)),
     field('critical extensions', critical.map(nameOid).join(', ') || '(none)'),
     field('SHA-256', toHex(digest('sha256', der))),
   ];
   const { problems, fields } = gathered({ problems: oddities, fields: parts });
   if (!extendedKeyUsage.includes(SMART_CARD_LOGON)) {
-    const purpose = PURPOSES.find(([oid]) => extendedKeyUsage.includes(oid))?.[1];
+    const purpose = TPM_PURPOSES.find((name) => purposes.includes(name));
     return { ...(purpose !== undefined && { title: `certificate of an ${purpose} (X.509)` }), problems, fields };
   }
   const { identity, problems: wrong } = await parsePkinitCertificate(der);
@@ -59,7 +60,4 @@ export async function describeCertificate(der: Uint8Array): Promise<Description>
   };
 }
 
-const PURPOSES = [
-  ['2.23.133.8.1', 'endorsement key'],
-  ['2.23.133.8.3', 'attestation key'],
-] as const;
+const TPM_PURPOSES = ['endorsement key', 'attestation key'];

@@ -1,7 +1,7 @@
 import { toHex } from '../bytes.ts';
 import { digest } from '../crypto/kdf.ts';
+import { weaknessOf } from '../crypto/key-strength.ts';
 import { bitLength, encodeSpki, type PublicKey } from '../crypto/public-key.ts';
-import { isRocaWeak } from '../crypto/roca.ts';
 import { computeKeyIdText } from '../formats/windows/cng-blob.ts';
 import { encodePublicBlob } from '../formats/windows/key-registration.ts';
 import { bytesField, field } from './fields.ts';
@@ -17,10 +17,7 @@ export function describePublicKey(key: PublicKey): Description {
     return { title: `${key.crv} key`, fields: [bytesField('x', key.x), bytesField('y', key.y), ...ids] };
   }
   const bits = bitLength(key.n);
-  const problems = [
-    ...(bits < 2048 ? [`an RSA key of ${bits} bits is weak`] : []),
-    ...(isRocaWeak(key.n) ? ['the private key can be computed (ROCA, CVE-2017-15361)'] : []),
-  ];
+  const problems = [weaknessOf(key) ?? []].flat();
   const numbers = [field('bits', bits), bytesField('modulus', key.n), bytesField('exponent', key.e)];
   return { title: `RSA-${bits} key`, problems, fields: [...numbers, ...ids] };
 }

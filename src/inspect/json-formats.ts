@@ -1,7 +1,7 @@
 import { decodeActivationChallenge, decodeActivationResponse } from '../attestation/activation-challenge.ts';
 import { type AttestationStatement, decodeStatement, type PublicPart } from '../attestation/statement.ts';
 import { fromBase64, fromBase64Url, toBase64Url, utf8, wipe } from '../bytes.ts';
-import { computeJwkThumbprint, decodeJwk } from '../crypto/jwk.ts';
+import { computeJwkThumbprint, decodeJwk, PRIVATE_JWK_MEMBERS } from '../crypto/jwk.ts';
 import { decodeSpki, type PublicKey } from '../crypto/public-key.ts';
 import { sayError } from '../errors.ts';
 import { parseAcmeDeviceAttest } from '../formats/services/acme-device-attest.ts';
@@ -246,10 +246,8 @@ function describeRegistration({ text, members }: JsonInput): Content {
 /** The value if it is text; empty for anything else. */
 const textOf = (value: unknown): string => (typeof value === 'string' ? value : '');
 
-const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'];
-
 function describeJwk({ members }: JsonInput): Description {
-  const isPrivate = ([name]: readonly [string, unknown]) => PRIVATE_MEMBERS.includes(name);
+  const isPrivate = ([name]: readonly [string, unknown]) => PRIVATE_JWK_MEMBERS.includes(name);
   const secrets = [...members].filter(isPrivate);
   const kind = textOf(members.get('crv'));
   const {
@@ -259,7 +257,7 @@ function describeJwk({ members }: JsonInput): Description {
   } = UNUSED_KINDS.has(kind)
     ? describeUnusedKey(kind)
     : describeJwkKey(decodeJwk(Object.fromEntries([...members].filter((member) => !isPrivate(member)))));
-  const known = ['kty', 'crv', 'n', 'e', 'x', 'y', ...PRIVATE_MEMBERS];
+  const known = ['kty', 'crv', 'n', 'e', 'x', 'y', ...PRIVATE_JWK_MEMBERS];
   const others = [...members].filter(([name]) => !known.includes(name));
   const isOpen = secrets.length > 0;
   return {

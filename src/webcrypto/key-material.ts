@@ -4,7 +4,7 @@ import { CURVES, isCurve } from '../crypto/curve.ts';
 import { DerNode } from '../crypto/der-read.ts';
 import { contextTag, TAG } from '../crypto/der-write.ts';
 import { decodeJwk, encodeJwk } from '../crypto/jwk.ts';
-import { bitLength, decodeSpki, encodeSpki, type PublicKey } from '../crypto/public-key.ts';
+import { bitLength, decodePoint, decodeSpki, encodeSpki, type PublicKey } from '../crypto/public-key.ts';
 import { factsOf } from './algorithms.ts';
 import { domError } from './dom-error.ts';
 import { checkJwk, jwkAlgorithm } from './jwk-rules.ts';
@@ -107,12 +107,9 @@ function decodePublic(data: KeyData, { namedCurve }: NormalizedAlgorithm): Publi
   switch (data.format) {
     case 'jwk':
       return decodeJwk(publicMembers(data.jwk));
-    case 'raw': {
+    case 'raw':
       if (!isCurve(namedCurve)) throw new Error('an unknown curve');
-      const { size } = CURVES[namedCurve];
-      if (data.bytes[0] !== 4 || data.bytes.length !== 1 + 2 * size) throw new Error('not an uncompressed point');
-      return { kty: 'EC', crv: namedCurve, x: data.bytes.subarray(1, 1 + size), y: data.bytes.subarray(1 + size) };
-    }
+      return decodePoint(namedCurve, data.bytes);
     default:
       return decodeSpki(data.bytes);
   }

@@ -1,7 +1,7 @@
-import { type Bytes, byteCount, concat, copy, fromBase64, toBase64, uint32, unpadded, utf8 } from '../../bytes.ts';
-import { CURVES, type Curve } from '../../crypto/curve.ts';
+import { type Bytes, concat, fromBase64, toBase64, uint32, unpadded, utf8 } from '../../bytes.ts';
+import type { Curve } from '../../crypto/curve.ts';
 import { digest } from '../../crypto/kdf.ts';
-import { checkPublicKey, type PublicKey } from '../../crypto/public-key.ts';
+import { checkPublicKey, decodePoint, encodePoint, type PublicKey } from '../../crypto/public-key.ts';
 import { checkMembers } from '../../known-members.ts';
 import { checkSize, checkTextSize, LIMIT } from '../../limits.ts';
 import { latin1 } from '../../primitives.ts';
@@ -39,7 +39,7 @@ export function encodeSshPublicKey(key: PublicKey): Bytes {
   checkPublicKey(key);
   const type = string(utf8(sshTypeOf(key)));
   if (key.kty === 'RSA') return concat(type, mpint(key.e), mpint(key.n));
-  return concat(type, string(utf8(sshCurveOf(key.crv))), string(concat(new Uint8Array([4]), key.x, key.y)));
+  return concat(type, string(utf8(sshCurveOf(key.crv))), string(encodePoint(key)));
 }
 
 /** The inverse of {@link encodeSshPublicKey}. @throws KeyprovError `request-invalid` for anything else. */
@@ -115,10 +115,7 @@ function readEcdsa(type: string, input: SshReader): PublicKey {
   const curve = input.text();
   if (curve !== sshCurveOf(crv)) throw invalid(`${type} does not match the curve ${JSON.stringify(curve)}`);
   const point = input.string();
-  const { size } = CURVES[crv];
-  if (point[0] !== 4 || point.length !== 1 + 2 * size)
-    throw invalid(`its ${byteCount(point.length)} are not an uncompressed point`);
-  return { kty: 'EC', crv, x: copy(point.subarray(1, 1 + size)), y: copy(point.subarray(1 + size)) };
+  return inRequest('SSH public key', () => decodePoint(crv, point));
 }
 
 /** RFC 4251, 5: a UINT32 length, big endian, then the bytes. */

@@ -1,4 +1,4 @@
-import { decodeBareSignature, findSignatureProblem } from '../../attestation/signature.ts';
+import { decodeBareSignature, findSignatureProblem, signingSchemeOf } from '../../attestation/signature.ts';
 import type { AttestationStatement } from '../../attestation/statement.ts';
 import { type Bytes, checkObject, concat, EMPTY, equal, uint32s } from '../../bytes.ts';
 import { encodeSpki } from '../../crypto/public-key.ts';
@@ -8,7 +8,7 @@ import { decode, encode } from '../../tpm/codec/index.ts';
 import { TPM_ALG } from '../../tpm/constants.ts';
 import { publicKeyOf } from '../../tpm/public-key.ts';
 import { TPMT_SIGNATURE } from '../../tpm/structures/algorithm.ts';
-import { TPMT_PUBLIC, type TpmtPublic } from '../../tpm/structures/object.ts';
+import { TPMT_PUBLIC } from '../../tpm/structures/object.ts';
 import type { SigningKey } from '../services/jws.ts';
 import { inRequest, requestInvalid } from '../x509/in-request.ts';
 import { fullSignature } from './certified-ak.ts';
@@ -77,7 +77,10 @@ export async function buildTcgCsrIdevid(options: BuildTcgCsrIdevidOptions): Prom
   const area = inRequest(`${WHAT}: signingPub`, () => decode(TPMT_PUBLIC, statement.pubArea));
   if (!equal(encodeSpki(publicKeyOf(area)), encodeSpki(key.publicKey)))
     throw invalid('the statement is for another key');
-  const { hashAlg, padding } = schemeOf(area);
+  const { sigAlg, hash: hashAlg } = signingSchemeOf(area) ?? {};
+  if (hashAlg === undefined || !isContentHash(hashAlg))
+    throw invalid("the key's public area has no signing scheme with SHA-256 or a longer hash");
+  const padding = sigAlg === TPM_ALG.RSAPSS ? 'pss' : 'pkcs1';
   const contentBytes = encodeIdevidContent({
     hashAlgoId: options.hashAlgoId ?? hashAlg,
     prodModel,
@@ -141,22 +144,6 @@ export function verifyTcgCsrIdevid(csr: TcgCsrIdevid): boolean {
 export function statementFromIdevid(content: IdevidContent): AttestationStatement {
   const { attestPub, signingPub: pubArea, sgnCertifyInfo: certInfo, sgnCertifyInfoSignature: signature } = content;
   return { version: 1, pubArea, certInfo, signature, ak: { pubArea: attestPub } };
-}
-
-/** The signing scheme in a public area. */
-function schemeOf(area: TpmtPublic): { readonly hashAlg: ContentHash; readonly padding: 'pkcs1' | 'pss' } {
-  if (area.type === TPM_ALG.RSA || area.type === TPM_ALG.ECC) {
-    const { scheme } = area.parameters;
-    switch (scheme.scheme) {
-      case TPM_ALG.RSASSA:
-      case TPM_ALG.RSAPSS:
-      case TPM_ALG.ECDSA: {
-        const { hashAlg } = scheme.details;
-        if (isContentHash(hashAlg)) return { hashAlg, padding: scheme.scheme === TPM_ALG.RSAPSS ? 'pss' : 'pkcs1' };
-      }
-    }
-  }
-  throw invalid("the key's public area has no signing scheme with SHA-256 or a longer hash");
 }
 
 const SIGNING_HASHES = {

@@ -4,7 +4,7 @@ import { DerNode } from '../../crypto/der-read.ts';
 import { TAG } from '../../crypto/der-write.ts';
 import { bitLength, checkPublicKey, type PublicKey } from '../../crypto/public-key.ts';
 import { isRocaWeak } from '../../crypto/roca.ts';
-import { KeyprovError } from '../../errors.ts';
+import { KeyprovError, rethrowAs } from '../../errors.ts';
 import { JsonMembers } from '../../json.ts';
 import { requestInvalid } from '../x509/in-request.ts';
 import { computeKeyId, decodeCngBlob, encodeCngBlob } from './cng-blob.ts';
@@ -184,11 +184,9 @@ function check(registration: KeyRegistration): void {
 
 /** Runs `work`, and turns its errors into `request-invalid` with the name of the field. */
 function inField<T>(field: string, work: () => T): T {
-  try {
-    return work();
-  } catch (cause) {
-    throw wrong(`${field}: ${cause instanceof Error ? cause.message : String(cause)}`, undefined, cause);
-  }
+  return rethrowAs(work, (cause) =>
+    wrong(`${field}: ${cause instanceof Error ? cause.message : cause}`, undefined, cause),
+  );
 }
 
 function wrong(problem: string, remedy?: string, cause?: unknown): KeyprovError {

@@ -1,3 +1,4 @@
+import { SIGNATURE_ALGORITHMS } from '../../crypto/certificate-signature.ts';
 import type { HashName } from '../../crypto/kdf.ts';
 import type { PublicKey } from '../../crypto/public-key.ts';
 import type { SignatureFormat } from '../../crypto/verify-signature.ts';
@@ -13,17 +14,9 @@ export interface SignatureAlgorithm {
   readonly format: SignatureFormat;
 }
 
-const rsa = (oid: string, hash: HashName): SignatureAlgorithm => ({ oid, kty: 'RSA', hash, format: 'pkcs1' });
-const ecdsa = (oid: string, hash: HashName): SignatureAlgorithm => ({ oid, kty: 'EC', hash, format: 'der' });
-
-const ALGORITHMS: readonly SignatureAlgorithm[] = [
-  rsa('1.2.840.113549.1.1.11', 'sha256'),
-  rsa('1.2.840.113549.1.1.12', 'sha384'),
-  rsa('1.2.840.113549.1.1.13', 'sha512'),
-  ecdsa('1.2.840.10045.4.3.2', 'sha256'),
-  ecdsa('1.2.840.10045.4.3.3', 'sha384'),
-  ecdsa('1.2.840.10045.4.3.4', 'sha512'),
-];
+const ALGORITHMS: readonly SignatureAlgorithm[] = [...SIGNATURE_ALGORITHMS]
+  .map(([oid, [format, hash]]) => ({ oid, kty: format === 'der' ? ('EC' as const) : ('RSA' as const), hash, format }))
+  .filter(({ hash }) => hash !== 'sha1');
 
 /** The algorithm with that OID: RSASSA-PKCS1-v1_5 or ECDSA, with SHA-256 or longer. */
 export const signatureAlgorithmOf = (oid: string): SignatureAlgorithm | undefined =>
