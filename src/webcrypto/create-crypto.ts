@@ -25,7 +25,7 @@ export interface CreateCryptoOptions {
   readonly pin?: PinPrompt | undefined;
   /** How long a key's correct PIN is kept in memory, in milliseconds. Default 0: not at all. */
   readonly pinCacheMs?: number | undefined;
-  /** Gives new keys a PIN, for which `pin` is called. Default false. */
+  /** Gives new keys a PIN, for which `pin` is called once; no PIN rules apply. Default false. */
   readonly newKeysHavePin?: boolean | undefined;
   /** Aborts running operations and ends the object, as `close` does. */
   readonly signal?: AbortSignal | undefined;

@@ -76,7 +76,7 @@ describe('the package', () => {
 
   it('contains what users need and nothing else', async () => {
     const names = (await readdir(installed)).sort();
-    const texts = ['CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md'];
+    const texts = ['CHANGELOG.md', 'CONTRIBUTING.md', 'LICENSE', 'README.md', 'SECURITY.md'];
     expect(names).toEqual([...texts, 'dist', 'docs', 'examples', 'man', 'package.json', 'web']);
     expect((await readdir(join(installed, 'dist'))).sort()).toEqual(['chunks', 'native', 'src', 'web']);
     const others = (await readdir(join(installed, 'dist'), { recursive: true, withFileTypes: true }))
