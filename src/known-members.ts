@@ -22,6 +22,7 @@ const isTrusted = (one: unknown): boolean =>
 /** The kinds of option members that are checked: the words for messages, and the test. */
 const KINDS = {
   bytes: { what: 'a Uint8Array', is: isBytes },
+  pin: { what: "a Uint8Array or 'none'", is: (value: unknown) => value === 'none' || isBytes(value) },
   text: { what: 'a string', is: (value: unknown) => typeof value === 'string' },
   number: { what: 'a number', is: (value: unknown) => typeof value === 'number' && value >= 0 },
   date: {
@@ -79,7 +80,9 @@ type KindOf<Type> = [Type] extends [Uint8Array]
                     ? 'identity'
                     : [Type, Extract<Type, `${string} ${string}`>] extends [string, never]
                       ? `=${Type & string}`
-                      : never;
+                      : [Type] extends [Uint8Array | 'none']
+                        ? 'pin'
+                        : never;
 
 /** A member as {@link checkMembers} wants it: with its kind, and `?` if it may be absent. */
 type Marked<Name extends string, Type> = [KindOf<NonNullable<Type>>] extends [never]
@@ -139,7 +142,8 @@ export function checkMembers<Options extends object, Known extends string>(
       throw new RangeError(`${name}: ${member} must be 0 or more, not ${value}`);
     if (!isRight) throw new TypeError(`${name}: ${member} must be ${kind.what}, not ${sayWrong(value, kind)}`);
     if (value === '' && !isOptional && kind === KINDS.text) throw new TypeError(`${name}: ${member} must not be empty`);
-    if (value !== undefined) own[member] = kind === KINDS.bytes && isBytes(value) ? plainBytes(value) : value;
+    if (value !== undefined)
+      own[member] = (kind === KINDS.bytes || kind === KINDS.pin) && isBytes(value) ? plainBytes(value) : value;
   }
   return own as Options;
 }

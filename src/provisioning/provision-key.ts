@@ -44,8 +44,11 @@ export interface MakeKeyOptions extends Omit<SelectionOptions, 'algorithm' | 'ha
   /** All of it applies: where the key may be made, its algorithm, its attestation, and the rules for the PIN. */
   readonly policy: Policy;
   readonly sources: KeySources;
-  /** UTF-8 bytes, wiped by the caller. Absent: a key without a PIN. */
-  readonly pin?: Uint8Array | undefined;
+  /**
+   * UTF-8 bytes, wiped by the caller. `none`, as for `provision`, or absent: a key without a PIN, even if the policy has
+   * rules for PINs.
+   */
+  readonly pin?: Uint8Array | 'none' | undefined;
   /** User principal name, for the record. */
   readonly user?: string | undefined;
   /** GUID of the device, for the record. */
@@ -61,7 +64,7 @@ export interface MakeKeyOptions extends Omit<SelectionOptions, 'algorithm' | 'ha
 
 /** The members of {@link MakeKeyOptions} but `sources` and `tpmOptions`, for `checkMembers`. */
 export const MAKE_MEMBERS =
-  'policy pin:bytes? user:text? deviceId:text? pinRecovery pinPepper:bytes? previous:=tpm|software? allowDowngrade:boolean? fallBack:=absent|any? onEvent:function? now:function? signal';
+  'policy pin:pin? user:text? deviceId:text? pinRecovery pinPepper:bytes? previous:=tpm|software? allowDowngrade:boolean? fallBack:=absent|any? onEvent:function? now:function? signal';
 
 /** The members that {@link ProvisionKeyOptions} adds. */
 export const REQUEST_MEMBERS = 'challenge:bytes profile:=strict|attested? enrolAk:function?';
@@ -195,11 +198,14 @@ interface CompletedKey {
   readonly attested: AttestedKey;
 }
 
+const pinOf = ({ pin }: MakeKeyOptions): Uint8Array | undefined => (pin === 'none' ? undefined : pin);
+
 /**
  * Makes every key in this order: PIN, provider, key, attestation, record; then again in software if policy allows it.
  */
 async function make(options: MakeKeyOptions, stock: KeyStock | undefined, complete: Complete): Promise<CompletedKey> {
-  const { policy, sources, pin, previous, allowDowngrade, fallBack, tpmOptions, signal } = options;
+  const { policy, sources, previous, allowDowngrade, fallBack, tpmOptions, signal } = options;
+  const pin = pinOf(options);
   if (pin !== undefined) await judgePin(pin, policy.pin, { signal });
   const rules = { previous, allowDowngrade, fallBack, tpmOptions, signal };
   const wanted = { ...rules, algorithm: policy.algorithm, hasPin: pin !== undefined };
@@ -223,8 +229,8 @@ async function makeWith(
   stock: KeyStock | undefined,
   complete: Complete,
 ): Promise<CompletedKey> {
-  const { policy, pin, signal, onEvent } = options;
-  const wanted = { algorithm: policy.algorithm, pin, signal };
+  const { policy, signal, onEvent } = options;
+  const wanted = { algorithm: policy.algorithm, pin: pinOf(options), signal };
   return await withCleanup(async () => {
     if (!(provider instanceof TpmKeyProvider)) {
       const key = await provider.create(wanted);
@@ -255,7 +261,8 @@ async function recordOf(
   attempts: Selection['attempts'],
   options: MakeKeyOptions,
 ): Promise<Omit<MadeKey, 'pregenerated'>> {
-  const { policy, pin, user, deviceId, pinRecovery: recovery, pinPepper: pepper, signal } = options;
+  const { policy, user, deviceId, pinRecovery: recovery, pinPepper: pepper, signal } = options;
+  const pin = pinOf(options);
   const now = options.now ?? (() => new Date());
   const { publicKey, backend } = key;
   const id = keyIdOf(publicKey);

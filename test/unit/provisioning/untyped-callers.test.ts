@@ -16,12 +16,24 @@ const challenge = new Uint8Array(32);
 it.each([
   ['no challenge', { challenge: undefined }, 'challenge must be a Uint8Array, not undefined'],
   ['a challenge of text', { challenge: 'abc' }, 'challenge must be a Uint8Array, not a string'],
-  ['a PIN of text', { pin: '271828' }, 'pin must be a Uint8Array, not a string'],
-  ['no PIN, as provision takes it', { pin: 'none' }, 'pin must be a Uint8Array, not a string'],
-  ['a PIN of wider numbers', { pin: new Uint16Array(6) }, 'pin must be a Uint8Array, not an object of another kind'],
+  ['a PIN of text', { pin: '271828' }, "pin must be a Uint8Array or 'none', not a string"],
+  [
+    'a PIN of wider numbers',
+    { pin: new Uint16Array(6) },
+    "pin must be a Uint8Array or 'none', not an object of another kind",
+  ],
 ])('provisionKey refuses %s', async (_, wrong, message) => {
   const options = { policy, sources: await sources(), challenge, ...wrong } as never;
   await expect(provisionKey(options)).rejects.toThrow(new TypeError(`provisionKey: ${message}`));
+});
+
+it("makeKey and provisionKey take 'none' for a key without a PIN, as provision does", async () => {
+  const options = { policy, sources: await sources(), pin: 'none' } as const;
+  for (const { record } of [await makeKey(options), await provisionKey({ ...options, challenge })]) {
+    expect(record.hasPin).toBe(false);
+    expect(record.policy?.pin).toBeUndefined();
+    expect(record.annotations).toEqual({});
+  }
 });
 
 it.each([
