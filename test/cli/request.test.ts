@@ -97,6 +97,18 @@ describe.skipIf(missing)('a key in a TPM', () => {
     expect((await make('request', 'attested', key)).toString().trim()).not.toBe(written);
   });
 
+  it.each(['attested', 'kast', 'go-attestation', 'csr-lamps', 'statement'])(
+    'is not mixed with the statement of another key: %s',
+    async (format) => {
+      const args = ['request', '--format', format, '--store', path('ec'), '--tpm', tpm];
+      const { status, json } = await commands.onlyJson([...args, '--statement', path('rsa/attestation.json')]);
+      expect({ status, json }).toMatchObject({
+        status: 2,
+        json: { error: { message: expect.stringContaining('--statement is about another key, not the key ') } },
+      });
+    },
+  );
+
   it('is attested again for a request, over a given or random challenge', async () => {
     const args = ['request', '--format', 'statement', '--store', path('ec'), '--tpm', tpm];
     const over = (json: unknown) => {

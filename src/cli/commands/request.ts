@@ -148,7 +148,12 @@ async function buildFor(
     if (!format.attests)
       return { content: await build(format, { ...input, statement: undefined }), challenge: undefined };
     if (statementFile !== undefined) {
-      const statement = withCertificates(await readStatement(statementFile, signal), options.akCertificates);
+      const given = await readStatement(statementFile, signal);
+      const spki = encodeSpki(publicKeyOf(decode(TPMT_PUBLIC, given.pubArea)));
+      if (!equal(spki, encodeSpki(record.publicKey))) {
+        throw new UsageError([`--statement is about another key, not the key ${record.id}`]);
+      }
+      const statement = withCertificates(given, options.akCertificates);
       return { content: await build(format, { ...input, statement }), challenge: undefined };
     }
     const challenge = format.extraData?.(input) ?? options.challenge ?? view(randomBytes(32));
