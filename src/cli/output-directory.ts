@@ -1,6 +1,7 @@
 import { link, readdir, rename, rmdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { KeyprovError, undoOnFailure, withCleanup } from '../errors.ts';
+import { PIN_TRY_FOLDER } from '../keys/count-files.ts';
 import { EXPORTS, type KeyRecord } from '../keys/key-record.ts';
 import { type KeyStore, openKeyStore } from '../keys/key-store.ts';
 import { WRAPPING_SECRET_FILE } from '../keys/wrapping-secret.ts';
@@ -60,10 +61,11 @@ export async function openOutputDirectory(
       });
     }
     const hadSecret = await exists(join(absolute, WRAPPING_SECRET_FILE));
+    const hadLock = await exists(join(absolute, STORE_LOCK));
     return new OutputDirectory(
       store,
       keys.map(({ record }) => record),
-      { exported, made, hadSecret, lock },
+      { exported, made, hadSecret, hadLock, lock },
     );
   };
   return await undoOnFailure(open, async () => {
@@ -94,6 +96,7 @@ interface Found {
   /** The directories that were created, the innermost first. */
   readonly made: readonly string[];
   readonly hadSecret: boolean;
+  readonly hadLock: boolean;
   readonly lock: HeldLock;
 }
 
@@ -161,14 +164,12 @@ export class OutputDirectory {
 
   /** After a failure: removes the files and directories of this run, unless somebody else has used them. */
   async discard(): Promise<void> {
-    const { hadSecret, lock, made } = this.#found;
+    const { hadSecret, hadLock, lock, made } = this.#found;
+    const remove = async (): Promise<void> => (hadSecret ? undefined : await this.#removeSecret());
     await withCleanup(
+      () => withStoreLock(this.path, remove, { remove: !hadLock }),
       async () => {
-        if (hadSecret) return;
-        const remove = !(await exists(join(this.path, STORE_LOCK)));
-        await withStoreLock(this.path, () => this.#removeSecret(), { remove });
-      },
-      async () => {
+        await rmdir(join(this.path, PIN_TRY_FOLDER)).catch(() => undefined); // it stays if it has counts
         await lock.release({ remove: true });
         await removeEmpty(made);
       },

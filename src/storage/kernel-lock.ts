@@ -38,8 +38,7 @@ export function takeKernelLock(path: string, tryLock: TryLock): FileLock | Holde
         return holder;
       }
       if (isAt(path, fd)) {
-        ftruncateSync(fd);
-        writeSync(fd, `${JSON.stringify({ pid: process.pid, token: randomUUID() })}\n`);
+        nameHolder(fd);
         return lockOf(path, fd);
       }
     } catch (error) {
@@ -47,6 +46,16 @@ export function takeKernelLock(path: string, tryLock: TryLock): FileLock | Holde
       throw error;
     }
     closeSync(fd); // the previous holder has removed the file meanwhile
+  }
+}
+
+/** On a full disk the lock has no name, so that what the disk did not take can be removed under the lock. */
+function nameHolder(fd: number): void {
+  ftruncateSync(fd);
+  try {
+    writeSync(fd, `${JSON.stringify({ pid: process.pid, token: randomUUID() })}\n`);
+  } catch {
+    // Only messages and time-outs use the name.
   }
 }
 
