@@ -173,10 +173,12 @@ function checkOwnerAndMode(path: string, { uid, mode }: BigIntStats, forbidden: 
   }
   if ((Number(mode) & forbidden) !== 0) {
     const right = forbidden === OTHERS ? 'readable or writable' : 'writable';
+    // A sticky directory, such as /tmp, is meant to be shared: chmod would break the other users' programs.
+    const isShared = (Number(mode) & STICKY) !== 0;
     throw notPrivate(
       path,
       `is ${right} by other users (${modeText(Number(mode))})`,
-      `chmod go-${forbidden === OTHERS ? 'rwx' : 'w'} ${shellWord(path)}`,
+      isShared ? 'choose another directory' : `chmod go-${forbidden === OTHERS ? 'rwx' : 'w'} ${shellWord(path)}`,
     );
   }
 }

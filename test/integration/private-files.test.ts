@@ -69,6 +69,13 @@ describe.skipIf(missing)('a directory with secrets', () => {
     expect(readdirSync(path)).toEqual([]);
   });
 
+  it('is refused without advice to close it to others if it is shared, such as /tmp', async () => {
+    chmodSync(directory, 0o1777);
+    expect(await asyncRefusal(() => openKeyStore(directory))).toBe(
+      `not-private: ${directory} is writable by other users (mode 1777); choose another directory`,
+    );
+  });
+
   it.skipIf(!isRoot).each(Object.entries(openers))(
     'is refused by %s if it belongs to another user',
     async (name, open) => {
