@@ -73,12 +73,19 @@ export function isKeyprovError<Code extends ErrorCode = ErrorCode>(
   return value instanceof KeyprovError && (code === undefined || value.code === code);
 }
 
-/** Describes an error in one line for people: the message, followed by the remedy if there is one. */
+/**
+ * Describes an error in one line for people: the message, followed by the remedy if there is one. An error of other
+ * code is followed by its cause, since `fetch` itself only says "fetch failed".
+ */
 export function sayError(error: unknown): string {
   if (!(error instanceof Error)) return printable(String(error));
-  return error instanceof KeyprovError && error.remedy !== undefined
-    ? `${error.message.endsWith('.') ? error.message.slice(0, -1) : error.message}; ${error.remedy}`
-    : printable(error.message);
+  const { message } = error;
+  if (error instanceof KeyprovError) {
+    return error.remedy === undefined ? message : `${message.replace(/\.$/, '')}; ${error.remedy}`;
+  }
+  const inner: { message?: unknown; code?: unknown } = error.cause instanceof Error ? error.cause : {};
+  const detail = String(inner.message || inner.code || ''); // an AggregateError has no message
+  return printable(message.includes(detail) ? message : `${message} (${detail})`);
 }
 
 /** Options for an error that passes on the message of `cause`: it keeps the remedy of `cause`. */

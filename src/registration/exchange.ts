@@ -1,5 +1,6 @@
 import { type Bytes, checkObject, concat } from '../bytes.ts';
 import { ServiceError } from '../errors/service-error.ts';
+import { sayError } from '../errors.ts';
 import { LIMIT } from '../limits.ts';
 import { checkTimeout, unlessAborted, withTimeout } from '../signal.ts';
 import { answerError } from './answer-error.ts';
@@ -122,20 +123,18 @@ interface Failure {
   readonly windowsCode?: number;
 }
 
-/** Finds the reason among the causes, since fetch itself only says "fetch failed". */
+/** Finds the reason among the causes. */
 function readFailure(error: Error): Failure {
   const chain: { message: string; code: string }[] = [];
   for (let at: unknown = error; at instanceof Error; at = at.cause) {
     const { message, code } = at as Error & { code?: unknown };
     chain.push({ message, code: typeof code === 'string' ? code : '' });
   }
-  const [outer, inner] = chain;
-  const detail = inner?.message || inner?.code; // an AggregateError has no message
   const some = (pattern: RegExp) => chain.some(({ code }) => pattern.test(code));
   const lasting = some(NOT_TRUSTED);
   const refusedByProxy = chain.some(({ message }) => message.startsWith('Proxy response ('));
   return {
-    reason: detail ? `${outer?.message} (${detail})` : `${outer?.message}`,
+    reason: sayError(error),
     certain: lasting || refusedByProxy || some(NOT_CONNECTED),
     lasting,
     ...(some(CERTIFICATE_TIME) && { windowsCode: CLOCKS_DIFFER }),

@@ -224,7 +224,7 @@ describe('a function of the caller that fails without a code', () => {
   };
   const lost = (name: string, outcomeUnknown: boolean) => ({
     ...{ code: 'service-unreachable', retry: 'backoff', outcomeUnknown },
-    ...{ message: `${name} failed: fetch failed`, cause: expect.any(TypeError) },
+    ...{ message: `${name} failed: fetch failed (connect ECONNREFUSED)`, cause: expect.any(TypeError) },
   });
 
   it('ends a run that has sent nothing: challenge', async () => {
@@ -258,7 +258,7 @@ describe('a function of the caller that fails without a code', () => {
     const policy = definePolicy({ hardware: 'required', attestation: 'required' });
     await expect(run(undefined, { ...ofTpm, policy })).rejects.toMatchObject({
       code: 'attestation-unavailable',
-      message: expect.stringContaining('the key was not attested: enrolAk failed: fetch failed'),
+      message: expect.stringContaining('the key was not attested: enrolAk failed: fetch failed (connect ECONNREFUSED)'),
     });
     const outcome = await run(undefined, { ...ofTpm, policy: definePolicy({ hardware: 'required' }) });
     expect(outcome).toMatchObject({

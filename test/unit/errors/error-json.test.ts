@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { SelectionError } from '../../../src/errors/selection-error.ts';
 import { ServiceError } from '../../../src/errors/service-error.ts';
-import { KeyprovError } from '../../../src/errors.ts';
+import { KeyprovError, sayError } from '../../../src/errors.ts';
 
 const read = (error: unknown): unknown => JSON.parse(JSON.stringify({ error })).error;
 
@@ -16,6 +16,14 @@ it('an error as JSON says what happened, what to do, and why', () => {
   });
   error.suppressed.push(new KeyprovError('store-busy', 'held', { remedy: 'wait' }), 'text');
   expect(read(error)).toMatchObject({ suppressed: ['held; wait', 'text'] });
+});
+
+it('the cause of an error of other code is said as well, but not twice', () => {
+  const refused = Object.assign(new AggregateError([]), { code: 'ECONNREFUSED' });
+  expect(sayError(new TypeError('fetch failed', { cause: refused }))).toBe('fetch failed (ECONNREFUSED)');
+  expect(sayError(new TypeError('fetch failed', { cause: new Error('no\u001b') }))).toBe('fetch failed (no\\u{1b})');
+  expect(sayError(new TypeError('cannot be read: bad', { cause: new Error('bad') }))).toBe('cannot be read: bad');
+  expect(sayError(new TypeError('alone'))).toBe('alone');
 });
 
 it('it has the members of its class', () => {
