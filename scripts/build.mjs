@@ -94,7 +94,7 @@ async function bundle(input) {
   const files = joinChunks([
     ...chunks.map(({ fileName, code, imports, isEntry, isDynamicEntry, moduleIds }) => ({
       ...{ name: fileName, size: code.length, imports: [...imports, ...loadedBefore(fileName)] },
-      loads: isEntry || isDynamicEntry ? 1 : 0,
+      loads: isEntry ? 5 : isDynamicEntry ? 1 : 0, // programs load a few subpaths, and few lazy parts
       stays: isEntry || isDynamicEntry || moduleIds.some((id) => id.startsWith(join(root, 'native/'))),
     })),
     // Packages take long to load, so they are loaded on first use, as is native code.

@@ -7,8 +7,8 @@ const FILE = 25_000;
 /**
  * Joins chunks, the most useful pair first, until no pair makes loading cheaper overall. Files never import each other in a
  * cycle, so that everything a file uses while it loads has been evaluated.
- * @param chunks `{ name, size, imports, loads, stays }`: `imports` are the names of statically imported chunks; `loads` is 1
- * for a chunk that can be loaded on its own, else 0; a chunk that `stays` is not joined to another one.
+ * @param chunks `{ name, size, imports, loads, stays }`: `imports` are the names of statically imported chunks; `loads` is the
+ * weight of a chunk that can be loaded on its own, else 0; a chunk that `stays` is not joined to another one.
  * @returns the names of the chunks in each file.
  */
 export function joinChunks(chunks) {
