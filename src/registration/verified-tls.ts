@@ -1,3 +1,4 @@
+import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { PeerCertificate, SecureContext } from 'node:tls';
 import { checkObject, checkText } from '../bytes.ts';
@@ -47,6 +48,8 @@ export function verifiedTls({ ca, onlyTheseRoots = false, clientCertificate }: T
     checkObject(clientCertificate, 'clientCertificate', 'certificate', 'privateKey');
     checkText(clientCertificate.certificate, 'the certificate of clientCertificate');
     checkText(clientCertificate.privateKey, 'the privateKey of clientCertificate');
+    const problem = clientKeyProblem(clientCertificate);
+    if (problem !== undefined) throw new TypeError(`the privateKey of clientCertificate ${problem}`);
   }
   if (onlyTheseRoots && given.length === 0) throw new TypeError('onlyTheseRoots needs roots in ca');
   return {
@@ -55,6 +58,29 @@ export function verifiedTls({ ca, onlyTheseRoots = false, clientCertificate }: T
     secureContext: secureContextOf(given, onlyTheseRoots, clientCertificate),
     checkServerIdentity: (name, certificate) => tls().checkServerIdentity(host ?? name, certificate),
   };
+}
+
+/**
+ * What is wrong with a client's private key; undefined if it fits the certificate or that cannot be read. OpenSSL accepts
+ * a key of another type than the certificate's, and then connects without a certificate.
+ */
+export function clientKeyProblem({
+  certificate,
+  privateKey,
+}: NonNullable<TlsTrust['clientCertificate']>): string | undefined {
+  const spkiOf = (key: KeyObject): string => String(key.export({ type: 'spki', format: 'pem' }));
+  let own: string;
+  try {
+    own = spkiOf(createPublicKey(createPrivateKey(privateKey)));
+  } catch {
+    // The message of OpenSSL names neither of the two reasons.
+    return privateKey.includes('ENCRYPTED') ? 'is encrypted: decrypt it first' : 'is not a private key in PEM';
+  }
+  try {
+    return own === spkiOf(createPublicKey(certificate)) ? undefined : 'does not belong to the certificate';
+  } catch {
+    return undefined; // The TLS library reports an unreadable certificate.
+  }
 }
 
 function secureContextOf(

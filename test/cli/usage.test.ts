@@ -1,7 +1,9 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { encodeStatement } from '../../src/attestation/statement.ts';
+import { TestRoots } from '../integration/support/key-service.ts';
 import { temporaryDirectory } from '../temporary-directory.ts';
 import { paperStatement } from '../unit/attestation/paper-tpm.ts';
 import { commandLines } from './support/command-lines.ts';
@@ -40,6 +42,33 @@ describe('a file that is not of the kind that an option takes', () => {
     writeFileSync(join(directory.path, 'pin'), '730519');
     const { status, json } = await commands.onlyJson([...args, option, file], { cwd: directory.path });
     expect({ status, problems: Object(json).error.problems }).toEqual({ status: 2, problems });
+  });
+
+  it('is a problem of --device-key alone, before a user signs in', async () => {
+    using directory = temporaryDirectory();
+    const pair = await (await TestRoots.create()).forHost('localhost');
+    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-384' });
+    const pem = { type: 'pkcs8', format: 'pem' } as const;
+    const files = {
+      'device.pem': pair.certificate,
+      'other.pem': privateKey.export(pem),
+      'secret.pem': privateKey.export({ ...pem, cipher: 'aes-256-cbc', passphrase: 'secret' }),
+      letter: 'Dear Ada',
+    };
+    for (const [name, content] of Object.entries(files)) writeFileSync(join(directory.path, name), content);
+    const device = ['--device-cert', 'device.pem', '--device-id', '47f577e3-d2d0-4a0a-8aca-e0501098bde4'];
+    const args = ['provision', ...service.slice(2), '--user', 'ada@contoso.test', ...device, '--device-key'];
+    const problems: unknown[] = [];
+    for (const file of ['other.pem', 'secret.pem', 'letter']) {
+      const { status, json } = await commands.onlyJson([...args, file], { cwd: directory.path });
+      expect(status).toBe(2);
+      problems.push(...Object(json).error.problems);
+    }
+    expect(problems).toEqual([
+      '--device-key: other.pem does not belong to the certificate',
+      '--device-key: secret.pem is encrypted: decrypt it first',
+      '--device-key: letter is not a private key in PEM',
+    ]);
   });
 
   it('is named with --ak-roots', async () => {

@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -19,6 +20,7 @@ import {
   type ServiceFetchOptions,
 } from '../../src/registration/service-fetch.ts';
 import { buildCommonName } from '../certificates.ts';
+import { refusal } from '../refusal.ts';
 import { rsaKey } from '../signing-key.ts';
 import { closedPort } from './support/fake-server.ts';
 import { type Behaviour, KeyService, type PemPair, TestProxy, TestRoots } from './support/key-service.ts';
@@ -601,6 +603,28 @@ describe('createServiceFetch', () => {
     await expect(fetch(service.endpoint)).rejects.toThrow('this fetch is closed');
     await fetch.close();
     expect(service.requests).toHaveLength(1);
+  });
+
+  it('immediately says what is wrong with the private key of a client', async () => {
+    const { certificate, privateKey } = await roots.forHost('localhost');
+    const keyOf = (type: 'ec' | 'rsa', secret?: { cipher: string; passphrase: string }): string => {
+      const pair =
+        type === 'ec'
+          ? generateKeyPairSync('ec', { namedCurve: 'P-256' })
+          : generateKeyPairSync('rsa', { modulusLength: 2048 });
+      return String(pair.privateKey.export({ type: 'pkcs8', format: 'pem', ...secret }));
+    };
+    const refusedFor = (wrong: string) =>
+      refusal(() => createServiceFetch({ clientCertificate: { certificate, privateKey: wrong } }));
+    const what = 'foreign: TypeError: the privateKey of clientCertificate';
+    expect(refusedFor(keyOf('ec'))).toBe(`${what} does not belong to the certificate`);
+    expect(refusedFor(keyOf('rsa'))).toBe(`${what} does not belong to the certificate`);
+    expect(refusedFor(keyOf('rsa', { cipher: 'aes-256-cbc', passphrase: 'secret' }))).toBe(
+      `${what} is encrypted: decrypt it first`,
+    );
+    expect(refusedFor('Dear Ada')).toBe(`${what} is not a private key in PEM`);
+    expect(refusedFor(certificate)).toBe(`${what} is not a private key in PEM`);
+    await createServiceFetch({ clientCertificate: { certificate, privateKey } }).close();
   });
 
   it('immediately refuses options that cannot work', async () => {

@@ -5,6 +5,7 @@ import { parseCertificate } from '../../crypto/x509.ts';
 import { isKeyprovError, sayError } from '../../errors.ts';
 import { AUTHENTICATION_BROKER } from '../../provisioning/mfa-prompt.ts';
 import { isDots, isSafeUrl } from '../../registration/service-url.ts';
+import { clientKeyProblem } from '../../registration/verified-tls.ts';
 import { readInput } from '../../storage/read-input.ts';
 import { decodeFileText } from '../../text.ts';
 import type { Arguments } from './arguments.ts';
@@ -82,6 +83,9 @@ export async function readServiceArguments(given: Arguments): Promise<ServiceArg
   if (given.isThere('device-cert') !== given.isThere('device-key')) {
     given.problems.push('--device-cert and --device-key must be used together');
   }
+  const device = certificate && privateKey ? { certificate, privateKey } : undefined;
+  const keyProblem = device && clientKeyProblem(device);
+  if (keyProblem !== undefined) given.problems.push(`--device-key: ${given.text('device-key')} ${keyProblem}`);
   const resource = given.text('resource');
   const deviceId = readDeviceId(given);
   const certified = certificate === undefined ? undefined : await deviceIdOf(certificate, given);
@@ -93,7 +97,7 @@ export async function readServiceArguments(given: Arguments): Promise<ServiceArg
     tenant: tenantOf(given),
     trustedResources: resource === undefined ? undefined : [resource],
     ...(await readAttestationCaArguments(given)),
-    device: certificate && privateKey ? { certificate, privateKey } : undefined,
+    device,
     deviceId: deviceId ?? certified,
     clientId: given.text('client-id') ?? AUTHENTICATION_BROKER,
     tokenCommand: given.text('token-command'),
