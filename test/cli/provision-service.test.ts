@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { TestRoots } from '../integration/support/key-service.ts';
 import { libtpmsMissing } from '../integration/support/libtpms.ts';
 import { deviceCodeToken } from '../integration/support/service-client.ts';
 import { temporaryDirectory } from '../temporary-directory.ts';
@@ -30,7 +31,14 @@ describe.skipIf(missing)('keyprov provision --service', () => {
   });
 
   it("demands the device's id if the certificate has none", async () => {
-    expect(await run([...SOFTWARE, '--device-cert', join(world.path, 'ca.pem')])).toMatchObject({
+    const { certificate, privateKey } = await (await TestRoots.create()).forHost('localhost');
+    const device = [
+      '--device-cert',
+      world.file('host.pem', certificate),
+      '--device-key',
+      world.file('host.key', privateKey),
+    ];
+    expect(await run([...SOFTWARE, ...device])).toMatchObject({
       status: 2,
       json: { error: { problems: ['--device-id is missing: --device-cert has none'] } },
     });
