@@ -81,7 +81,8 @@ export function requestJson(
 ): object {
   return {
     ...(attestation !== undefined && {
-      attestation: attestation.status === 'made' ? { status: 'made' } : attestation,
+      attestation:
+        attestation.status === 'made' ? { status: 'made', uncertified: attestation.uncertified } : attestation,
     }),
     ...(request !== undefined && {
       request: {

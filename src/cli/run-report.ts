@@ -1,5 +1,6 @@
 import { sayError } from '../errors.ts';
 import type { KeyStore } from '../keys/key-store.ts';
+import { describeUncertified } from '../provisioning/key-request.ts';
 import type { ProvisionOutcome, RunEvent } from '../provisioning/run.ts';
 import type { PrerequisiteResult } from '../provisioning/windows/prerequisites.ts';
 import { describeSyncStatus, forecastSync } from '../registration/sync-status.ts';
@@ -57,6 +58,9 @@ export function describeRun(outcome: ProvisionOutcome, store: KeyStore, report: 
   }
   if (outcome.attestation?.status === 'none' && record.backend === 'tpm') {
     report.warn(`the key is not attested: ${outcome.attestation.reason}`);
+  }
+  if (outcome.attestation?.status === 'made' && outcome.attestation.uncertified !== undefined) {
+    report.warn(describeUncertified(outcome.attestation.uncertified));
   }
   const forecast = forecastSync(registration.registered);
   const sync = describeSyncStatus({ ...forecast, state: 'registered' });

@@ -19,7 +19,12 @@ import { askService } from './ask-service.ts';
 
 /** Result of the attestation. */
 export type AttestationOutcome =
-  | { readonly status: 'made'; readonly statement: AttestationStatement }
+  | {
+      readonly status: 'made';
+      readonly statement: AttestationStatement;
+      /** Why the attestation key has no certificate, although there is an `enrolAk`. */
+      readonly uncertified?: { readonly code: ErrorCode; readonly reason: string } | undefined;
+    }
   | { readonly status: 'none'; readonly code?: ErrorCode; readonly reason: string };
 
 /**
@@ -39,7 +44,10 @@ export interface KeyRequestOptions extends SignalOptions {
    * `strict`. Use `strict` for a service that refuses unknown members.
    */
   readonly profile?: 'strict' | 'attested' | undefined;
-  /** Absent: the attestation key has no certificate. */
+  /**
+   * Absent: the attestation key has no certificate. If it fails and policy does not require attestation, the key is
+   * attested without a certificate.
+   */
   readonly enrolAk?: EnrolAk | undefined;
 }
 
@@ -123,7 +131,7 @@ export async function attestForRequest(
   if (policy.attestation === 'none') return { outcome: { status: 'none', reason: 'policy turns attestation off' } };
   const { tpm } = provider;
   try {
-    const attest = () => attestInTpm(provider, key, { challenge, enrolAk, signal }, stock);
+    const attest = () => attestInTpm(provider, key, { policy, challenge, enrolAk, signal }, stock);
     // The attestation CA is asked in between: other users of the TPM must not wait for it.
     return enrolAk === undefined ? await tpm.turn(attest, { signal }) : await attest();
   } catch (error) {
@@ -141,18 +149,16 @@ export async function attestForRequest(
 async function attestInTpm(
   provider: TpmKeyProvider,
   key: Parameters<typeof attestForRequest>[1],
-  { challenge, enrolAk, signal }: Omit<KeyRequestOptions, 'policy'>,
+  options: KeyRequestOptions,
   stock: KeyStock | undefined,
 ): Promise<AttestedKey> {
+  const { challenge, signal } = options;
   const { tpm, endorsementAuth, saltKey } = provider;
   const stocked = await stock?.attestationKey(tpm, { signal });
   const ak = stocked ?? (await createAttestationKey(tpm, { algorithm: 'auto', endorsementAuth, saltKey, signal }));
   const release = stocked === undefined ? () => ak.close() : async () => {};
   return await withCleanup(async () => {
-    const enrol = enrolAk && (() => cleanUnlessAborted(() => enrolAk(tpm, ak, { signal }), signal));
-    const akCertificates =
-      enrol &&
-      checkList(await askService(enrol, { name: 'enrolAk', outcomeUnknown: false, signal }), 'the answer of enrolAk');
+    const { akCertificates, uncertified } = await certificatesFor(tpm, ak, options);
     // The Certify branch of the key's policy needs no PIN, so the TPM does not get the PIN again.
     return await provider.useWithoutPin(key, { signal }, async ({ object, file }) => {
       const statement = await attestKey(tpm, {
@@ -162,13 +168,39 @@ async function attestInTpm(
       });
       const privateArea = decode(TPM2B_PRIVATE, file.privateArea);
       const kast = buildKast(statement, { claim: 'authority-and-subject', privateArea, authRequired: key.hasPin });
-      return { outcome: { status: 'made', statement }, kast };
+      return { outcome: { status: 'made', statement, ...(uncertified && { uncertified }) }, kast };
     });
   }, release);
+}
+
+/** The certificates of the attestation key. A service may accept it without, unless policy requires attestation. */
+async function certificatesFor(tpm: Tpm, ak: AttestationKey, { policy, enrolAk, signal }: KeyRequestOptions) {
+  if (enrolAk === undefined) return {};
+  const enrol = () => cleanUnlessAborted(() => enrolAk(tpm, ak, { signal }), signal);
+  try {
+    const certificates = await askService(enrol, { name: 'enrolAk', outcomeUnknown: false, signal });
+    return { akCertificates: checkList(certificates, 'the answer of enrolAk') };
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (policy.attestation === 'required' || !isKeyprovError(error)) throw error;
+    // Without the remedy: once the key is registered, to try again does not help.
+    return { uncertified: { code: error.code, reason: error.message } };
+  }
 }
 
 export function describeAttestation(outcome: AttestationOutcome): string {
   if (outcome.status === 'none') return `none: ${outcome.reason}`;
   const isCertified = (outcome.statement.ak.certificates?.length ?? 0) > 0;
-  return `TPM2_Certify over the challenge${isCertified ? ', by a certified attestation key' : ''}`;
+  const { uncertified } = outcome;
+  const by = uncertified
+    ? `; ${describeUncertified(uncertified)}`
+    : isCertified
+      ? ', by a certified attestation key'
+      : '';
+  return `TPM2_Certify over the challenge${by}`;
+}
+
+/** That the attestation key has no certificate, and why. */
+export function describeUncertified({ reason }: { readonly reason: string }): string {
+  return `the attestation key has no certificate: ${reason}`;
 }
