@@ -101,9 +101,20 @@ describe.skipIf(missing)('keyprov create with a TPM', () => {
     const store = join(directory.path, 'store');
     const args = ['create', '--tpm', `libtpms:${directory.path}/tpm`, '--algorithm', 'p-256', '--store', store];
     const made = await commands.onlyJson(args);
-    expect(made).toMatchObject({ status: 0, json: { store, registered: null } });
+    expect(made).toMatchObject({
+      status: 0,
+      json: { store, registered: null, notKept: ['attestation', 'request'] },
+    });
     expect(made.json).not.toHaveProperty('files');
-    expect((await commands.run(args)).status).toBe(0);
+    const { status, stdout, stderr } = await commands.run(args);
+    expect([status, stderr.includes('challenge:')]).toEqual([0, false]);
+    expect(stdout).toContain('not kept     attestation and request; --out keeps');
+    expect(await commands.onlyJson([...args, '--challenge', 'aa', '--profile', 'attested'])).toMatchObject({
+      status: 2,
+      json: {
+        error: { problems: ['--challenge works only with --out', '--profile works only with --out'] },
+      },
+    });
     expect(namesIn(store)).toEqual(['key', 'key']);
     expect(await commands.onlyJson(['status', '--store', store])).toMatchObject({
       status: 0,

@@ -83,7 +83,7 @@ describe.each(PLACES)('one store, with a TPM by %s', (name, missing, open) => {
 
   it.skipIf(missing)('create makes a key', async () => {
     const policy = isTpm ? ['--hardware', 'required'] : [];
-    const made = await run('create', '--user', ADA.upn, '--pin-file', path('pin'), '--challenge', 'c0ffee', ...policy);
+    const made = await run('create', '--user', ADA.upn, '--pin-file', path('pin'), ...policy);
     expect(made.status, JSON.stringify(made.json)).toBe(0);
     expect(made.json).toMatchObject({
       ...{ user: ADA.upn, backend: isTpm ? 'tpm' : 'software', hasPin: true, registered: null, store: world.store },

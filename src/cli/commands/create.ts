@@ -66,7 +66,7 @@ function define(command: Command): void {
   for (const option of [...tpmOptions(), ...policyOptions()]) command.addOption(option);
   command
     .addOption(profileOption())
-    .addOption(valueOption('--challenge <hex>', 'challenge for the attestation (default: random)'))
+    .addOption(valueOption('--challenge <hex>', 'with --out: challenge for the attestation (default: random)'))
     .addOption(valueOption('--pin-file <file>', 'file with the PIN, - for standard input'))
     .option('--allow-downgrade', 'allow a software key after a TPM key')
     .option('--force', 'with --out: replace an earlier key, and accept a directory with other files');
@@ -95,7 +95,7 @@ async function runCreate(given: Arguments, context: Context): Promise<Outcome> {
   const profile = readProfile(given, policy.algorithm);
   const deviceId = readDeviceId(given);
   if (directory !== undefined) given.refuse(['store'], 'cannot be used with --out, which makes its own store');
-  else given.refuse(['force'], 'works only with --out');
+  else given.refuse(['force', 'challenge', 'profile'], 'works only with --out');
   given.check();
   const off = provisioningOff(merged);
   if (off !== undefined) return describeBlocked(off);
@@ -105,7 +105,7 @@ async function runCreate(given: Arguments, context: Context): Promise<Outcome> {
   return await withSecret(pinFile === undefined ? undefined : await readPin(pinFile, report, signal), async (pin) => {
     const allowDowngrade = given.has('allow-downgrade');
     const wish = { tpm, policy, profile, user, deviceId, pin, allowDowngrade, fallBack };
-    const over = challenge ?? randomChallenge(report);
+    const over = challenge ?? randomChallenge(report, { isKept: directory !== undefined });
     const make = (store: KeyStore, previous: Backend | undefined) =>
       createKey(store, { ...wish, challenge: over, isNewStore: directory !== undefined }, previous, context);
     if (directory !== undefined) {
@@ -142,9 +142,9 @@ function showNext(given: Arguments, { progress }: Report, address: string | unde
   progress.note(`${when}: keyprov sign --in FILE${options.filter(Boolean).join('')}`);
 }
 
-function randomChallenge(report: Report): Bytes {
+function randomChallenge(report: Report, { isKept }: { readonly isKept: boolean }): Bytes {
   const bytes = view(randomBytes(CHALLENGE_SIZE));
-  report.progress.note(`challenge: random, because --challenge is missing: ${toHex(bytes)}`);
+  if (isKept) report.progress.note(`challenge: random, because --challenge is missing: ${toHex(bytes)}`);
   return bytes;
 }
 
@@ -226,13 +226,22 @@ function describe(
   const paths = Object.fromEntries(
     EXPORTS.filter((name) => files[name] !== undefined).map((name) => [name, join(directory, name)]),
   );
-  const lines = [...keyLines({ record }), ...requestLines(attestation, request), row('store', directory)];
+  const isKept = Object.keys(paths).length > 0;
+  const notKept = isKept ? [] : [...(attestation.status === 'made' ? ['attestation'] : []), 'request'];
+  const lines = [
+    ...keyLines({ record }),
+    ...requestLines(attestation, request),
+    ...(isKept
+      ? []
+      : [row('not kept', `${notKept.join(' and ')}; --out keeps a request, keyprov request makes a new one`)]),
+    row('store', directory),
+  ];
   return {
     exitCode: EXIT.done,
     lines,
     json: {
       ...{ ...keyJson({ record }), fellBack, ...requestJson(attestation, request), store: directory },
-      ...(Object.keys(paths).length > 0 && { files: paths }),
+      ...(isKept ? { files: paths } : { notKept }),
     },
   };
 }
