@@ -45,19 +45,17 @@ export async function takeBackKey(
     : [];
   const [only, another] = found;
   if (only === undefined || another !== undefined || !equal(only.keyId, keyId)) {
-    const problem = found.some((key) => equal(key.keyId, keyId))
-      ? 'may be another key of the same device'
-      : 'is not the expected key';
+    const isThere = found.some((key) => equal(key.keyId, keyId));
+    const problem = isThere ? 'may be another key of the same device' : 'is not the expected key';
     throw new ServiceError(
       'service-untrusted',
       `Microsoft Graph: the key ${given} of ${user} ${problem}, so it was not removed`,
-      {
-        remedy: LOOK,
-      },
+      { remedy: isThere ? OTHERS : LOOK },
     );
   }
   return await deleteHelloMethod(user, kid, options);
 }
 
-const LOOK =
-  "list the user's Windows Hello for Business methods in Microsoft Graph, and remove the keys that you do not want there";
+const LOOK = "list the user's keys (listHelloMethods), and remove those that you do not want (deleteHelloMethod)";
+const OTHERS =
+  "list the user's keys (listHelloMethods), remove the other keys of this device (deleteHelloMethod), and try again";

@@ -54,6 +54,8 @@ const OPTIONS: readonly (readonly [words: string, instead: string])[] = [
   ['(allowDowngrade)', '(--allow-downgrade)'],
   ['the SID as userSid', 'the SID with --policy-for'],
   ['if you trust that host, add it to trustedHosts', 'the command line has no option to trust that host'],
+  ['(listHelloMethods)', '(keyprov unregister --list)'],
+  ['(deleteHelloMethod)', '(keyprov unregister --registration ID)'],
   ['add it to trustedResources', 'accept it with --resource'],
   ['provide your own token or prompt', 'pass --token-command'],
   [', or with a longer timeoutMs', ''],
