@@ -68,10 +68,15 @@ function introduce(whose: string, { rules, problems, attempt }: NewPinRequest, p
 }
 
 function noPin(prompter: Prompter, option = '--pin-file'): KeyprovError {
+  const isNew = option !== '--pin-file'; // then the current PIN may have been a line of the input
+  const what = isNew ? 'new PIN' : 'PIN';
   const [where, how] = prompter.isTerminal
-    ? ['none was typed', 'type the PIN']
-    : ['there is no terminal, and standard input is empty', 'pipe the PIN in'];
-  return new KeyprovError('pin-required', `no PIN: ${where}`, { remedy: `pass ${option}, or ${how}` });
+    ? ['none was typed', `type the ${what}`]
+    : [
+        `there is no terminal, and standard input ${isNew ? 'has no line with it' : 'is empty'}`,
+        `pipe the ${what} in${isNew ? ', on its own line' : ''}`,
+      ];
+  return new KeyprovError('pin-required', `no ${what}: ${where}`, { remedy: `pass ${option}, or ${how}` });
 }
 
 type PinContext = Omit<PinInputOptions, 'file'> & { readonly signal: AbortSignal };
