@@ -424,6 +424,39 @@ describe('keyprov change-pin', () => {
   });
 });
 
+describe('keyprov status', () => {
+  it('shows the wrong PINs of a software key, and that it is locked', async () => {
+    using directory = temporaryDirectory();
+    const out = join(directory.path, 'out');
+    const made = await commands.run(['create', '--tpm', 'none', '--out', out, '--pin-file', pinFile(directory.path)]);
+    expect(made.status).toBe(0);
+    const status = ['status', '--store', out];
+    expect((await commands.run(status)).stdout).not.toContain('PIN tries');
+    expect(readdirSync(join(out, 'pin-attempts'))).toEqual([]);
+    const sign = ['sign', '--store', out, '--in', 'package.json'];
+    for (let wrong = 1; wrong <= 5; wrong++) {
+      expect((await commands.run(sign, { input: 'not-the-PIN\n' })).status).toBe(5);
+      const { status: exit, stdout } = await commands.run(status);
+      expect([exit, stdout]).toEqual([
+        wrong < 5 ? 0 : 5,
+        expect.stringMatching(`\nPIN tries    ${wrong} wrong in a row${wrong < 5 ? '' : ', next try in \\d+ s'}\n`),
+      ]);
+    }
+    expect(await commands.onlyJson(status)).toMatchObject({
+      status: 5,
+      json: {
+        error: { code: 'key-locked', message: expect.stringMatching(/ is locked after 5 wrong PINs; wait \d+ s$/) },
+        keys: [{ pin: { tries: { failures: 5, triesLeft: 0 } } }],
+      },
+    });
+    writeFileSync(join(out, 'pin-attempts', readdirSync(join(out, 'pin-attempts'))[0] ?? '', 'count.json'), '{}');
+    expect(await commands.onlyJson(status)).toMatchObject({
+      status: 7,
+      json: { error: { code: 'store-invalid' }, keys: [{ pin: { tries: { code: 'store-invalid' } } }] },
+    });
+  });
+});
+
 describe('keyprov create in software', () => {
   it('says that the key has no PIN although there are PIN rules, and that its user already has a key', async () => {
     using directory = temporaryDirectory();

@@ -324,6 +324,34 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
     expect((await commands.run([...lost, '--list'])).stdout).toBe(`the service has no key for ${ADA.upn}\n`);
   });
 
+  it('is removed after the other key of its device, whose store is lost', async () => {
+    await using other = await startServiceWorld();
+    const software = ['--hardware', 'discouraged', '--tpm', 'none', '--pin-file', other.file('pin', PIN)];
+    const stores = [join(other.path, 'lost'), other.store];
+    for (const store of stores) {
+      const args = override(['provision', ...other.runArgs, ...software], '--store', store);
+      expect((await commands.run(args, { env: LOCAL })).status).toBe(0);
+    }
+    const [lost, own] = other.service.keys().map(({ kid }) => kid);
+    const token = other.file('graph-token', await passwordToken(other.service, ADA, { resource: GRAPH }));
+    const toGraph = ['--graph-token-command', `cat '${token}'`, '--graph-url', `${other.service.url}/graph`];
+    const unregister = ['unregister', ...other.serviceArgs, ...toGraph, '--user', ADA.upn, '--store', other.store];
+    expect(await commands.json([...unregister, '--yes'])).toMatchObject({
+      json: {
+        error: {
+          code: 'service-untrusted',
+          message: expect.stringContaining(`the key ${own} of ${ADA.upn} may be another key of the same device`),
+          remedy:
+            "list the user's keys (keyprov unregister --list), remove the other keys of this device " +
+            '(keyprov unregister --registration ID), and try again',
+        },
+      },
+    });
+    expect((await commands.run([...unregister, '--registration', `${lost}`, '--yes'])).status).toBe(0);
+    expect((await commands.run([...unregister, '--yes'])).status).toBe(0);
+    expect(other.service.keys()).toEqual([]);
+  });
+
   it('is taken back by unregister', async () => {
     const args = ['unregister', ...inStore, ...world.serviceArgs, ...graph, '--yes'];
     const { status, stdout, stderr } = await commands.run(args);
@@ -351,10 +379,14 @@ it('change-pin names the option of the new PIN if only that one is missing', asy
   const store = ['--store', join(directory.path, 'store')];
   const create = ['create', ...store, '--tpm', 'none', '--algorithm', 'p-256', '--pin-file', pin];
   expect((await commands.run(create)).status).toBe(0);
-  const remedy = 'pass --new-pin-file, or pipe the PIN in';
-  expect(await commands.json(['change-pin', ...store, '--pin-file', pin])).toMatchObject({
-    json: { error: { code: 'pin-required', remedy } },
-  });
+  const error = {
+    code: 'pin-required',
+    message: 'no new PIN: there is no terminal, and standard input has no line with it',
+    remedy: 'pass --new-pin-file, or pipe the new PIN in, on its own line',
+  };
+  expect(await commands.json(['change-pin', ...store, '--pin-file', pin])).toMatchObject({ json: { error } });
+  const onlyOne = await commands.json(['change-pin', ...store], { input: `${PIN}\n` });
+  expect(onlyOne).toMatchObject({ json: { error } });
   expect(await commands.json(['change-pin', ...store])).toMatchObject({
     json: { error: { code: 'pin-required', remedy: 'pass --pin-file, or pipe the PIN in' } },
   });

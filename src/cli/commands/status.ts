@@ -1,5 +1,7 @@
 import type { Command } from 'commander';
-import { isKeyprovError, type KeyprovError, sayError } from '../../errors.ts';
+import { isKeyprovError, KeyprovError, sayError } from '../../errors.ts';
+import type { KeyStore } from '../../keys/key-store.ts';
+import type { PinTryCount } from '../../keys/pin-try-log.ts';
 import type { PinChangeReason, PolicyInForce } from '../../policy/index.ts';
 import { findKeys, listKeys } from '../../provisioning/find-key.ts';
 import { policyProblem } from '../../provisioning/fits-policy.ts';
@@ -11,7 +13,7 @@ import type { CliCommand, Context } from '../command.ts';
 import { EXIT, exitCodeOf } from '../exit-codes.ts';
 import { type KeyPlaces, withKeyPlaces } from '../key-places.ts';
 import { describePinChange, keyJson, keyLines, type ReportedKey, row } from '../key-report.ts';
-import { describeLockout, endLockout } from '../lockout-report.ts';
+import { describeLockout, describePinTries, endLockout, readPinTries } from '../lockout-report.ts';
 import type { Arguments } from '../options/arguments.ts';
 import { keyOptions, readKeyArguments } from '../options/key-option.ts';
 import { openExistingStore } from '../options/store-option.ts';
@@ -46,6 +48,8 @@ interface KeyStatus {
   /** When the PIN was set; undefined if that is unknown, or there is no PIN. */
   readonly pinSetAt: string | undefined;
   readonly mustChange: readonly PinChangeReason[];
+  /** The wrong PINs of a software key, or why they cannot be read. */
+  readonly tries: PinTryCount | KeyprovError | undefined;
   /** Why the policy in force does not allow the key. */
   readonly misfit: KeyprovError | undefined;
   readonly proof: Proof;
@@ -65,7 +69,7 @@ async function runStatus(given: Arguments, context: Context): Promise<Outcome> {
   const keys: KeyStatus[] = [];
   const lockout = await withKeyPlaces(tpm, store, async (places) => {
     for (const key of found) {
-      keys.push(await statusOf(key, inForce, isAsked ? places : undefined, signal));
+      keys.push(await statusOf(key, store, inForce, isAsked ? places : undefined, signal));
     }
     const isThere = keys.some(({ proof }) => proof.status === 'proved');
     return isThere ? await readLockout(await places.tpm({ signal }), { signal }) : undefined;
@@ -79,6 +83,7 @@ async function runStatus(given: Arguments, context: Context): Promise<Outcome> {
 
 async function statusOf(
   key: ReportedKey,
+  store: KeyStore,
   inForce: PolicyInForce,
   places: KeyPlaces | undefined,
   signal: AbortSignal,
@@ -87,9 +92,16 @@ async function statusOf(
   return {
     ...{ key, pinSetAt: readPinState(record)?.setAt },
     mustChange: pinMustChangeOf(record, pinRulesFor(record, inForce), Date.now()),
+    tries: await readPinTries(store, record).catch(orThrow),
     misfit: policyProblem(record, inForce.policy, { wantsPin: false }),
     proof: await proofOf(key, places, signal),
   };
+}
+
+/** For `catch`: an error of keyprov is part of the status. */
+function orThrow(error: unknown): KeyprovError {
+  if (isKeyprovError(error)) return error;
+  throw error;
 }
 
 async function proofOf({ record }: ReportedKey, places: KeyPlaces | undefined, signal: AbortSignal): Promise<Proof> {
@@ -166,6 +178,12 @@ function verdict(
   if (lockout?.inLockout && keys.some(isTried)) {
     return [EXIT.pin, { code: 'tpm-lockout', message: `the TPM is locked and accepts no PIN: ${endLockout(lockout)}` }];
   }
+  for (const { key, tries } of keys) {
+    if (tries instanceof KeyprovError) return [exitCodeOf(tries), { code: tries.code, message: sayError(tries) }];
+    if (tries === undefined || tries.retryAfterSeconds === 0) continue;
+    const message = `the key ${key.record.id} is locked after ${tries.failures} wrong PINs; wait ${tries.retryAfterSeconds} s`;
+    return [EXIT.pin, { code: 'key-locked', message }];
+  }
   if (keys.some(({ mustChange }) => mustChange.length > 0)) {
     return [EXIT.pin, { code: 'pin-must-change', message: 'a PIN must be changed: keyprov change-pin' }];
   }
@@ -178,22 +196,29 @@ function verdict(
 const isTried = ({ key, proof }: KeyStatus): boolean => key.record.hasPin && proof.status === 'proved';
 
 function statusLines(status: KeyStatus, lockout: LockoutState | undefined): string[] {
-  const { key, pinSetAt, mustChange, misfit, proof } = status;
+  const { key, pinSetAt, mustChange, tries, misfit, proof } = status;
   const pin = mustChange.length > 0 ? describePinChange(mustChange) : 'no change required';
   return [
     ...keyLines(key),
     row('PIN', key.record.hasPin ? `set ${pinSetAt ?? 'at an unknown time'}, ${pin}` : 'none'),
     ...(lockout && isTried(status) ? [row('PIN tries', describeLockout(lockout))] : []),
+    ...(tries ? [row('PIN tries', tries instanceof KeyprovError ? sayError(tries) : describePinTries(tries))] : []),
     ...(misfit === undefined ? [] : [row('policy', sayError(misfit))]),
     row('proof', `${proof.status === 'failed' ? 'FAILED: ' : ''}${proof.detail}`),
   ];
 }
 
-function statusJson({ key, pinSetAt, mustChange, misfit, proof }: KeyStatus): object {
+function statusJson({ key, pinSetAt, mustChange, tries, misfit, proof }: KeyStatus): object {
   return {
     ...keyJson(key),
     misfit: misfit === undefined ? null : errorToJson(misfit),
-    pin: key.record.hasPin ? { setAt: pinSetAt, mustChange } : null,
+    pin: key.record.hasPin
+      ? {
+          setAt: pinSetAt,
+          mustChange,
+          ...(tries && { tries: tries instanceof KeyprovError ? errorToJson(tries) : tries }),
+        }
+      : null,
     proof: proof.status === 'failed' ? { ...proof, error: errorToJson(proof.error) } : proof,
   };
 }

@@ -1,16 +1,13 @@
-import { join } from 'node:path';
-import { PIN_TRY_FOLDER } from '../../keys/count-files.ts';
 import type { KeyRecord } from '../../keys/key-record.ts';
 import type { KeyStore } from '../../keys/key-store.ts';
-import { openPinTryLog } from '../../keys/pin-try-log.ts';
 import type { PolicyInForce } from '../../policy/index.ts';
 import { policyProblem } from '../../provisioning/fits-policy.ts';
 import { pinMustChangeOf, pinRulesFor, readPinState } from '../../provisioning/pin-state.ts';
 import { type RegistrationRecord, readRegistration } from '../../provisioning/registration-record.ts';
 import { listRuns } from '../../provisioning/run-journal.ts';
 import { describeSyncStatus, forecastSync } from '../../registration/sync-status.ts';
-import { exists } from '../file-io.ts';
 import { describePinChange, keyRows, type ReportRow } from '../key-report.ts';
+import { describePinTries, readPinTries } from '../lockout-report.ts';
 import { type DashboardEntry, type DashboardSection, type OpenStore, problemEntry } from './dashboard-section.ts';
 
 const MINUTE_MS = 60_000;
@@ -90,11 +87,8 @@ async function pinRows(store: KeyStore, record: KeyRecord, now: Date): Promise<R
     'PIN age',
     days === undefined ? 'not known' : `${days} ${days === 1 ? 'day' : 'days'}, set ${setAt}`,
   ];
-  // A software key of which no PIN was ever tried has no count, and none is begun here.
-  if (record.backend === 'tpm' || !(await exists(join(store.directory, PIN_TRY_FOLDER)))) return [age];
-  const { failures, retryAfterSeconds } = await (await openPinTryLog(store.directory)).read(record.publicKey);
-  const wait = retryAfterSeconds > 0 ? `, next try in ${retryAfterSeconds} s` : '';
-  return [age, ['PIN tries', `${failures} wrong in a row${wait}`]];
+  const tries = await readPinTries(store, record);
+  return tries === undefined ? [age] : [age, ['PIN tries', describePinTries(tries)]];
 }
 
 function syncRows({ registered }: RegistrationRecord, now: Date): ReportRow[] {
