@@ -12,10 +12,13 @@ export function policyProblem(
   policy: Policy,
   { wantsPin }: { readonly wantsPin: boolean },
 ): KeyprovError | undefined {
+  const remedy = 'make a new key that meets the policy, or change the policy';
   const problem = (text: string) => `the existing key no longer meets the policy: ${text}`;
   const refused = (code: SelectionError['code'], text: string, attempt: Partial<Attempt> = {}) => {
     const reason = problem(text);
-    return new SelectionError(code, reason, [{ backend, outcome: 'passed-over', code, reason, ...attempt }]);
+    return new SelectionError(code, reason, [{ backend, outcome: 'passed-over', code, reason, ...attempt }], {
+      remedy,
+    });
   };
   if (backend !== 'tpm') {
     if (policy.hardware === 'required') return refused('hardware-required', 'a TPM is now required');
@@ -28,5 +31,5 @@ export function policyProblem(
   if (!policy.allowedAlgorithms.includes(algorithm)) {
     return refused('algorithm-unsupported', `${algorithm} keys are no longer allowed`);
   }
-  return wantsPin && !hasPin ? new KeyprovError('pin-required', problem('it has no PIN')) : undefined;
+  return wantsPin && !hasPin ? new KeyprovError('pin-required', problem('it has no PIN'), { remedy }) : undefined;
 }
