@@ -44,7 +44,7 @@ export async function enrolAttestationKey(tpm: Tpm, options: EnrolAttestationKey
   options = checkMembers('enrolAttestationKey', options, 'url ek ak ekCertificates:certificates?', SERVICE_MEMBERS);
   const { ek, ekCertificates, ak, signal } = options;
   const base = baseUrl(options.url);
-  const post = (path: string, body: object) => postJson(new URL(path, base), body, options);
+  const post = (path: string, body: object) => postJson(new URL(path, base), body, options, refusalMeaning);
 
   const request = buildSmallstepAttest({
     vendor: await readVendor(tpm, { signal }),
@@ -92,6 +92,12 @@ export function attestationCaEnrolment(
     );
   };
 }
+
+/** The CA has no accounts: it refuses TPMs. */
+const refusalMeaning = (status: number): { readonly remedy?: string } =>
+  status === 401 || status === 403
+    ? { remedy: "check the endorsement key's certificate, and whether the CA trusts its issuer" }
+    : {};
 
 function understood<T>(url: URL, read: () => T): T {
   return rethrowAs(read, (cause) =>

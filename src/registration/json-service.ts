@@ -1,6 +1,6 @@
 import { type JsonValue, parseJson } from '../json.ts';
 import { LIMIT } from '../limits.ts';
-import { answerError, statusError } from './answer-error.ts';
+import { answerError, type StatusMeaning, statusError } from './answer-error.ts';
 import { exchange } from './exchange.ts';
 import type { ServiceAnswer, ServiceOptions, ServiceRequest } from './service-message.ts';
 
@@ -15,15 +15,27 @@ export async function getJson(url: URL, options: ServiceOptions = {}): Promise<u
   return await ask({ method: 'GET', url }, options);
 }
 
-/** Sends `body` as JSON with POST and returns the JSON of the response. It throws as {@link getJson} does. */
-export async function postJson(url: URL, body: object, options: ServiceOptions = {}): Promise<unknown> {
+/**
+ * Sends `body` as JSON with POST and returns the JSON of the response. It throws as {@link getJson} does.
+ * @param meaning the meaning of a status in this protocol.
+ */
+export async function postJson(
+  url: URL,
+  body: object,
+  options: ServiceOptions = {},
+  meaning?: (status: number) => StatusMeaning,
+): Promise<unknown> {
   const headers = { 'content-type': 'application/json' };
-  return await ask({ method: 'POST', url, headers, body: JSON.stringify(body) }, options);
+  return await ask({ method: 'POST', url, headers, body: JSON.stringify(body) }, options, meaning);
 }
 
-async function ask(request: ServiceRequest, options: ServiceOptions): Promise<unknown> {
+async function ask(
+  request: ServiceRequest,
+  options: ServiceOptions,
+  meaning?: (status: number) => StatusMeaning,
+): Promise<unknown> {
   const answer = await exchange(request, options);
-  if (!answer.ok) throw statusError(answer);
+  if (!answer.ok) throw statusError(answer, meaning);
   return jsonOf(answer);
 }
 

@@ -179,6 +179,12 @@ describe.skipIf(await libtpmsMissing())('enrolAttestationKey', () => {
     expect(await leftovers(tpm)).toHaveLength(2);
   });
 
+  it('says to check the endorsement key, not an account, after a refusal', async () => {
+    await expect(enrol({ fails: { '/ca/attest': 403 } })).rejects.toMatchObject({
+      remedy: "check the endorsement key's certificate, and whether the CA trusts its issuer",
+    });
+  });
+
   it('refuses a certificate of another key', async () => {
     const other = await issue({ subject: buildCommonName('other'), purposes: [AK_PURPOSE] }, authority.root);
     await expect(enrol({ chain: [other.der] })).rejects.toMatchObject({ code: 'service-answer' });
