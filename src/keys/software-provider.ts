@@ -67,7 +67,7 @@ async function create(options: CreateKeyOptions, wrappingSecret: Uint8Array | un
   const secret = pin ?? wrappingSecret;
   if (secret === undefined) {
     throw new KeyprovError('pin-required', 'a software key needs a PIN or a wrapping secret', {
-      remedy: 'provide one: it encrypts the key',
+      remedy: 'pass pin, or pass wrappingSecret to openSoftwareKeyProvider: it encrypts the key',
     });
   }
   // Not with generateKey of @peculiar/webcrypto 1.7.2: it blocks the event loop until the key is made.
@@ -136,7 +136,8 @@ async function decryptKey(
   const secret = key.hasPin ? pin : wrappingSecret;
   if (secret === undefined) {
     const what = key.hasPin ? 'its PIN' : 'the wrapping secret it was made with';
-    throw new KeyprovError('pin-required', `the software key needs ${what}`, { remedy: 'provide it' });
+    const remedy = key.hasPin ? 'pass it as pin' : 'pass it to openSoftwareKeyProvider, as wrappingSecret';
+    throw new KeyprovError('pin-required', `the software key needs ${what}`, { remedy });
   }
   let pkcs8: Bytes | undefined;
   const decrypt = async () => {

@@ -231,7 +231,8 @@ export class TpmKeyProvider implements KeyProvider {
   ): Promise<T> {
     const { pin, ...options } = checkMembers('TpmKeyProvider.use', given, 'pin:bytes? force:boolean? signal');
     if (!key.hasPin) return await this.#load(key, EMPTY, options, work);
-    if (pin === undefined) throw new KeyprovError('pin-required', 'the key needs its PIN', { remedy: 'provide it' });
+    if (pin === undefined)
+      throw new KeyprovError('pin-required', 'the key needs its PIN', { remedy: 'pass it as pin' });
     if (key.pinDerivation === undefined) {
       throw new KeyprovError('key-invalid', 'the key has a PIN, but its record has no PIN derivation');
     }

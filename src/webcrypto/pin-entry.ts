@@ -1,5 +1,6 @@
 import { concatSecrets, wipe, withSecret } from '../bytes.ts';
 import { PinError } from '../errors/pin-error.ts';
+import { KeyprovError } from '../errors.ts';
 import type { ProvidedKey } from '../keys/provider.ts';
 import { askSecret, LONGEST_TIMER_MS } from '../signal.ts';
 import { Queue } from '../tpm/queue.ts';
@@ -49,7 +50,8 @@ export class PinEntry {
 
   /**
    * Runs `work` with the PIN of `key`, and again with another one as long as the PIN was wrong and the next would be
-   * tried. Passes `undefined` for a key without a PIN, or if nobody can be asked.
+   * tried. Passes `undefined` for a key without a PIN.
+   * @throws KeyprovError `pin-required` if nobody can be asked
    */
   async use<T>(
     key: ProvidedKey,
@@ -57,7 +59,11 @@ export class PinEntry {
     work: (pin: Uint8Array | undefined) => Promise<T>,
   ): Promise<T> {
     const prompt = this.#prompt;
-    if (!key.hasPin || prompt === undefined) return await work(undefined);
+    if (!key.hasPin) return await work(undefined);
+    if (prompt === undefined)
+      throw new KeyprovError('pin-required', 'the key needs its PIN', {
+        remedy: 'pass pin, a function that asks for it, to createCrypto or webCrypto',
+      });
     // The TPM provider does not try the PIN that could lock the TPM.
     const untried = key.backend === 'tpm' ? 1 : 0;
     return await this.#inTurn(async () => {

@@ -78,7 +78,7 @@ describe.each(KINDS)('a software key %s with a PIN', (algorithm, described, hash
 
   it('wants its PIN, and tells a wrong one', async () => {
     expect(await asyncRefusal(() => provider.sign(key, { data }))).toBe(
-      'pin-required: the software key needs its PIN; provide it',
+      'pin-required: the software key needs its PIN; pass it as pin',
     );
     expect(await asyncRefusal(() => provider.sign(key, { data, pin: utf8('314158') }))).toBe(
       "pin-wrong: the software key's PIN is wrong; try again with the right PIN",

@@ -404,7 +404,7 @@ describe.skipIf(missing)('PINs', () => {
     const { privateKey } = await none.loadKey('with-pin');
     await expect(none.subtle.sign(use, privateKey, data)).rejects.toMatchObject({
       name: 'OperationError',
-      cause: { code: 'pin-required' },
+      cause: { code: 'pin-required', remedy: 'pass pin, a function that asks for it, to createCrypto or webCrypto' },
     });
     const asking = createCrypto({ provider, newKeysHavePin: true });
     expect(await failure(() => pairOf(asking, P256, ['sign']))).toBe('TypeError');
