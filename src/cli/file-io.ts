@@ -1,5 +1,8 @@
+import { createReadStream } from 'node:fs';
 import { chmod, realpath, stat, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { addAbortSignal } from 'node:stream';
+import { type Bytes, concat } from '../bytes.ts';
 import { withCleanup } from '../errors.ts';
 import { unlessAborted } from '../signal.ts';
 import { removeIfThere, replaceBy, writeTemporary } from '../storage/atomic-file.ts';
@@ -15,6 +18,30 @@ export async function fileIo<T>(path: string, work: () => Promise<T>, signal?: A
   } catch (cause) {
     throw fileError('store-io', path, cause);
   }
+}
+
+/**
+ * Reads a file that the user named; `-` is standard input. Of one that is longer than `most`, reads just enough to show
+ * that. @throws KeyprovError `store-io`; the reason of `signal`.
+ */
+export async function readNamed(
+  path: string,
+  signal: AbortSignal,
+  most: number = Number.POSITIVE_INFINITY,
+): Promise<Bytes> {
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  const read = async (): Promise<void> => {
+    const stream = path === '-' ? process.stdin : createReadStream(path, { end: most });
+    for await (const chunk of addAbortSignal(signal, stream)) {
+      const part: Uint8Array = chunk;
+      parts.push(part);
+      length += part.length;
+      if (length > most) break;
+    }
+  };
+  await fileIo(path === '-' ? 'standard input' : path, read, signal);
+  return concat(...parts);
 }
 
 /**

@@ -49,6 +49,24 @@ describe.skipIf(missing)('a key in a TPM', () => {
     expect(verifies('ec', signature)).toBe(true);
   });
 
+  it('signs standard input, from which then no PIN can come, and verifies a statement from it', async () => {
+    const input = readFileSync(data, 'utf8');
+    const signIn = ['sign', '--in', '-', '--tpm', tpm, '--store'];
+    const { status, stdout } = await commands.run([...signIn, path('rsa')], { input });
+    expect([status, verifies('rsa', Buffer.from(stdout, 'base64'))]).toEqual([0, true]);
+    expect(await commands.onlyJson([...signIn, path('ec')], { input })).toMatchObject({
+      status: 2,
+      json: { error: { problems: ['--pin-file is missing: standard input is the file to sign'] } },
+    });
+    expect(await commands.onlyJson([...signIn, path('ec'), '--pin-file', '-'], { input })).toMatchObject({
+      status: 2,
+      json: { error: { problems: ['--in and --pin-file cannot both be standard input'] } },
+    });
+    const statement = readFileSync(join(path('rsa'), 'attestation.json'), 'utf8');
+    const verifyIn = ['verify', '--in', '-', '--challenge', CHALLENGE];
+    expect((await commands.run(verifyIn, { input: statement })).status).toBe(0);
+  });
+
   it('does not sign without its PIN or with another one, and counts only the latter', async () => {
     const args = [...sign, path('ec'), '--tpm', tpm];
     expect(await commands.onlyJson(args)).toMatchObject({ status: 5, json: { error: { code: 'pin-required' } } });

@@ -1,11 +1,8 @@
-import { createReadStream } from 'node:fs';
-import { addAbortSignal } from 'node:stream';
 import type { Command } from 'commander';
-import { type Bytes, concat } from '../../bytes.ts';
 import { FORMATS, inspect, MAX_SIZE, printInspection } from '../../inspect/index.ts';
 import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
-import { fileIo } from '../file-io.ts';
+import { readNamed } from '../file-io.ts';
 import type { Arguments } from '../options/arguments.ts';
 import { valueOption } from '../options/value-option.ts';
 
@@ -36,13 +33,14 @@ async function runInspect(given: Arguments, { signal }: Context): Promise<Outcom
   const hint = given.choice('as', NAMES);
   const [path = '', ...more] = given.operands;
   const isList = given.has('formats');
-  if (!isList && (path === '' || more.length > 0)) given.problems.push('pass one file, or - for standard input');
+  if (!isList && given.problems.length === 0 && (path === '' || more.length > 0))
+    given.problems.push('pass one file, or - for standard input');
   given.check();
   if (isList) {
     const lines = FORMATS.map(({ format, title }) => `${format.padEnd(28)} ${title}`);
     return { exitCode: EXIT.done, lines, json: { formats: FORMATS } };
   }
-  const found = await inspect(await readStart(path, signal), { hint });
+  const found = await inspect(await readNamed(path, signal, MAX_SIZE), { hint });
   const isExpected = hint === undefined || found.format === hint;
   const isRead = isExpected && (found.confidence === 'certain' || found.confidence === 'likely');
   const error = { code: 'not-read', message: [found.title, ...found.problems].join(': ') };
@@ -52,22 +50,4 @@ async function runInspect(given: Arguments, { signal }: Context): Promise<Outcom
     verbatim: true,
     json: { ...(!isRead && { error }), ...found },
   };
-}
-
-/** Reads the file, or just enough of it to show that it is too large. */
-async function readStart(path: string, signal: AbortSignal): Promise<Bytes> {
-  const name = path === '-' ? 'standard input' : path;
-  const parts: Uint8Array[] = [];
-  let length = 0;
-  const read = async (): Promise<void> => {
-    const stream = path === '-' ? process.stdin : createReadStream(path, { end: MAX_SIZE });
-    for await (const chunk of addAbortSignal(signal, stream)) {
-      const part: Uint8Array = chunk;
-      parts.push(part);
-      length += part.length;
-      if (length > MAX_SIZE) break;
-    }
-  };
-  await fileIo(name, read, signal);
-  return concat(...parts);
 }

@@ -5,6 +5,7 @@ import { type Bytes, equal, toBase64, toHex, view, wipe } from '../../bytes.ts';
 import { encodeSpki } from '../../crypto/public-key.ts';
 import { causedBy, isKeyprovError, KeyprovError } from '../../errors.ts';
 import { readTbs } from '../../formats/x509/issue-certificate.ts';
+import { LIMIT } from '../../limits.ts';
 import type { EnrolAk } from '../../provisioning/key-request.ts';
 import { readInput } from '../../storage/read-input.ts';
 import { absolutePath } from '../../storage/user-paths.ts';
@@ -14,7 +15,7 @@ import { publicKeyOf } from '../../tpm/public-key.ts';
 import { TPMT_PUBLIC } from '../../tpm/structures/object.ts';
 import type { CliCommand, Context } from '../command.ts';
 import { EXIT, exitCodeOf } from '../exit-codes.ts';
-import { checkOutput, writeResult } from '../file-io.ts';
+import { checkOutput, readNamed, writeResult } from '../file-io.ts';
 import { type Arguments, UsageError } from '../options/arguments.ts';
 import {
   addFormatOptions,
@@ -231,7 +232,7 @@ async function build(format: RequestFormat, input: RequestInput): Promise<string
 
 /** Reads a statement as `keyprov create --out` writes it. */
 export async function readStatement(path: string, signal: AbortSignal): Promise<AttestationStatement> {
-  const bytes = await readInput(path, { signal });
+  const bytes = path === '-' ? await readNamed(path, signal, LIMIT.export) : await readInput(path, { signal });
   try {
     return decodeStatement(decodeFileText(bytes) ?? '');
   } catch (cause) {

@@ -1,11 +1,10 @@
-import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { toBase64, withSecret } from '../../bytes.ts';
 import { absolutePath } from '../../storage/user-paths.ts';
 import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
-import { checkOutput, fileIo, writeResult } from '../file-io.ts';
-import type { Arguments } from '../options/arguments.ts';
+import { checkOutput, readNamed, writeResult } from '../file-io.ts';
+import { type Arguments, UsageError } from '../options/arguments.ts';
 import { keyOptions, readKeyArguments } from '../options/key-option.ts';
 import { openExistingStore } from '../options/store-option.ts';
 import { requiredOption, valueOption } from '../options/value-option.ts';
@@ -27,7 +26,7 @@ export const signCommand: CliCommand = {
 function define(command: Command): void {
   command
     .description('sign a file with SHA-256 (RSASSA-PKCS1-v1_5, or ECDSA in DER), and verify the signature')
-    .addOption(requiredOption('--in <file>', 'file to sign'))
+    .addOption(requiredOption('--in <file>', 'file to sign, - for standard input'))
     .addOption(valueOption('--out <file>', 'file for the signature (default: base64 to standard output)'));
   for (const option of keyOptions()) command.addOption(option);
   command
@@ -42,12 +41,16 @@ async function runSign(given: Arguments, context: Context): Promise<Outcome> {
   const file = given.text('pin-file');
   const force = given.has('force');
   const wanted = await readKeyArguments(given, context);
+  if (input === '-' && file === '-') given.problems.push('--in and --pin-file cannot both be standard input');
   given.check();
   await checkOutput(output);
   const store = await openExistingStore(given, context);
   return await withStoredKey(store, wanted, context, async (stored) => {
     const { key, record } = stored;
-    const data = await fileIo(input, () => readFile(input), signal);
+    if (input === '-' && file === undefined && record.hasPin) {
+      throw new UsageError(['--pin-file is missing: standard input is the file to sign']);
+    }
+    const data = await readNamed(input, signal);
     return await withSecret(await readPinOf(stored, file, context), async (pin) => {
       report.progress.begin('sign', `with the ${record.algorithm} key ${record.id}`);
       const signature = await key.sign({ data, pin, force, signal });

@@ -39,7 +39,7 @@ function define(command: Command): void {
         'attestation key in the statement; with --store or an option that selects a key, require a statement about that key',
     )
     .addOption(requiredOption('--challenge <hex>', 'challenge that the key was attested over'))
-    .addOption(valueOption('--in <file>', 'statement (default: attestation.json in the store)'))
+    .addOption(valueOption('--in <file>', 'statement, - for standard input (default: attestation.json in the store)'))
     .addOption(valueOption('--ak-roots <path>', 'attestation CA certificates: PEM, DER or a directory'))
     .addOption(makerOption())
     .option('--accept-ek-purpose', 'accept AK certificates whose purpose is EK or missing')
