@@ -267,6 +267,30 @@ describe.skipIf(missing)('a key in a TPM', () => {
     expect(await inspected()).toMatchObject({ format: 'acme-device-attest', problems: [] });
   });
 
+  it('names the option and the file of an account key that is no JWK', async () => {
+    const args = [
+      'request',
+      '--format',
+      'acme',
+      '--store',
+      path('ec'),
+      '--tpm',
+      tpm,
+      '--ak-certificate',
+      path('ak.pem'),
+    ];
+    const pem = path('ec/public.pem');
+    expect(await commands.onlyJson([...args, '--token', 'abc', '--account-key', pem])).toMatchObject({
+      status: 7,
+      json: {
+        error: {
+          message: expect.stringContaining(`--account-key: ${pem}: JWK: not JSON`),
+          remedy: 'pass a public key as JSON Web Key (RFC 7517)',
+        },
+      },
+    });
+  });
+
   it('refuses what does not fit an attestation CA', async () => {
     const problemsOf = async (...options: string[]) =>
       (await commands.onlyJson(['request', '--store', path('ec'), '--tpm', tpm, ...options])).json.error;

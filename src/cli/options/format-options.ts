@@ -3,6 +3,7 @@ import type { Bytes } from '../../bytes.ts';
 import { splitCertificates } from '../../crypto/certificate-bytes.ts';
 import { decodeJwk } from '../../crypto/jwk.ts';
 import type { PublicKey } from '../../crypto/public-key.ts';
+import { isKeyprovError, KeyprovError } from '../../errors.ts';
 import { readInput } from '../../storage/read-input.ts';
 import type { Arguments } from './arguments.ts';
 import { valueOption } from './value-option.ts';
@@ -97,11 +98,21 @@ export function readFormatOptions(given: Arguments, { format, needed, used }: Fo
   return async () => ({
     texts,
     challenge,
-    accountKey: await read('account-key', decodeJwk),
+    accountKey: await read('account-key', (content) => readAccountKey(content, texts.get('account-key'))),
     akCertificates: (await read('ak-certificate', splitCertificates)) ?? [],
     ekCertificate: await read('ek-certificate', (content) => content),
     exchangeCertificate: (await read('exchange-certificate', splitCertificates))?.[0],
   });
+}
+
+function readAccountKey(content: Uint8Array, path: string | undefined): PublicKey {
+  try {
+    return decodeJwk(content);
+  } catch (cause) {
+    if (!isKeyprovError(cause, 'key-invalid')) throw cause;
+    const remedy = 'pass a public key as JSON Web Key (RFC 7517)';
+    throw new KeyprovError('key-invalid', `--account-key: ${path}: ${cause.message}`, { cause, remedy });
+  }
 }
 
 const isFormatOption = (name: string): name is FormatOption => Object.hasOwn(OPTIONS, name);
