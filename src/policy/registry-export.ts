@@ -41,9 +41,8 @@ export function parseRegistryExport(
   let key: string | undefined;
   let isWanted = false;
   let badLines = 0;
-  const refuse = (at: number, problem: string): void => {
+  const refuse = (at: number, problem: string, expected = 'a key in brackets, or name=value below a key'): void => {
     if (++badLines > MAX_PROBLEMS) return;
-    const expected = 'a key in brackets, or name=value below a key';
     problems.push({ setting: `line ${text.slice(0, at).split('\n').length}`, problem, expected });
   };
   for (let at = lineEnd(text, 0) + 1; at < text.length; ) {
@@ -62,7 +61,7 @@ export function parseRegistryExport(
       continue;
     }
     const value = readValue(text, at);
-    if (value === undefined) refuse(at, 'does not belong in a registry export');
+    if (value === undefined) refuse(at, ...describeBadValue(line));
     else if (key === undefined) refuse(at, 'is a value before the first key');
     else if (isWanted) {
       // As in an import, the last of several values with one name counts.
@@ -110,6 +109,15 @@ function readValue(text: string, from: number): ReadValue | undefined {
     line = text.slice(start, end).trim();
   }
   return undefined;
+}
+
+/** Says what is wrong with a line that {@link readValue} cannot read, and what is expected instead. */
+function describeBadValue(line: string): [problem: string, expected?: string] {
+  const [, type] = /^(?:@|"(?:[^"\\]|\\.)*")[ \t]*=[ \t]*(dword:|hex(?=[:(])|)/i.exec(line) ?? [];
+  if (type === undefined) return ['does not belong in a registry export'];
+  if (/^d/i.test(type)) return ['has a dword that is not hexadecimal', 'dword: and 1 to 8 hexadecimal digits'];
+  if (/^h/i.test(type)) return ['has bytes that are not hexadecimal', 'hex: and bytes such as 0a,ff'];
+  return ['has data of an unknown form', 'text in quotes, dword:, hex: or hex(TYPE):'];
 }
 
 function skipBlanks(text: string, from: number): number {

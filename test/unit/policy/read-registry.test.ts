@@ -194,9 +194,9 @@ describe('readRegistryExport', () => {
     expect(problems.map(({ setting, problem, expected }) => [setting.replace(GPO, ''), problem, expected])).toEqual([
       ['line 3', 'is a value before the first key', 'a key in brackets, or name=value below a key'],
       ['line 8', 'does not belong in a registry export', expect.any(String)],
-      ['line 9', 'does not belong in a registry export', expect.any(String)],
+      ['line 9', 'has a dword that is not hexadecimal', 'dword: and 1 to 8 hexadecimal digits'],
       ['line 10', 'deletes a key, which an export never does', expect.any(String)],
-      ['line 16', 'does not belong in a registry export', expect.any(String)],
+      ['line 16', 'has data of an unknown form', expect.stringContaining('text in quotes')],
       ['\\Enabled', 'is 2', 'true or false, as dword 1 or 0'],
       ['\\RequireSecurityDevice', "is '1'", 'true or false, as dword 1 or 0'],
       ['\\EnablePinRecovery', 'is of another type', 'true or false, as dword 1 or 0'],
