@@ -94,6 +94,9 @@ it('verify says that a software key cannot be attested', async () => {
 describe('a misspelled argument', () => {
   it.each([
     [['status', '--hlep'], 'unknown option --hlep, did you mean --help?'],
+    [['policy', 'explain', '--jsno', 'x'], 'keyprov: unknown option --jsno, did you mean --json?'],
+    [['policy', 'explain', 'p.reg', '--hardwear', 'preferred'], 'unknown option --hardwear'],
+    [['inspect', 'a', '--jsno'], 'unknown option --jsno, did you mean --json?'],
     [['status', '--tpm', '/dev/tpm0'], 'did you mean device:/dev/tpm0?'],
     [['status', '--tpm', 'libtmps'], 'did you mean libtpms?'],
   ])('of %j is recognized', async (args, hint) => {
@@ -253,7 +256,7 @@ describe('keyprov create', () => {
       [
         ...['create', '--tpm', 'libtpm', '--hardware', 'requird', '--algorithm', 'rsa', '--attestation'],
         ...['--policy', 'policy.json', '--profile', 'strickt', '--device-id', '12', '--challenge', 'abc'],
-        ...['--user=', '--chalenge', 'aa', 'stray'],
+        ...['--user=', '--out', 'x', '--chalenge', 'aa', 'stray'],
       ],
       { cwd: directory.path },
     );
@@ -281,7 +284,7 @@ describe('keyprov create', () => {
   });
 
   it('reports it as one object with --json', async () => {
-    const { status, json } = await commands.onlyJson(['create', '--tpm', 'x', '--challenge', 'zz']);
+    const { status, json } = await commands.onlyJson(['create', '--tpm', 'x', '--out', 'x', '--challenge', 'zz']);
     expect(status).toBe(2);
     expect(json).toEqual({
       ok: false,

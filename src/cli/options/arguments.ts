@@ -32,8 +32,7 @@ export class Arguments {
   constructor(command: Command, signal?: AbortSignal) {
     this.#command = command;
     this.signal = signal;
-    this.operands = command.registeredArguments.length > 0 ? command.args : [];
-    this.#findStrangers();
+    this.operands = this.#findOperands();
     this.#findEmpty();
     this.#findContradictions();
   }
@@ -159,16 +158,22 @@ export class Arguments {
     }
   }
 
-  #findStrangers(): void {
+  /** Notes unknown options and unexpected arguments. Returns the others; what follows an unknown option may be its value. */
+  #findOperands(): readonly string[] {
+    const takes = this.#command.registeredArguments.map((argument) => argument.name());
+    const takesCommand = takes.includes('command'); // with its own options
+    const operands: string[] = [];
     const known = ['--help', ...this.#command.options.flatMap(({ long }) => long ?? [])];
     let afterStranger = false;
     for (const argument of this.#command.args) {
       const isOption = argument.startsWith('-') && argument !== '-';
-      if (!isOption && this.operands.length > 0) return;
+      if (!isOption && takesCommand) break;
       if (isOption) {
         const name = argument.startsWith('--') ? argument.replace(/=.*$/s, '') : argument.slice(0, 2);
         const meant = known.find((long) => long.startsWith(`${name}-`)) ?? nearest(name, known);
         this.problems.push(`unknown option ${name}${meant === undefined ? '' : `, did you mean ${meant}?`}`);
+      } else if (!afterStranger && takes.length > 0) {
+        operands.push(argument);
       } else if (!afterStranger) {
         const what = this.#takesSecrets ? '(not shown, since it may be secret)' : `'${argument}'`;
         const instead = this.#command.options.find(({ optional, long }) => optional && long)?.flags;
@@ -178,6 +183,7 @@ export class Arguments {
       }
       afterStranger = isOption;
     }
+    return takesCommand ? this.#command.args : operands;
   }
 }
 
