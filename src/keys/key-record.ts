@@ -38,7 +38,8 @@ export interface RecordedTpm extends TpmNature {
 
 /**
  * The record of a TPM or software key. Plain data; the private key in it is protected by its TPM, its PIN or both. Use
- * `encodeKeyRecord` to write it as text, not `JSON.stringify`, which cannot write its bytes and bigints.
+ * `encodeKeyRecord` to write it as text, not `JSON.stringify`, which cannot write its bytes and bigints. For a log, pick
+ * members, such as `id`, `user`, `backend`, `assurance` and `attempts`.
  */
 export interface KeyRecord extends ProvidedKey {
   /**

@@ -71,7 +71,7 @@ export const REQUEST_MEMBERS = 'challenge:bytes profile:=strict|attested? enrolA
 
 /** A key and how it was made. */
 export interface MadeKey {
-  /** The record to keep, with `KeyStore.save`. */
+  /** The record to keep, with `KeyStore.save`. `JSON.stringify` cannot write it: see {@link KeyRecord}. */
   readonly record: KeyRecord;
   /** SHA-256 of the public key blob (RSA1, or ECS1 and ECS3): the Key ID of MS-ADTS 2.2.20. */
   readonly keyId: Bytes;

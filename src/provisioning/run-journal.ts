@@ -29,7 +29,10 @@ export interface RunState extends RunOwner {
   readonly service: string;
   /** When the run began: ISO 8601. */
   readonly started: string;
-  /** How far the run is. A key in here is stored nowhere else. */
+  /**
+   * How far the run is. A key in here is stored nowhere else, and `JSON.stringify` cannot write it: see
+   * {@link KeyRecord}.
+   */
   readonly progress:
     | { readonly step: 'begun' }
     /** The key is made. Nothing has been sent. */

@@ -38,6 +38,13 @@ describe('a key record', () => {
     expect(file.record.publicKey).toMatch(/^MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE/);
   });
 
+  it('is not for JSON.stringify, but the members that the documentation logs are', () => {
+    expect(() => JSON.stringify(record)).toThrow('Do not know how to serialize a BigInt');
+    const { id, user, backend, assurance, attempts, created } = record;
+    const logged = { id, user, backend, assurance, attempts, created };
+    expect(JSON.parse(JSON.stringify(logged))).toEqual(logged);
+  });
+
   it('is refused when cut off at any character, with the name of the file', () => {
     const text = encodeKeyRecord(record);
     for (let length = 0; length < text.length; length++) {
