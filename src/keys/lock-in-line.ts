@@ -1,5 +1,5 @@
 import { KeyprovError } from '../errors.ts';
-import { LONGEST_TIMER_MS } from '../signal.ts';
+import { countDown, LONGEST_TIMER_MS } from '../signal.ts';
 import { LOCK_TIMEOUT_MS, type StoreLockOptions, withStoreLock } from '../storage/hold-lock.ts';
 import { Queue } from '../tpm/queue.ts';
 
@@ -37,13 +37,12 @@ export async function withLockInLine<T>(
   signal?.addEventListener('abort', abort, { once: true });
   const look = (): void => {
     const left = Math.max(arrived, line.changed) + timeout - performance.now();
-    if (left > 0) timer = timerFor(left);
+    if (left > 0) stopTimer = countDown(Math.min(left, LONGEST_TIMER_MS), look);
     else waiting.abort(busy(directory));
   };
-  const timerFor = (ms: number): NodeJS.Timeout => setTimeout(look, Math.min(ms, LONGEST_TIMER_MS));
-  let timer = timerFor(timeout);
+  let stopTimer = countDown(Math.min(timeout, LONGEST_TIMER_MS), look);
   const stop = (): void => {
-    clearTimeout(timer);
+    stopTimer();
     signal?.removeEventListener('abort', abort);
   };
   const begin = (): Promise<T> => {
