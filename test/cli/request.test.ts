@@ -397,7 +397,12 @@ describe.skipIf(missing)('a key in a TPM', () => {
     ],
     ['request', 'ec', ['--format', 'csrr'], /did you mean 'csr'\?/],
     ['request', 'ec', [], /--format is missing/],
-    ['attest', 'ec', ['--format', 'statement'], /--challenge is missing/],
+    [
+      'attest',
+      'ec',
+      ['--format', 'statement'],
+      /--challenge is missing: this command needs it with --format statement/,
+    ],
     ['attest', 'ec', ['--format', 'ssh', '--challenge', 'aa'], /--format 'ssh' is not one of attested, csr-lamps/],
   ] as const)('is not made: %s of %s %j', async (command, key, args, problem) => {
     const { status, stdout, stderr } = await commands.run([command, '--store', path(key), '--tpm', tpm, ...args]);

@@ -77,7 +77,7 @@ export function readFormatOptions(given: Arguments, { format, needed, used }: Fo
     if (value !== undefined) texts.set(name, value);
   }
   const missing = needed.filter((name) => !texts.has(name) && !(name === 'ak-certificate' && hasCa));
-  given.problems.push(...missing.map((name) => `--${name} is missing: the format needs it`));
+  given.problems.push(...missing.map((name) => `--${name} is missing: this command needs it with --format ${format}`));
   given.refuse(
     FORMAT_OPTIONS.filter((name) => !used.has(name)),
     `cannot be used with --format ${format}`,
