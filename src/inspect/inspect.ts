@@ -204,7 +204,7 @@ const isRecording = (text: string): boolean =>
 async function readJson(text: string, context: Context): Promise<Found[]> {
   let value: unknown;
   try {
-    value = parseJson('it', text);
+    value = parseJson('', text, (_, problem) => new TypeError(problem));
   } catch (error) {
     const problems = [sayError(error)];
     return [

@@ -32,6 +32,8 @@ describe('keyprov inspect', () => {
   });
 
   it('ends with 9 if it recognizes nothing or finds damage, and says so', async () => {
+    const cut = await commands.run(['inspect', '-'], { input: '{"format": "keyprov-key", "id": "ngc-' });
+    expect(cut.stdout).toMatch(/\nproblem: not JSON: Unterminated string/);
     const unknown = await commands.onlyJson(['inspect', '-'], { input: '246813' });
     expect(unknown.status).toBe(9);
     expect(unknown.json).toMatchObject({ ok: false, error: { code: 'not-read' }, format: 'unknown' });
