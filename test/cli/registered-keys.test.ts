@@ -165,7 +165,8 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
   });
 
   it('is replaced by reset, when its user has said so', async () => {
-    const args = ['reset', ...world.runArgs, ...world.tpmArgs, ...graph, '--pin-file', world.file('pin3', `${NEXT}\n`)];
+    const only = [...world.serviceArgs, ...inStore]; // without --user: there is one key
+    const args = ['reset', ...only, ...world.tpmArgs, ...graph, '--pin-file', world.file('pin3', `${NEXT}\n`)];
     const unsure = await commands.json(args, { env: LOCAL });
     expect(unsure).toMatchObject({
       status: 2,
@@ -173,7 +174,10 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
     });
     const [old] = world.service.keys();
     const { status, json } = await commands.json([...args, '--yes'], { env: LOCAL });
-    expect({ status, json }).toMatchObject({ status: 0, json: { status: 'registered', backend: 'tpm' } });
+    expect({ status, json }).toMatchObject({
+      status: 0,
+      json: { status: 'registered', backend: 'tpm', user: ADA.upn },
+    });
     const kids = world.service.keys().map(({ kid }) => kid);
     expect(kids).toEqual([json.kid]);
     expect(kids).not.toContain(old?.kid);

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { CliCommand, Context } from '../command.ts';
 import type { Arguments } from '../options/arguments.ts';
-import { openOption, valueOption } from '../options/value-option.ts';
+import { openOption, requiredOption, valueOption } from '../options/value-option.ts';
 import { provisionWithService, runOptions } from '../provision-run.ts';
 import type { Outcome } from '../terminal/report.ts';
 import { DEMO_OPTIONS, runDemo } from './demo/demo.ts';
@@ -18,7 +18,7 @@ export const provisionCommand: CliCommand = {
 
 function define(command: Command): void {
   command.description('check prerequisites, authenticate the user, make a key, and register it');
-  for (const option of runOptions()) command.addOption(option);
+  for (const option of runOptions(requiredOption('--user <name>', 'user principal name'))) command.addOption(option);
   command
     .option('--web', 'ask the user in a browser page')
     .addOption(openOption())

@@ -42,7 +42,8 @@ export const resetCommand: CliCommand = {
 
 function define(command: Command): void {
   command.description('replace a key whose PIN is forgotten; with --keep-key, replace only the PIN');
-  for (const option of runOptions()) command.addOption(option);
+  for (const option of runOptions(valueOption('--user <name>', 'user of the key (default: the only key)')))
+    command.addOption(option);
   command
     .addOption(keyIdOption())
     .option('--keep-key', 'keep the key, and reset only its PIN')
@@ -59,15 +60,17 @@ async function runReset(given: Arguments, context: Context): Promise<Outcome> {
   if (keepKey) given.refuse(['no-pin'], 'cannot be used with --keep-key');
   const isSure = keepKey || readYes(given, context);
   const id = readKeyId(given);
-  const wish = await readRunArguments(given, context);
+  const asked = await readRunArguments(given, context, { ofKey: true });
   given.checkGiven();
   context.report.speakPlainly();
   const run = { ...context, store: await openExistingStore(given, context) };
-  const choice = { id, user: wish.user || undefined, deviceId: wish.deviceId || undefined };
+  const choice = { id, user: asked.user || undefined, deviceId: asked.deviceId || undefined };
   const found = await findRegisteredKey(run.store, choice, context);
   given.check();
+  const { user, deviceId } = found.registration;
+  const wish = { ...asked, user, deviceId, recovery: asked.recovery && { ...asked.recovery, user } };
   if (keepKey) return await resetKeepingKey(found, command ?? '', wish, run);
-  const question = `This removes the key of ${wish.user} on ${wish.deviceId} permanently, and makes a new one.`;
+  const question = `This removes the key of ${user} on ${deviceId} permanently, and makes a new one.`;
   if (!isSure && !(await prompter.confirm(question, signal))) return NOT_DONE;
   return await replaceKey(found, wish, run);
 }
