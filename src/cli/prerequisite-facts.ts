@@ -4,7 +4,7 @@ import type { MergedPolicy } from '../policy/index.ts';
 import { listRegistrations } from '../provisioning/registration-record.ts';
 import { listRuns, type RunOwner } from '../provisioning/run-journal.ts';
 import { readTpmFacts } from '../provisioning/tpm-facts.ts';
-import { describeDsregProblem } from '../provisioning/windows/dsregcmd.ts';
+import { describeDsregProblem, dsregText, parseDsregStatus } from '../provisioning/windows/dsregcmd.ts';
 import { dsregcmdProbe, probePrerequisites } from '../provisioning/windows/prerequisite-probe.ts';
 import {
   checkPrerequisites,
@@ -17,7 +17,8 @@ import { runProgram } from '../storage/run-program.ts';
 import { windowsProgram } from '../storage/windows.ts';
 import type { Environment } from './command.ts';
 import type { Arguments } from './options/arguments.ts';
-import { fileOf } from './options/service-option.ts';
+import { fileOf, GUID, type ServiceArguments } from './options/service-option.ts';
+import type { Report } from './terminal/report.ts';
 
 /** The sources of the facts for the prerequisites. */
 export interface PrerequisiteSources extends RunOwner {
@@ -78,6 +79,26 @@ export async function readDsregcmd(given: Arguments): Promise<string | undefined
   const problem = text && describeDsregProblem(text);
   if (problem) given.problems.push(`--dsregcmd: ${problem}`);
   return text;
+}
+
+/** Warns if the output of dsregcmd is about another device or tenant than the run. */
+export function warnOfOtherDevice(
+  dsregcmd: string,
+  { deviceId, tenant }: Pick<ServiceArguments, 'deviceId' | 'tenant'>,
+  report: Pick<Report, 'warn'>,
+): void {
+  const status = parseDsregStatus(dsregcmd);
+  const tenantId = tenant !== undefined && GUID.test(tenant) ? tenant : undefined; // else it is a domain
+  for (const [of, name, expected] of [
+    ['Device', 'DeviceId', deviceId] as const,
+    ['Tenant', 'TenantId', tenantId] as const,
+  ]) {
+    const found = dsregText(status, `${of} Details`, name);
+    if (!found || expected === undefined || found.toLowerCase() === expected.toLowerCase()) continue;
+    report.warn(
+      `--dsregcmd: the output is about another ${of.toLowerCase()}: its ${name} is ${found}, not ${expected}`,
+    );
+  }
 }
 
 async function runDsregcmd({ signal }: SignalOptions): Promise<string> {

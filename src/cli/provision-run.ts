@@ -25,19 +25,25 @@ import {
 } from './options/service-option.ts';
 import { openStore, storeOption } from './options/store-option.ts';
 import { type NamedTpm, readNamedTpm, tpmOptions } from './options/tpm-option.ts';
-import { requiredOption, valueOption } from './options/value-option.ts';
-import { checkRunPrerequisites, PROVISIONING_IS_OFF, provisioningOff, readDsregcmd } from './prerequisite-facts.ts';
+import { valueOption } from './options/value-option.ts';
+import {
+  checkRunPrerequisites,
+  PROVISIONING_IS_OFF,
+  provisioningOff,
+  readDsregcmd,
+  warnOfOtherDevice,
+} from './prerequisite-facts.ts';
 import { describeRun, showRunEvent } from './run-report.ts';
 import { type ServiceConnection, withService } from './service-connection.ts';
 import { newPinPrompt } from './terminal/pin-input.ts';
 import type { Outcome } from './terminal/report.ts';
 
-/** The options of a run with a service. */
-export function runOptions(): Option[] {
+/** The options of a run with a service; `user` is `--user`. */
+export function runOptions(user: Option): Option[] {
   return [
     ...serviceOptions(),
     valueOption('--token-command <cmd>', 'command that prints a token (default: ask user)'),
-    requiredOption('--user <name>', 'user principal name'),
+    user,
     valueOption('--device-id <guid>', 'device (default: from --device-cert)'),
     storeOption(),
     ...tpmOptions(),
@@ -80,23 +86,31 @@ export interface RunArguments {
   readonly onEvent?: ProvisionOptions['onEvent'];
 }
 
-/** Reads the arguments of a run; problems are noted in `given`. */
-export async function readRunArguments(given: Arguments, context: Context): Promise<RunArguments> {
+/**
+ * Reads the arguments of a run; problems are noted in `given`. With `ofKey`, user and device may be left out, and are then
+ * empty: the key has them.
+ */
+export async function readRunArguments(
+  given: Arguments,
+  context: Context,
+  { ofKey = false }: { readonly ofKey?: boolean } = {},
+): Promise<RunArguments> {
   const tpm = readNamedTpm(given, context);
   const merged = await readPolicy(given, context);
   const profile = readProfile(given, merged.policy.algorithm);
-  const user = given.required('user');
+  const user = ofKey ? (given.text('user') ?? '') : given.required('user');
   const service = await readServiceArguments(given);
   const pinFile = given.text('pin-file');
   const hasPin = !given.has('no-pin');
   const isRefused = given.problems.some((problem) => problem.startsWith('--device-'));
-  if (service.deviceId === undefined && !given.isThere('device-id') && !isRefused) {
+  if (!ofKey && service.deviceId === undefined && !given.isThere('device-id') && !isRefused) {
     const why = given.isThere('device-cert') ? '--device-cert has none' : 'pass it, or --device-cert and --device-key';
     given.missing.push(`--device-id is missing: ${why}`);
   }
   if (!hasPin) given.refuse(['pin-file', 'recovery-key'], 'cannot be used with --no-pin');
   const recovery = await readRecovery(given, user, merged);
   const dsregcmd = await readDsregcmd(given);
+  if (dsregcmd !== undefined) warnOfOtherDevice(dsregcmd, service, context.report);
   const prerequisites = given.has('skip-prerequisites') ? 'skip' : 'check';
   const allowDowngrade = given.has('allow-downgrade');
   const fallBack = readFallBack(given);

@@ -286,6 +286,24 @@ describe.skipIf(missing)('keyprov provision --service', () => {
     expect(world.service.requests.filter(({ path }) => path.includes('oauth2'))).toHaveLength(1); // the join of the device
   });
 
+  it('warns if the output of dsregcmd is about another device or tenant', async () => {
+    const other = '00112233-4455-6677-8899-aabbccddeeff';
+    const text = (device: string, tenant: string) =>
+      `| Device Details |\n DeviceId : ${device}\n| Tenant Details |\n TenantId : ${tenant}\n| User State |\n NgcSet : YES\n`;
+    const warningsOf = async (device: string, tenant: string) => {
+      const file = world.file('dsregcmd.txt', text(device, tenant));
+      const args = [...SOFTWARE, '--pin-file', pinFile, '--dsregcmd', file];
+      return (await run(args)).json.warnings;
+    };
+    const { deviceId } = world.device;
+    const { tenantId } = world.service;
+    expect(await warningsOf(other, other)).toEqual([
+      `--dsregcmd: the output is about another device: its DeviceId is ${other}, not ${deviceId}`,
+      `--dsregcmd: the output is about another tenant: its TenantId is ${other}, not ${tenantId}`,
+    ]);
+    expect(await warningsOf(deviceId.toUpperCase(), tenantId)).toEqual([]);
+  });
+
   it.skipIf(process.platform === 'win32')('claims no prerequisite that was not checked', async () => {
     const key = 'HKEY_LOCAL_MACHINE\\SOFTWARE\\Policies\\Microsoft\\PassportForWork';
     const policy = (value: number) =>
