@@ -1,6 +1,6 @@
 import { concatSecrets, wipe, withSecret } from '../bytes.ts';
 import { PinError } from '../errors/pin-error.ts';
-import { KeyprovError } from '../errors.ts';
+import { isKeyprovError, KeyprovError } from '../errors.ts';
 import type { ProvidedKey } from '../keys/provider.ts';
 import { askSecret, LONGEST_TIMER_MS } from '../signal.ts';
 import { Queue } from '../tpm/queue.ts';
@@ -50,8 +50,7 @@ export class PinEntry {
 
   /**
    * Runs `work` with the PIN of `key`, and again with another one as long as the PIN was wrong and the next would be
-   * tried. Passes `undefined` for a key without a PIN.
-   * @throws KeyprovError `pin-required` if nobody can be asked
+   * tried. Passes `undefined` for a key without a PIN, or if nobody can be asked.
    */
   async use<T>(
     key: ProvidedKey,
@@ -60,10 +59,7 @@ export class PinEntry {
   ): Promise<T> {
     const prompt = this.#prompt;
     if (!key.hasPin) return await work(undefined);
-    if (prompt === undefined)
-      throw new KeyprovError('pin-required', 'the key needs its PIN', {
-        remedy: 'pass pin, a function that asks for it, to createCrypto or webCrypto',
-      });
+    if (prompt === undefined) return await work(undefined).catch(nameOption); // a provider may ask on its own
     // The TPM provider does not try the PIN that could lock the TPM.
     const untried = key.backend === 'tpm' ? 1 : 0;
     return await this.#inTurn(async () => {
@@ -131,4 +127,11 @@ export class PinEntry {
   #forgetAll(): void {
     for (const privateKey of [...this.#cache.keys()]) this.#forget(privateKey);
   }
+}
+
+/** The provider does not know which option of its caller is missing. */
+function nameOption(cause: unknown): never {
+  if (!isKeyprovError(cause, 'pin-required')) throw cause;
+  const remedy = 'pass pin, a function that asks for it, to createCrypto or webCrypto';
+  throw new KeyprovError('pin-required', cause.message, { cause, remedy });
 }
