@@ -7,6 +7,8 @@ import { filesIn, textOf } from '../../source-files.ts';
 const NOT_PRINTED: Readonly<Record<string, string>> = {
   "pass the right key's record, or leave out id, user and deviceId": 'commands call openKey with a record only',
   'pass a record that KeyStore.load returned': 'commands load records',
+  'pass pin, or pass wrappingSecret to openSoftwareKeyProvider: it encrypts the key':
+    'commands keep software keys in a store, whose secret encrypts them',
 };
 
 const unreachable = (url: string) =>
