@@ -71,13 +71,14 @@ export function clientKeyProblem({
   const spkiOf = (key: KeyObject): string => String(key.export({ type: 'spki', format: 'pem' }));
   let own: string;
   try {
-    own = spkiOf(createPublicKey(createPrivateKey(privateKey)));
+    // Deno 2.9.6 refuses a blank line at the end, which its TLS accepts.
+    own = spkiOf(createPublicKey(createPrivateKey(privateKey.trim())));
   } catch {
     // The message of OpenSSL names neither of the two reasons.
     return privateKey.includes('ENCRYPTED') ? 'is encrypted: decrypt it first' : 'is not a private key in PEM';
   }
   try {
-    return own === spkiOf(createPublicKey(certificate)) ? undefined : 'does not belong to the certificate';
+    return own === spkiOf(createPublicKey(certificate.trim())) ? undefined : 'does not belong to the certificate';
   } catch {
     return undefined; // The TLS library reports an unreadable certificate.
   }

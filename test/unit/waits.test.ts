@@ -14,7 +14,7 @@ const ENDS: Readonly<Record<string, string>> = {
   'native/libtpms.ts': 'cancel, and the limit of its transport, which does not wait for the end of the call',
   'native/tbs.ts': 'the limit of its transport, which does not wait for the end of the call',
   'native/tctildr.ts': 'the limit of its transport, which does not wait for the end of the call',
-  'src/cli/commands/inspect.ts': 'fileIo, by the signal of the command',
+  'src/cli/file-io.ts': 'fileIo, by the signal of the command',
   'src/cli/commands/sim.ts': 'the command of the user, which gets the signals',
   'src/cli/service-connection.ts': 'nothing is waited for: what is made is made once',
   'src/cli/web/open-browser.ts': 'nothing is waited for: the browser is on its own',
