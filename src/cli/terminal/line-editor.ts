@@ -3,7 +3,7 @@ import { type Bytes, concatSecrets, wipe } from '../../bytes.ts';
 /** Longer than any line that is typed here, including a PIN. */
 const MAX_SIZE = 1024;
 
-const CONTROL = { c: 0x03, d: 0x04, u: 0x15, backspace: 0x08, delete: 0x7f, escape: 0x1b } as const;
+const CONTROL = { c: 0x03, d: 0x04, u: 0x15, backspace: 0x08, delete: 0x7f, escape: 0x1b, bell: 0x07 } as const;
 const LINE_FEED = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
 
@@ -11,14 +11,10 @@ const CARRIAGE_RETURN = 0x0d;
 export type Typed = 'more' | 'line' | 'interrupt' | 'end';
 
 /** The part of an escape sequence that comes next; a number stands for that many bytes of any value. */
-type Escape = 'none' | 'begun' | 'rest' | 'bracket' | 'sequence' | 'string' | number;
+type Escape = 'none' | 'begun' | 'rest' | 'bracket' | 'sequence' | number;
 
-/** What comes after ESC and one character: CSI, SS3, and the strings DCS, SOS, OSC, PM and APC. ECMA-48, 8.3. */
-const AFTER_ESCAPE: ReadonlyMap<string, Escape> = new Map([
-  ['[', 'bracket'],
-  ['O', 'sequence'],
-  ...[...'PX]^_'].map((first) => [first, 'string'] as const),
-]);
+/** The characters that begin a string after ESC: DCS, SOS, OSC, PM and APC. It ends with ESC \ or BEL. ECMA-48, 8.3. */
+const BEGIN_STRING = 'PX]^_';
 /** The bytes after ESC [ M, the oldest report of a mouse. */
 const MOUSE_SIZE = 3;
 
@@ -30,6 +26,8 @@ export class LineEditor {
   readonly #bytes = new Uint8Array(MAX_SIZE);
   #length = 0;
   #escape: Escape = 'none';
+  /** Where a string begins that may be a terminal's answer; it belongs to the line unless its end comes. */
+  #answer: number | undefined;
 
   /** Takes the next byte. Drops bytes that no longer fit. */
   type(byte: number): Typed {
@@ -48,6 +46,9 @@ export class LineEditor {
       case CONTROL.backspace:
       case CONTROL.delete:
         this.#removeLast();
+        return 'more';
+      case CONTROL.bell:
+        this.#dropAnswer();
         return 'more';
       default:
         if (byte >= 0x20 && this.#length < MAX_SIZE) this.#bytes[this.#length++] = byte;
@@ -77,8 +78,20 @@ export class LineEditor {
     }
     if (byte < 0x20 || (this.#escape === 'rest' && !isContinuation(byte))) this.#escape = 'none';
     if (this.#escape === 'none') return false;
+    if (this.#escape === 'begun') {
+      const sign = String.fromCharCode(byte);
+      if (sign === '\\') this.#dropAnswer();
+      this.#answer = BEGIN_STRING.includes(sign) ? this.#length : undefined;
+    }
     this.#escape = after(this.#escape, byte);
     return true;
+  }
+
+  #dropAnswer(): void {
+    if (this.#answer === undefined) return;
+    this.#length = Math.min(this.#answer, this.#length);
+    wipe(this.#bytes.subarray(this.#length));
+    this.#answer = undefined;
   }
 
   /** Removes the last character, which in UTF-8 may have several bytes. */
@@ -94,8 +107,8 @@ export class LineEditor {
 function after(state: Escape, byte: number): Escape {
   const sign = String.fromCharCode(byte);
   if (typeof state === 'number') return state > 1 ? state - 1 : 'none';
-  if (state === 'begun') return AFTER_ESCAPE.get(sign) ?? 'rest';
-  if (state === 'rest' || state === 'string') return state;
+  if (state === 'begun') return sign === '[' ? 'bracket' : sign === 'O' ? 'sequence' : 'rest';
+  if (state === 'rest') return state;
   if (state === 'bracket' && sign === 'M') return MOUSE_SIZE;
   // The function keys of the Linux console send ESC [ [ and a letter.
   if (state === 'bracket' && sign === '[') return 'sequence';
