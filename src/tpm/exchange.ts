@@ -56,8 +56,8 @@ type SentAuth =
   | {
       readonly session: Session;
       readonly use: SessionUse;
-      /** The authorization value was sent in clear. */
-      readonly isPassword?: true;
+      /** TPM2_PolicyPassword was run on the session: the response has no HMAC, whatever the command had. */
+      readonly isPassword?: boolean;
       readonly hasHmac?: true;
       /** The authorization value in the HMAC key; for the response, the value after the command. */
       readonly keyAuth?: Uint8Array | undefined;
@@ -175,7 +175,8 @@ function writeAuth(
     );
     out.uint(2, mac.length);
     out.raw(mac);
-    return { session, use: session.use, hasHmac: true, keyAuth };
+    // The TPM leaves the HMAC of the response out even if the session authorizes nothing.
+    return { session, use: session.use, isPassword: session.needsPassword, hasHmac: true, keyAuth };
   } finally {
     wipe(key);
   }

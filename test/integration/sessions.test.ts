@@ -449,6 +449,25 @@ describe.skipIf(missing !== undefined)('sessions', () => {
       expect(transport.commands.some((command) => includes(command, PIN))).toBe(isSent);
     });
 
+    it.each(['encrypt', 'decrypt'] as const)(
+      'take part after PolicyPassword without authorizing anything: %s',
+      async (way) => {
+        await using session = await policySession({ salt: { handle: srk.objectHandle, publicArea: srk.outPublic } });
+        const never = { encrypt: false, decrypt: false };
+        const run = () => tpm.run(StirRandom, { inData: new Uint8Array(8) }, { sessions: [session] });
+        const get = () => tpm.run(GetRandom, { bytesRequested: 8 }, { sessions: [session] });
+        for (let turn = 0; turn < 2; turn++) {
+          session.use = { ...session.use, ...never };
+          await tpm.run(PolicyPassword, { policySession: session.sessionHandle });
+          session.use = { ...session.use, [way]: true };
+          await (way === 'decrypt' ? run() : get());
+          // The policy is reset, so there is an HMAC again.
+          expect(session.needsPassword).toBe(false);
+          await (way === 'decrypt' ? run() : get());
+        }
+      },
+    );
+
     it('lose their policy, and so the way to prove, with every command that they take part in', async () => {
       await using session = await policySession({
         symmetric: { algorithm: TPM_ALG.XOR, keyBits: TPM_ALG.SHA256 },

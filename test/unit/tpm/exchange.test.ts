@@ -435,17 +435,30 @@ describe('after TPM2_PolicyPassword', () => {
     expect(answerWith(hashOf(SHA256))).toMatch('has a wrong HMAC');
   });
 
-  it('the session has an HMAC if it authorizes nothing', () => {
+  it('the command has an HMAC if the session authorizes nothing, but the answer has none', () => {
     const s = withPassword({ audit: true });
     const { command: sentCommand, read } = prepare(EvictControl, evict, EVICT_HANDLES, [password, beside(s)]);
     const sent = readCommand(sentCommand, 2).auths[1];
     expect(sent?.hmac).toStrictEqual(evictHmac(s, SESSION_KEY, fromHex('70'.repeat(32)), 0x81));
     const mac = answerHmac(s.nonceCaller, EvictControl, EMPTY, SESSION_KEY, 0x81);
-    const answer = answerOf(EMPTY, [
+    const answerWith = (hmac: Uint8Array) =>
+      answerOf(EMPTY, [
+        [EMPTY, 1, EMPTY],
+        [NEW_NONCE, 0x81, hmac],
+      ]);
+    expect(refusal(() => read(answerWith(mac)))).toMatch('has a wrong HMAC');
+    expect(refusal(() => read(answerWith(EMPTY)))).toBe('nothing thrown');
+  });
+
+  it('the answer has an HMAC again once the policy is reset', () => {
+    const s = withPassword({ audit: true });
+    s.noteRun('EvictControl', true);
+    const { read } = prepare(EvictControl, evict, EVICT_HANDLES, [password, beside(s)]);
+    const entries = (hmac: Uint8Array): [Uint8Array, number, Uint8Array][] => [
       [EMPTY, 1, EMPTY],
-      [NEW_NONCE, 0x81, mac],
-    ]);
-    expect(refusal(() => read(answer))).toBe('nothing thrown');
+      [NEW_NONCE, 0x81, hmac],
+    ];
+    expect(refusal(() => read(answerOf(EMPTY, entries(EMPTY))))).toMatch('has a wrong HMAC');
   });
 });
 
