@@ -4,7 +4,7 @@ import { sayError } from '../errors.ts';
 import { LIMIT } from '../limits.ts';
 import { checkTimeout, unlessAborted, withTimeout } from '../signal.ts';
 import { answerError } from './answer-error.ts';
-import { redactError, redactor } from './secrets.ts';
+import { redactEnd, redactError, redactor } from './secrets.ts';
 import { usualFetch } from './service-fetch.ts';
 import type { ServiceAnswer, ServiceOptions, ServiceRequest } from './service-message.ts';
 import { isSafeUrl } from './service-url.ts';
@@ -12,7 +12,8 @@ import { isSafeUrl } from './service-url.ts';
 const DEFAULT_TIMEOUT_MS = 10_000;
 
 /**
- * Sends a request and reads the response. All requests go through here. Returns redirections like other responses.
+ * Sends a request and reads the response. All requests go through here. Returns redirections like other responses. If an
+ * error response breaks off, or does not end in time, returns it with the bytes that arrived.
  *
  * @throws TypeError for a URL without https (http is for loopback addresses only), or with a password; RangeError for a
  * `timeoutMs` that is 0 or longer than a timer can run.
@@ -29,7 +30,8 @@ export async function exchange(request: ServiceRequest, options: ServiceOptions 
     throw new TypeError(`${where}: the URL must not contain a user name or password`);
   signal?.throwIfAborted();
   const headers = { ...options.headers, accept: 'application/json', ...request.headers };
-  const redact = redactor([...authorizations(headers), ...(request.secrets ?? [])]);
+  const secrets = [...authorizations(headers), ...(request.secrets ?? [])];
+  const redact = redactor(secrets);
 
   let timedOut = false;
   let isNoResponse = false;
@@ -39,6 +41,9 @@ export async function exchange(request: ServiceRequest, options: ServiceOptions 
   };
   let answer: Response;
   let bytes: Bytes | undefined;
+  let begun: Response | undefined;
+  let isCutOff = false;
+  const chunks: Uint8Array[] = [];
   try {
     [answer, bytes] = await withTimeout({ signal, timeoutMs, late }, (limit) => {
       const init = { method, headers, ...(body !== undefined && { body }), redirect: 'manual', signal: limit } as const;
@@ -48,19 +53,26 @@ export async function exchange(request: ServiceRequest, options: ServiceOptions 
         isNoResponse = true;
         checkObject(received, 'the answer of fetch', 'status', 'headers');
         isNoResponse = false;
-        return [received, await readBody(received, request.limit ?? LIMIT.file, limit)] as const;
+        begun = received;
+        return [received, await readBody(received, chunks, request.limit ?? LIMIT.file, limit)] as const;
       }, limit);
     });
   } catch (cause) {
     signal?.throwIfAborted();
     if (isNoResponse) throw cause;
-    throw connectionError(request, where, redactError(cause, redact), timedOut ? timeoutMs : undefined);
+    if (begun === undefined || begun.ok)
+      throw connectionError(request, where, redactError(cause, redact), timedOut ? timeoutMs : undefined);
+    // The status of an error says what happened, however much of its page arrives.
+    answer = begun;
+    bytes = concat(...chunks);
+    isCutOff = true;
   }
   const { status, ok } = answer;
   const read = { request, where, status, ok, headers: answer.headers, received: request.now?.() ?? new Date(), redact };
   if (bytes === undefined)
     throw answerError({ ...read, bytes: new Uint8Array(0), text: '' }, 'the response is too long');
-  return { ...read, bytes, text: new TextDecoder().decode(bytes) };
+  const text = new TextDecoder().decode(bytes);
+  return { ...read, bytes, text: isCutOff ? redactEnd(text, secrets) : text };
 }
 
 /** The error for a rejected fetch; `elapsedMs` is set after a time-out. */
@@ -90,11 +102,15 @@ function authorizations(headers: Readonly<Record<string, string>>): string[] {
 }
 
 /**
- * Reads the body; undefined if it is too long. If the status is an error, its beginning is enough. Reads no further after
- * an abort.
+ * Reads the body into `chunks`, and returns all of it; undefined if it is too long. If the status is an error, its
+ * beginning is enough. Reads no further after an abort.
  */
-async function readBody(answer: Response, limit: number, signal: AbortSignal): Promise<Bytes | undefined> {
-  const chunks: Uint8Array[] = [];
+async function readBody(
+  answer: Response,
+  chunks: Uint8Array[],
+  limit: number,
+  signal: AbortSignal,
+): Promise<Bytes | undefined> {
   let size = 0;
   for await (const chunk of answer.body ?? []) {
     signal.throwIfAborted();

@@ -8,13 +8,28 @@ const SHORTEST_PART = 16;
  * a JWT and form-encoded secrets are removed too.
  */
 export function redactor(secrets: readonly string[]): (text: string) => string {
+  const forms = formsOf(secrets);
+  return (text) => forms.reduce((redacted, form) => redacted.replaceAll(form, '[secret]'), text);
+}
+
+/** Removes the beginning of a secret from the end of a text that breaks off. */
+export function redactEnd(text: string, secrets: readonly string[]): string {
+  let cut = 0;
+  for (const form of formsOf(secrets)) {
+    let length = Math.min(form.length, text.length);
+    while (length > cut && !text.endsWith(form.slice(0, length))) length--;
+    cut = Math.max(cut, length);
+  }
+  return cut < SHORTEST ? text : `${text.slice(0, -cut)}[secret]`;
+}
+
+/** The longest first: removing a part would break up the whole. */
+function formsOf(secrets: readonly string[]): string[] {
   const forms = secrets.flatMap((secret) => {
     const parts = secret.split('.').filter((part) => part.length >= SHORTEST_PART);
     return [secret, ...parts].flatMap((form) => [form, encodeURIComponent(form)]);
   });
-  // The longest first: removing a part would break up the whole.
-  const sorted = [...new Set(forms)].filter((form) => form.length >= SHORTEST).sort((a, b) => b.length - a.length);
-  return (text) => sorted.reduce((redacted, form) => redacted.replaceAll(form, '[secret]'), text);
+  return [...new Set(forms)].filter((form) => form.length >= SHORTEST).sort((a, b) => b.length - a.length);
 }
 
 /** Copies an error and its causes, with names, messages, codes and stacks, without the secrets. */

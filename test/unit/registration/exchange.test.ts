@@ -91,6 +91,68 @@ describe('statusError', () => {
     expect(message).toContain(`: status ${status} Sorry`);
   });
 
+  const page = new TextEncoder().encode(JSON.stringify({ error: 'invalid_grant', error_description: 'no such user' }));
+  const cutOff = (
+    status: number,
+    end: (body: ReadableStreamDefaultController<Uint8Array>) => void,
+    beginning = page,
+  ) => {
+    const sources = [beginning];
+    const pull = (body: ReadableStreamDefaultController<Uint8Array>) => {
+      const bytes = sources.shift();
+      if (bytes === undefined) end(body);
+      else body.enqueue(bytes);
+    };
+    return () => new Response(new ReadableStream({ pull }, { highWaterMark: 0 }), { status });
+  };
+  const BROKEN: [string, (body: ReadableStreamDefaultController<Uint8Array>) => void][] = [
+    ['breaks off', (body) => body.error(new TypeError('terminated'))],
+    ['never ends', () => {}],
+  ];
+
+  it.each(BROKEN)('goes by the status of a response that %s', async (_, end) => {
+    for (const [status, ...expected] of [
+      [500, 'service-unreachable', 'backoff', true],
+      [429, 'service-unreachable', 'backoff', false],
+      [403, 'service-refused', 'none', false],
+      [400, 'service-refused', 'none', false],
+      [401, 'service-refused', 'mfa', false],
+    ] as const) {
+      const { fetch } = serviceStub(cutOff(status, end));
+      const error = statusError(await exchange({ method: 'POST', url }, { fetch, timeoutMs: 30 }));
+      expect([error.code, error.retry, error.outcomeUnknown]).toEqual(expected);
+      expect(error.message).toBe(`POST https://service.test/key/: status ${status} invalid_grant: no such user`);
+    }
+  });
+
+  it.each([
+    ['S3cret-of-the-user', 'was [secret]'],
+    ['S3cret-of', 'was [secret]'],
+    ['S3cr', 'was [secret]'],
+    ['S3c', 'was S3c'],
+    ['S3cret-of-the-user.', 'was [secret].'],
+  ])('removes a secret that the end of the response cuts: %s', async (end, message) => {
+    const body = new TextEncoder().encode(`was ${end}`);
+    const { fetch } = serviceStub(cutOff(403, (stream) => stream.error(new TypeError('terminated')), body));
+    const request = { method: 'POST', url, secrets: ['S3cret-of-the-user'] } as const;
+    expect(statusError(await exchange(request, { fetch })).details?.message).toBe(message);
+  });
+
+  it.each(BROKEN)('does not know the outcome after a status 200 that %s', async (_, end) => {
+    const { fetch } = serviceStub(cutOff(200, end));
+    await expect(exchange({ method: 'POST', url }, { fetch, timeoutMs: 30 })).rejects.toMatchObject({
+      retry: 'backoff',
+      outcomeUnknown: true,
+    });
+  });
+
+  it('ends with the reason of the signal while it reads an error', async () => {
+    const abort = new AbortController();
+    const reason = new Error('enough');
+    const { fetch } = serviceStub(cutOff(403, () => abort.abort(reason)));
+    await expect(exchange({ method: 'POST', url }, { fetch, signal: abort.signal })).rejects.toBe(reason);
+  });
+
   it('removes secrets before it cuts', async () => {
     const { message, details } = await errorOf(new Response(`${'x'.repeat(195)} S3cret`, { status: 400 }));
     expect(message).toBe(`POST https://service.test/key/: status 400 ${'x'.repeat(195)} [sec`);
