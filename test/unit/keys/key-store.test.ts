@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -248,6 +249,27 @@ describe('the key store', () => {
           `store-busy: ${directory} is locked by another call in this process`,
         );
       }
+    });
+
+    it('listens once to a signal that many calls share', async () => {
+      const { signal } = new AbortController();
+      const waiting = Array.from({ length: 20 }, () => store.update('a', (record) => record, { signal }));
+      await delay(5);
+      expect(getEventListeners(signal, 'abort')).toHaveLength(1); // Node.js warns of a leak above ten
+      finish();
+      await Promise.all(waiting);
+      expect(getEventListeners(signal, 'abort')).toEqual([]);
+    });
+
+    it('ends all waiting calls that share a signal', async () => {
+      const ended = new AbortController();
+      const { signal } = ended;
+      const waiting = Array.from({ length: 20 }, () => store.update('a', (record) => record, { signal }));
+      const reason = new Error('enough');
+      ended.abort(reason);
+      for (const { status, ...result } of await Promise.allSettled(waiting))
+        expect([status, result]).toEqual(['rejected', { reason }]);
+      expect(getEventListeners(signal, 'abort')).toEqual([]);
     });
 
     it('lets others wait in line for longer than their time-out', async () => {
