@@ -85,6 +85,7 @@ export function sayError(error: unknown): string {
   }
   const inner: { message?: unknown; code?: unknown } = error.cause instanceof Error ? error.cause : {};
   const detail = String(inner.message || inner.code || ''); // an AggregateError has no message
+  if (message === '') return printable(detail);
   return printable(message.includes(detail) ? message : `${message} (${detail})`);
 }
 

@@ -24,6 +24,9 @@ it('the cause of an error of other code is said as well, but not twice', () => {
   expect(sayError(new TypeError('fetch failed', { cause: new Error('no\u001b') }))).toBe('fetch failed (no\\u{1b})');
   expect(sayError(new TypeError('cannot be read: bad', { cause: new Error('bad') }))).toBe('cannot be read: bad');
   expect(sayError(new TypeError('alone'))).toBe('alone');
+  expect(sayError(new TypeError('', { cause: new Error('inner') }))).toBe('inner');
+  expect(sayError(new TypeError('', { cause: refused }))).toBe('ECONNREFUSED');
+  expect(sayError(new TypeError(''))).toBe('');
 });
 
 it('it has the members of its class', () => {
