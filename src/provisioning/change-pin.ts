@@ -53,11 +53,12 @@ export interface ChangeUserPinOptions extends ReplacePinOptions {
  * @throws KeyprovError as `store.load` and `provider.changePin` do: `key-not-found`, `pin-wrong`, `pin-last-try`,
  * `tpm-lockout`, `key-locked`; `key-invalid` for a key without a PIN; `pin-refused` as {@link enterNewPin} does;
  * `store-busy` if another process changed the key meanwhile; errors of the prompts, and the reason of `signal`;
- * TypeError if rules of `policy` are missing; PolicyError if one is wrong.
+ * TypeError if `provider` or rules of `policy` are missing; PolicyError if one is wrong.
  */
 export async function changeUserPin(store: KeyStore, id: string, options: ChangeUserPinOptions): Promise<KeyRecord> {
   checkStore('changeUserPin', store);
   options = checkMembers('changeUserPin', options, 'currentPin', REPLACE_MEMBERS);
+  checkObject(options.provider, 'provider of changeUserPin', 'backend', 'sign', 'changePin');
   checkObject(options, 'options of changeUserPin', 'currentPin');
   const { currentPin, signal } = options;
   const record = await loadWithPin(store, id);

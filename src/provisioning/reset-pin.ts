@@ -1,4 +1,4 @@
-import { wipe, withSecret } from '../bytes.ts';
+import { checkObject, wipe, withSecret } from '../bytes.ts';
 import { isKeyprovError } from '../errors.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
 import { checkStore, type KeyStore } from '../keys/key-store.ts';
@@ -37,6 +37,7 @@ export interface ResetPinOptions extends ReplacePinOptions {
 export async function resetPinKeepingKey(store: KeyStore, id: string, options: ResetPinOptions): Promise<KeyRecord> {
   checkStore('resetPinKeepingKey', store);
   options = checkMembers('resetPinKeepingKey', options, 'recover:function', REPLACE_MEMBERS);
+  checkObject(options.provider, 'provider of resetPinKeepingKey', 'backend', 'sign', 'changePin');
   const { recover, signal } = options;
   const record = await loadWithPin(store, id);
   const recovery = readPinState(record)?.recovery;

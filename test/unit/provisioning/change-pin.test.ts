@@ -301,6 +301,28 @@ describe('changeUserPin', () => {
   });
 });
 
+describe('a wrong provider', () => {
+  it.each([
+    ['none', undefined],
+    ['null', null],
+    ['text', 'tpm'],
+    ['sources of keys', { tpm: 'auto' }],
+    ['a provider that cannot change a PIN', { backend: 'tpm', sign: () => undefined }],
+  ])('is a TypeError before anyone is asked: %s', async (_, wrong) => {
+    await savedKey();
+    const given = options({ provider: wrong as never, currentPin: async () => utf8(`${log.push('asked')}`) });
+    const { currentPin: __, ...others } = given;
+    const recover = () => Promise.reject(new Error(`${log.push('asked')}`));
+    await expect(changeUserPin(store, 'user', given)).rejects.toThrow(
+      new TypeError('provider of changeUserPin must be an object with backend and sign and changePin'),
+    );
+    await expect(resetPinKeepingKey(store, 'user', { ...others, recover })).rejects.toThrow(
+      new TypeError('provider of resetPinKeepingKey must be an object with backend and sign and changePin'),
+    );
+    expect(log).toEqual([]);
+  });
+});
+
 describe('resetPinKeepingKey', () => {
   const reset = (more: Partial<Parameters<typeof resetPinKeepingKey>[2]> = {}) => {
     const asked: PinRecoveryRequest[] = [];
