@@ -1,10 +1,8 @@
-import { join } from 'node:path';
-import { countFolder, PIN_TRY_FOLDER } from '../keys/count-files.ts';
+import { isKeyprovError, KeyprovError, sayError } from '../errors.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
 import type { KeyStore } from '../keys/key-store.ts';
-import { openPinTryLog, type PinTryCount } from '../keys/pin-try-log.ts';
+import { type PinTryCount, peekPinTries } from '../keys/pin-try-log.ts';
 import type { LockoutState } from '../tpm/capabilities.ts';
-import { exists } from './file-io.ts';
 
 /** Whether the TPM takes PINs, and how many wrong ones are left. */
 export function describeLockout({ inLockout, failedTries, maxTries, recoveryTimeSeconds }: LockoutState): string {
@@ -18,16 +16,26 @@ export function describeLockout({ inLockout, failedTries, maxTries, recoveryTime
 export const endLockout = ({ recoveryTimeSeconds }: LockoutState): string =>
   `${recoveryTimeSeconds === 0 ? '' : 'wait, or '}end it with keyprov tpm --reset-lockout`;
 
-/** The wrong PINs of a software key; undefined if no PIN of it was ever tried. @throws like `PinTryLog.read` */
-export async function readPinTries(store: KeyStore, record: KeyRecord): Promise<PinTryCount | undefined> {
-  const isCounted = record.backend === 'software' && record.hasPin;
-  // Reading would begin a count.
-  const folder = join(store.directory, PIN_TRY_FOLDER, countFolder(record.publicKey));
-  return isCounted && (await exists(folder))
-    ? await (await openPinTryLog(store.directory)).read(record.publicKey)
-    : undefined;
+/**
+ * The wrong PINs of a software key, or why they are not known; undefined if no PIN of it was ever tried.
+ * @throws like `peekPinTries`, except `store-io`
+ */
+export async function readPinTries(
+  store: KeyStore,
+  record: KeyRecord,
+): Promise<PinTryCount | KeyprovError | undefined> {
+  if (record.backend !== 'software' || !record.hasPin) return undefined;
+  try {
+    return await peekPinTries(store.directory, record.publicKey);
+  } catch (error) {
+    if (isKeyprovError(error, 'store-io')) return error;
+    throw error;
+  }
 }
 
 /** How many PINs in a row were wrong, and the wait until the next try. */
-export const describePinTries = ({ failures, retryAfterSeconds }: PinTryCount): string =>
-  `${failures} wrong in a row${retryAfterSeconds > 0 ? `, next try in ${retryAfterSeconds} s` : ''}`;
+export function describePinTries(tries: PinTryCount | KeyprovError): string {
+  if (tries instanceof KeyprovError) return `${tries.code === 'store-io' ? 'not known: ' : ''}${sayError(tries)}`;
+  const { failures, retryAfterSeconds } = tries;
+  return `${failures} wrong in a row${retryAfterSeconds > 0 ? `, next try in ${retryAfterSeconds} s` : ''}`;
+}

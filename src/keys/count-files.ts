@@ -30,6 +30,8 @@ export const countFolder = (key: PublicKey): string => toHex(digest('sha256', en
 const COUNT_FILE = 'count.json';
 /** A second copy, written right after. */
 const LEDGER_FILE = 'ledger.json';
+/** How often to look at files that others may write meanwhile. */
+const LOOKS = 10;
 
 /** Removes the count of a key that has left its store. @throws KeyprovError `store-busy`, `store-io` */
 export async function removeCount(store: string, key: PublicKey, options: StoreLockOptions): Promise<void> {
@@ -49,7 +51,7 @@ export async function removeCount(store: string, key: PublicKey, options: StoreL
 
 /**
  * The count of one key, in two files, each of which reveals an old copy of the other. Each holds its own identity,
- * which a copy of it does not have, and a sequence number. Use it under a lock.
+ * which a copy of it does not have, and a sequence number. All but {@link CountFiles.peek} need a lock.
  */
 export class CountFiles {
   readonly #directory: string;
@@ -63,6 +65,26 @@ export class CountFiles {
 
   /** @throws PinError `key-locked` for an old file, KeyprovError `store-invalid` for a damaged one, `store-io` */
   async read(): Promise<PinTryState> {
+    const { count, ahead } = await this.#readBoth();
+    if (count === undefined) return { sequence: 0, failures: 0, last: 0 };
+    // A process died between the two writes: if this stayed, the next such death would look like an old file.
+    if (ahead === 1) await this.#writeFile(LEDGER_FILE, count);
+    return count;
+  }
+
+  /** Reads without a lock and writes nothing; undefined if there is no count. @throws like {@link read} */
+  async peek(): Promise<PinTryState | undefined> {
+    for (let look = 1; ; look++) {
+      try {
+        return (await this.#readBoth()).count;
+      } catch (error) {
+        // Tries that are written between the two reads look like an old file too, but not every time.
+        if (look === LOOKS || !isKeyprovError(error, 'key-locked')) throw error;
+      }
+    }
+  }
+
+  async #readBoth(): Promise<{ readonly count: PinTryState | undefined; readonly ahead: number }> {
     const ledger = await this.#readFile(LEDGER_FILE);
     const count = await this.#readFile(COUNT_FILE);
     const ahead = (count?.sequence ?? 0) - (ledger?.sequence ?? 0);
@@ -71,10 +93,7 @@ export class CountFiles {
         state === undefined ? 'is missing' : `has sequence number ${state.sequence}`;
       throw this.#putBack(`${COUNT_FILE} ${seen(count)}, ${LEDGER_FILE} ${seen(ledger)}`);
     }
-    if (count === undefined) return { sequence: 0, failures: 0, last: 0 };
-    // A process died between the two writes: if this stayed, the next such death would look like an old file.
-    if (ahead === 1) await this.#writeFile(LEDGER_FILE, count);
-    return count;
+    return { count, ahead };
   }
 
   /** Writes the successor of `state`. @throws KeyprovError `store-io` */

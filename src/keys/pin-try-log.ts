@@ -127,6 +127,17 @@ export class PinTryLog {
   }
 }
 
+/**
+ * The count of a key of the store in `directory`, for reports: needs no lock and writes nothing; undefined if no PIN of
+ * the key was ever tried.
+ * @throws PinError `key-locked` for an old count; KeyprovError `store-invalid`, `not-private`, `store-io`.
+ */
+export async function peekPinTries(directory: string, key: PublicKey): Promise<PinTryCount | undefined> {
+  const name = countFolder(key);
+  const state = await new CountFiles(join(directory, PIN_TRY_FOLDER, name), name).peek();
+  return state && countOf(state, Date.now());
+}
+
 function countOf({ failures, last }: PinTryState, now: number): PinTryCount {
   const wait = failures < FREE_TRIES ? 0 : Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** (failures - FREE_TRIES));
   const left = Math.min(wait, Math.max(0, last + wait - now));

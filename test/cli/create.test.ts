@@ -7,6 +7,7 @@ import { toBase64, toHex } from '../../src/bytes.ts';
 import { digest } from '../../src/crypto/kdf.ts';
 import { decodeSpkiPem } from '../../src/crypto/public-key.ts';
 import { encodePublicBlob, parseKeyRegistration } from '../../src/formats/windows/key-registration.ts';
+import { withStoreLock } from '../../src/storage/hold-lock.ts';
 import { decode } from '../../src/tpm/codec/index.ts';
 import { TPMS_ATTEST } from '../../src/tpm/structures/attest.ts';
 import { libtpmsMissing } from '../integration/support/libtpms.ts';
@@ -454,6 +455,33 @@ describe('keyprov status', () => {
       status: 7,
       json: { error: { code: 'store-invalid' }, keys: [{ pin: { tries: { code: 'store-invalid' } } }] },
     });
+  });
+
+  it('reads the wrong PINs without a lock, and writes nothing', async () => {
+    using directory = temporaryDirectory();
+    const out = join(directory.path, 'out');
+    const made = await commands.run(['create', '--tpm', 'none', '--out', out, '--pin-file', pinFile(directory.path)]);
+    expect(made.status).toBe(0);
+    const sign = ['sign', '--store', out, '--in', 'package.json'];
+    expect((await commands.run(sign, { input: 'not-the-PIN\n' })).status).toBe(5);
+    const counts = join(out, 'pin-attempts');
+    const folder = join(counts, readdirSync(counts)[0] ?? '');
+    const status = ['status', '--store', out];
+    const begun = performance.now();
+    const busy = await withStoreLock(folder, () => commands.run(status));
+    expect([busy.status, busy.stdout]).toEqual([0, expect.stringContaining('\nPIN tries    1 wrong in a row\n')]);
+    expect(performance.now() - begun).toBeLessThan(30_000); // the wait for the lock takes a minute
+    rmSync(join(folder, '.keyprov.lock'));
+    const before = contents(counts);
+    expect((await commands.run(status)).status).toBe(0);
+    expect(contents(counts)).toEqual(before);
+    rmSync(counts, { recursive: true });
+    writeFileSync(counts, '');
+    const { status: exit, stdout } = await commands.run(status);
+    expect([exit, stdout]).toEqual([
+      0,
+      expect.stringMatching(/\nPIN tries {4}not known: .*pin-attempts is not a directory/),
+    ]);
   });
 });
 

@@ -179,8 +179,10 @@ function verdict(
     return [EXIT.pin, { code: 'tpm-lockout', message: `the TPM is locked and accepts no PIN: ${endLockout(lockout)}` }];
   }
   for (const { key, tries } of keys) {
+    // A count that cannot be read does not show that anything is wrong with the key.
+    if (tries === undefined || isKeyprovError(tries, 'store-io')) continue;
     if (tries instanceof KeyprovError) return [exitCodeOf(tries), { code: tries.code, message: sayError(tries) }];
-    if (tries === undefined || tries.retryAfterSeconds === 0) continue;
+    if (tries.retryAfterSeconds === 0) continue;
     const message = `the key ${key.record.id} is locked after ${tries.failures} wrong PINs; wait ${tries.retryAfterSeconds} s`;
     return [EXIT.pin, { code: 'key-locked', message }];
   }
@@ -202,7 +204,7 @@ function statusLines(status: KeyStatus, lockout: LockoutState | undefined): stri
     ...keyLines(key),
     row('PIN', key.record.hasPin ? `set ${pinSetAt ?? 'at an unknown time'}, ${pin}` : 'none'),
     ...(lockout && isTried(status) ? [row('PIN tries', describeLockout(lockout))] : []),
-    ...(tries ? [row('PIN tries', tries instanceof KeyprovError ? sayError(tries) : describePinTries(tries))] : []),
+    ...(tries ? [row('PIN tries', describePinTries(tries))] : []),
     ...(misfit === undefined ? [] : [row('policy', sayError(misfit))]),
     row('proof', `${proof.status === 'failed' ? 'FAILED: ' : ''}${proof.detail}`),
   ];

@@ -2,10 +2,12 @@ import { generateKeyPairSync } from 'node:crypto';
 import { chmod, link, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { decodeSpki, type PublicKey } from '../../../src/crypto/public-key.ts';
 import { PinError } from '../../../src/errors/pin-error.ts';
-import { openPinTryLog, type PinTryLog } from '../../../src/keys/pin-try-log.ts';
+import { openPinTryLog, type PinTryLog, peekPinTries } from '../../../src/keys/pin-try-log.ts';
+import { withStoreLock } from '../../../src/storage/hold-lock.ts';
 import { asyncRefusal } from '../../refusal.ts';
 
 const START = Date.UTC(2026, 0, 1);
@@ -171,6 +173,45 @@ describe('the PIN tries of a key', () => {
     log = await openPinTryLog(directory, { now: () => now });
     expect(await log.read(key)).toEqual({ failures: 7, triesLeft: 0, retryAfterSeconds: 120 });
     expect(await outcome(right)).toEqual(['key-locked', 0, 120]);
+  });
+});
+
+describe('peeking at the PIN tries', () => {
+  const peek = () => peekPinTries(directory, key);
+
+  it('finds no count before the first try, and makes no folder', async () => {
+    expect(await peek()).toBeUndefined();
+    expect(await readdir(log.directory)).toEqual([]);
+  });
+
+  it('needs no lock, and does not finish what a dead process began', async () => {
+    await wrongTries(1);
+    const ledger = join(await keyFolder(), 'ledger.json');
+    await link(ledger, `${ledger}.before`);
+    await wrongTries(1);
+    await rename(`${ledger}.before`, ledger);
+    const before = await readFile(ledger, 'utf8');
+    await withStoreLock(await keyFolder(), async () =>
+      expect(await peek()).toMatchObject({ failures: 2, triesLeft: 3 }),
+    );
+    expect(await readFile(ledger, 'utf8')).toBe(before);
+  });
+
+  it('sees no old count while tries are written, but reports one that stays', async () => {
+    await wrongTries(1);
+    let done = false;
+    const trying = wrongTries(40).finally(() => {
+      done = true;
+    });
+    let looks = 0;
+    for (; !done; looks++) {
+      expect((await peek())?.failures).toBeGreaterThan(0);
+      await turn(); // reading alone would leave the tries no time
+    }
+    await trying;
+    expect(looks).toBeGreaterThan(10);
+    await rm(join(await keyFolder(), 'ledger.json'));
+    expect(await asyncRefusal(peek)).toMatch(/^key-locked: .*ledger\.json is missing/);
   });
 });
 
