@@ -89,8 +89,11 @@ export interface TpmLease {
   release(): Promise<void>;
 }
 
-/** How many leases each TPM has that was opened for one: overlapping calls of a function may return the same `Tpm`. */
-const leases = new WeakMap<Tpm, number>();
+/**
+ * The leases of each TPM that a function returned. Overlapping calls of the function may return the same `Tpm`, and the
+ * one that opened it may be the last to return.
+ */
+const leases = new WeakMap<Tpm, { count: number; isOurs: boolean }>();
 
 /** Opens the TPM of a source. @throws the errors of `openTpm` or the function; TypeError if that returns no `Tpm`. */
 export async function leaseTpm(source: TpmSource, options: Parameters<TpmOpener>[0]): Promise<TpmLease> {
@@ -102,14 +105,15 @@ export async function leaseTpm(source: TpmSource, options: Parameters<TpmOpener>
       ? openTpm(source, { ...options, lifetime: signal })
       : source(options));
     if (!(tpm instanceof Tpm)) throw new TypeError('the function that opens the TPM did not return a Tpm');
-    let isHeld = tpm.number > openedBefore || leases.has(tpm);
-    if (isHeld) leases.set(tpm, (leases.get(tpm) ?? 0) + 1);
+    const held = leases.get(tpm) ?? { count: 0, isOurs: false };
+    leases.set(tpm, held);
+    held.count++;
+    held.isOurs ||= tpm.number > openedBefore;
+    let isReleased = false;
     const release = async (): Promise<void> => {
-      if (!isHeld) return;
-      isHeld = false;
-      const left = (leases.get(tpm) ?? 0) - 1;
-      leases.set(tpm, left);
-      if (left === 0) await tpm.close();
+      if (isReleased) return;
+      isReleased = true;
+      if (--held.count === 0 && held.isOurs) await tpm.close();
     };
     if (signal?.aborted) await release(); // nobody waits for it any longer
     return { tpm, release };

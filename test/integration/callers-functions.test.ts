@@ -344,6 +344,34 @@ describe('a function of the caller that does not obey its signal', () => {
     expect(await runs(third.tpm).catch(isClosed)).toBe(true);
   });
 
+  it.skipIf(missing !== undefined).each(['first', 'second'] as const)(
+    'closes a TPM after the last call even if its function answers the second one first: %s ends first',
+    async (which) => {
+      const runs = (tpm: Tpm) => tpm.run(GetRandom, { bytesRequested: 1 });
+      let shared: Tpm | undefined;
+      let answer = (): void => {};
+      const slow = new Promise<void>((resolve) => {
+        answer = resolve;
+      });
+      const opening = leaseTpm(async () => {
+        shared = await newTpm();
+        await slow;
+        return shared;
+      }, {});
+      await vi.waitUntil(() => shared !== undefined);
+      const second = await leaseTpm(async () => shared as Tpm, {});
+      answer();
+      const first = await opening;
+      expect(first.tpm).toBe(second.tpm);
+      const [sooner, later] = which === 'first' ? [first, second] : [second, first];
+      await sooner.release();
+      await sooner.release();
+      await runs(later.tpm);
+      await later.release();
+      expect(await runs(later.tpm).catch(isClosed)).toBe(true);
+    },
+  );
+
   it.skipIf(missing !== undefined)('leaves a TPM open that was open before', async () => {
     await using tpm = await newTpm();
     for (const source of [tpm, async () => tpm]) {
