@@ -4,6 +4,7 @@ import { ServiceError } from '../errors/service-error.ts';
 import { isKeyprovError, KeyprovError } from '../errors.ts';
 import { encodePublicBlob, keyIdOf } from '../formats/windows/key-registration.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
+import { noteLastBackend } from '../keys/last-backend.ts';
 import { selectKeyProvider } from '../keys/select-provider.ts';
 import { proveAttestation } from '../keys/storage-parent.ts';
 import { judgePin } from '../policy/index.ts';
@@ -69,6 +70,7 @@ export class RunSteps {
     switch (progress.step) {
       case 'registered': {
         if (this.#problemOf(progress.key) === undefined) return await this.#keep(progress);
+        await this.#noteBackend(progress.key);
         const { user, kid, keyId } = progress.registration;
         const unwanted: Progress<'unwanted'> = { step: 'unwanted', user, kid, keyId };
         await this.#journal.write({ progress: unwanted });
@@ -197,9 +199,16 @@ export class RunSteps {
     loss: KeyprovError,
     proof?: MfaProof,
   ): Promise<FinishedRun> {
+    await this.#noteBackend(key);
     const passed = step === 'sending' ? await this.#disown(key, loss, proof) : proof;
     await this.#forget();
     return await this.#beginAnew(passed);
+  }
+
+  /** Notes that a key that is given up was in the TPM, before the journal forgets it: its successor must not be weaker. */
+  async #noteBackend({ backend }: KeyRecord): Promise<void> {
+    const { store, user } = this.#options;
+    if (backend === 'tpm') await noteLastBackend(store.directory, user, backend);
   }
 
   /** Registers the key again to learn its Key ID from a service that may have it, then takes it back. */

@@ -444,6 +444,33 @@ describe('a run that policy has overtaken', () => {
     },
   );
 
+  it.skipIf(missingTpm).each([
+    ['was not sent to the service', { before: lost() }],
+    ['may be at the service', { after: lost() }],
+    ['is registered but not stored', undefined],
+  ] satisfies [string, RegistrarFault | undefined][])(
+    'makes no software key in place of a TPM key that %s, not even in a later run',
+    async (_, fault) => {
+      await using tpm = await newTpm();
+      const full = async () => Promise.reject(new KeyprovError('store-io', 'the disk is full'));
+      const broken = new Proxy(store, { get: (of, name) => (name === 'save' ? full : Reflect.get(of, name, of)) });
+      const first = { policy: definePolicy({ algorithm: 'rsa-2048' }), sources: { tpm } };
+      if (fault === undefined) await expect(run({ ...first, store: broken })).rejects.toThrow('the disk is full');
+      else {
+        registrar.faults.push(fault);
+        expect((await run(first)).status).toBe('pending');
+      }
+      const wish = { ...stricter, profile: 'attested' } as const;
+      for (let time = 0; time < 2; time++) expect(await asyncRefusal(() => run(wish))).toMatch(/^downgrade-refused: /);
+      expect(registrar.keys).toEqual([]);
+      await nothingLeft();
+      expect(await run({ ...wish, allowDowngrade: true })).toMatchObject({
+        status: 'registered',
+        record: { backend: 'software' },
+      });
+    },
+  );
+
   it('leaves nothing if the service refuses the other key', async () => {
     registrar.faults.push({ after: lost() }, 'none', { before: refused() });
     expect((await run()).status).toBe('pending');
