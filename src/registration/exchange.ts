@@ -60,9 +60,9 @@ export async function exchange(request: ServiceRequest, options: ServiceOptions 
   } catch (cause) {
     signal?.throwIfAborted();
     if (isNoResponse) throw cause;
-    if (begun === undefined || begun.ok)
+    if (begun === undefined || begun.ok || begun.status === 400)
       throw connectionError(request, where, redactError(cause, redact), timedOut ? timeoutMs : undefined);
-    // The status of an error says what happened, however much of its page arrives.
+    // The status of an error says what happened, however much of its page arrives, but that of 400 says it in the page.
     answer = begun;
     bytes = concat(...chunks);
     isCutOff = true;

@@ -115,7 +115,6 @@ describe('statusError', () => {
       [500, 'service-unreachable', 'backoff', true],
       [429, 'service-unreachable', 'backoff', false],
       [403, 'service-refused', 'none', false],
-      [400, 'service-refused', 'none', false],
       [401, 'service-refused', 'mfa', false],
     ] as const) {
       const { fetch } = serviceStub(cutOff(status, end));
@@ -123,6 +122,10 @@ describe('statusError', () => {
       expect([error.code, error.retry, error.outcomeUnknown]).toEqual(expected);
       expect(error.message).toBe(`POST https://service.test/key/: status ${status} invalid_grant: no such user`);
     }
+    // The page of a 400 says whether to try again, as it does for a sign-in that is not confirmed yet.
+    const { fetch } = serviceStub(cutOff(400, end));
+    const refusal = exchange({ method: 'POST', url }, { fetch, timeoutMs: 30 });
+    await expect(refusal).rejects.toMatchObject({ retry: 'backoff', outcomeUnknown: true });
   });
 
   it.each([
