@@ -11,7 +11,7 @@ import { shellWord } from '../storage/shell-word.ts';
 import { absolutePath } from '../storage/user-paths.ts';
 import { countFolder, removeCount } from './count-files.ts';
 import { checkKeyId, decodeKeyRecord, EXPORTS, encodeKeyRecord, type KeyRecord } from './key-record.ts';
-import { noteLastBackend } from './last-backend.ts';
+import { isNotedInTpmSince, noteLastBackend } from './last-backend.ts';
 import { withLockInLine } from './lock-in-line.ts';
 import { OLD_FILES, readOldDirectory } from './old-directory.ts';
 
@@ -179,13 +179,24 @@ export class KeyStore {
       const record = await this.#read(id).catch((error: unknown) => {
         if (!isDamage(error)) throw error;
       });
-      if (note && record?.user !== undefined) await noteLastBackend(this.directory, record.user, record.backend);
+      if (note && record?.user !== undefined) await this.#noteBackend(record, record.user);
       await this.#removeOld(id, OLD_FILES); // before its exports, without which it cannot be read
       // The record goes last, so that deleting again ends what was interrupted.
       if (record?.exports !== undefined) for (const name of EXPORTS) await removeFile(this.directory, name);
       if (record !== undefined) await this.#removeCount(record, options);
       await removeFile(this.directory, fileName(id));
     });
+  }
+
+  /** Removing an old software key does not make the user's last key a software key. */
+  async #noteBackend({ backend, created }: KeyRecord, user: string): Promise<void> {
+    const isNoted = async () => await isNotedInTpmSince(this.directory, user, created);
+    const onError = (error: unknown): boolean => {
+      if (!isDamage(error)) throw error;
+      return false; // a damaged note is replaced
+    };
+    if (backend === 'software' && (await isNoted().catch(onError))) return;
+    await noteLastBackend(this.directory, user, backend);
   }
 
   /** Removes the count of PIN tries, unless it may protect another record of the same key. */

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { replaceFile } from '../storage/atomic-file.ts';
 import { storeIo } from '../storage/file-error.ts';
@@ -25,6 +26,13 @@ const LAST_KEY: RecordFormat<LastKey> = {
 /** Notes the backend of a key before it leaves the store, so that its successor is not weaker by accident. */
 export async function noteLastBackend(directory: string, user: string, backend: Backend): Promise<void> {
   await replaceFile(directory, fileName(user), encodeRecord(LAST_KEY, { user, backend }));
+}
+
+/** Whether a user's note says `tpm` and is newer than a key of that time: then it outlives the key. */
+export async function isNotedInTpmSince(directory: string, user: string, created: string): Promise<boolean> {
+  if ((await readLastBackend(directory, user)) !== 'tpm') return false;
+  const path = join(directory, fileName(user));
+  return await storeIo(path, async () => (await stat(path)).mtimeMs >= Date.parse(created));
 }
 
 /** Reads the noted backend; undefined if none was noted. @throws KeyprovError `store-invalid`, `store-io` */

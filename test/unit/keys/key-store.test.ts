@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { toHex } from '../../../src/bytes.ts';
 import type { KeyRecord } from '../../../src/keys/key-record.ts';
 import { type KeyStore, openKeyStore } from '../../../src/keys/key-store.ts';
+import { readLastBackend } from '../../../src/keys/last-backend.ts';
 import { openPinTryLog } from '../../../src/keys/pin-try-log.ts';
 import { readWrappingSecret } from '../../../src/keys/wrapping-secret.ts';
 import { temporaryName } from '../../../src/storage/atomic-file.ts';
@@ -206,6 +207,20 @@ describe('the key store', () => {
       }));
     await Promise.all(Array.from({ length: 40 }, (_, turn) => add(turn % 2 === 0 ? store : second)));
     expect((await store.load('a')).annotations).toEqual({ counter: 40 });
+  });
+
+  it.each([
+    ['stays noted when an older software key is removed', -60_000, 'tpm'],
+    ['is no longer the last one after a newer software key', 60_000, 'software'],
+  ])('a TPM key that was removed %s', async (_, age, noted) => {
+    const user = 'ada@contoso.test';
+    const { pinDerivation: _derivation, parent: _parent, tpm: _tpm, ...rest } = keyRecord('software');
+    const created = new Date(Date.now() + age).toISOString();
+    await store.save({ ...rest, backend: 'software', assurance: 'software', created });
+    await store.save(keyRecord('tpm'));
+    await store.delete('tpm');
+    await store.delete('software');
+    expect(await readLastBackend(directory, user)).toBe(noted);
   });
 
   describe('while another caller in this process has the lock', () => {
