@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { KeyprovError } from '../errors.ts';
 import { countDown, LONGEST_TIMER_MS } from '../signal.ts';
 import { LOCK_TIMEOUT_MS, type StoreLockOptions, withStoreLock } from '../storage/hold-lock.ts';
@@ -12,26 +13,6 @@ class Line {
 }
 
 const lines = new Map<string, Line>();
-
-/** Tells all callers that share a signal. One listener for all: Node.js warns of a leak if a signal has more than ten. */
-class SharedListener {
-  static readonly #of = new WeakMap<AbortSignal, SharedListener>();
-  readonly #told = new Set<() => void>();
-  readonly #listener = (): void => {
-    for (const tell of this.#told) tell();
-  };
-
-  /** Calls `tell` when `signal` aborts, unless the returned function is called before. */
-  static add(signal: AbortSignal, tell: () => void): () => void {
-    const shared = SharedListener.#of.get(signal) ?? new SharedListener();
-    SharedListener.#of.set(signal, shared);
-    if (shared.#told.size === 0) signal.addEventListener('abort', shared.#listener, { once: true });
-    shared.#told.add(tell);
-    return () => {
-      if (shared.#told.delete(tell) && shared.#told.size === 0) signal.removeEventListener('abort', shared.#listener);
-    };
-  }
-}
 
 /**
  * Does what {@link withStoreLock} does, but callers in this process wait in line, which takes less time than if each of
@@ -54,7 +35,8 @@ export async function withLockInLine<T>(
   const waiting = new AbortController();
   const abort = (): void => waiting.abort(signal?.reason);
   if (signal?.aborted) abort();
-  const stopListening = signal === undefined ? undefined : SharedListener.add(signal, abort);
+  if (signal !== undefined) setMaxListeners(0, signal); // each caller in line listens to it
+  signal?.addEventListener('abort', abort, { once: true });
   const look = (): void => {
     const left = Math.max(arrived, line.changed) + timeout - performance.now();
     if (left > 0) stopTimer = countDown(Math.min(left, LONGEST_TIMER_MS), look);
@@ -63,7 +45,7 @@ export async function withLockInLine<T>(
   let stopTimer = countDown(Math.min(timeout, LONGEST_TIMER_MS), look);
   const stop = (): void => {
     stopTimer();
-    stopListening?.();
+    signal?.removeEventListener('abort', abort);
   };
   const begin = (): Promise<T> => {
     stop();
