@@ -67,7 +67,7 @@ async function create(options: CreateKeyOptions, wrappingSecret: Uint8Array | un
   const secret = pin ?? wrappingSecret;
   if (secret === undefined) {
     throw new KeyprovError('pin-required', 'a software key needs a PIN or a wrapping secret', {
-      remedy: 'pass pin, or pass wrappingSecret to openSoftwareKeyProvider: it encrypts the key',
+      remedy: 'pass pin, or pass wrappingSecret to openSoftwareKeyProvider: one of them has to encrypt the key',
     });
   }
   // Not with generateKey of @peculiar/webcrypto 1.7.2: it blocks the event loop until the key is made.

@@ -111,7 +111,11 @@ function keyErrors(record: KeyRecord, { policy }: PolicyInForce): DashboardEntry
     ...(misfit === undefined ? [] : [problemEntry(record.name, misfit)]),
     ...failed.map(
       ({ backend, code, reason }): DashboardEntry => ({
-        ...{ status: 'info', name: record.name, detail: `when the key was made, ${backend} failed: ${reason}` },
+        ...{
+          status: 'info',
+          name: record.name,
+          detail: `when the key was made, the backend ${backend} failed: ${reason}`,
+        },
         rows: [
           ['code', code ?? 'none'],
           ['time', record.created],

@@ -7,7 +7,7 @@ import { filesIn, textOf } from '../../source-files.ts';
 const NOT_PRINTED: Readonly<Record<string, string>> = {
   "pass the right key's record, or leave out id, user and deviceId": 'commands call openKey with a record only',
   'pass a record that KeyStore.load returned': 'commands load records',
-  'pass pin, or pass wrappingSecret to openSoftwareKeyProvider: it encrypts the key':
+  'pass pin, or pass wrappingSecret to openSoftwareKeyProvider: one of them has to encrypt the key':
     'commands keep software keys in a store, whose secret encrypts them',
 };
 
