@@ -1,4 +1,4 @@
-// Measures the table in docs/performance.md: `npm run bench -- --help`.
+// Measures the table in bench/README.md: `npm run bench -- --help`.
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { goalChart, growthChart } from './chart.ts';

@@ -1,7 +1,7 @@
-// Checks the pages in the root and in docs/. Every `ts` block compiles against the sources. Every `sh run` block runs, in an
-// empty directory with `keyprov` and `scripts/` available. A block that names a file in examples/ is an excerpt of that file.
-// Links lead to existing files and headings. docs/README.md lists every page. The README has at most 150 lines. `@example`
-// blocks in src/ compile too.
+// Checks the pages in the root and in docs/, and two pages for contributors. Every `ts` block compiles against the sources. Every
+// `sh run` block runs, in an empty directory with `keyprov` and `scripts/` available. A block that names a file in examples/ is
+// an excerpt of that file. Links lead to existing files and headings. docs/README.md lists every page of docs/. The README has at
+// most 150 lines. `@example` blocks in src/ compile too.
 import { spawnSync } from 'node:child_process';
 import {
   existsSync,
@@ -141,6 +141,7 @@ try {
   const pages = [
     ...readdirSync(root),
     ...readdirSync(join(root, 'docs'), { recursive: true }).map((name) => `docs/${name}`),
+    ...['bench/README.md', 'test/surviving-mutants.md'],
   ];
   for (const file of pages.filter((name) => name.endsWith('.md'))) {
     const page = readFileSync(join(root, file), 'utf8');

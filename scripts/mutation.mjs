@@ -1,5 +1,5 @@
 // Mutation testing: `node scripts/mutation.mjs session crypto`; all areas without a name. It works in a copy of the checkout and
-// installs Stryker there, so that the tests do not depend on it. docs/reliability.md has the results. docs/surviving-mutants.md
+// installs Stryker there, so that the tests do not depend on it. docs/reliability.md has the results. test/surviving-mutants.md
 // gives the reason for each surviving mutant. Exit code 1: a surviving mutant is not on that page.
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -53,7 +53,7 @@ function run(command, ...args) {
 /** Formats text as Markdown code. */
 const code = (text) => (text.includes('`') ? `\`\` ${text} \`\`` : `\`${text}\``);
 
-/** The line that a mutant changes, before and after, as docs/surviving-mutants.md writes it. */
+/** The line that a mutant changes, before and after, as test/surviving-mutants.md writes it. */
 function changeOf(source, { location: { start, end }, replacement }) {
   const lines = source.split('\n');
   const [first, last] = [lines[start.line - 1], lines[end.line - 1]];
@@ -62,9 +62,9 @@ function changeOf(source, { location: { start, end }, replacement }) {
   return [before, after].map((text) => code(text.replaceAll(/\s+/g, ' ').trim())).join(' → ');
 }
 
-/** The changes to a file that docs/surviving-mutants.md lists. */
+/** The changes to a file that test/surviving-mutants.md lists. */
 function judgedOf(path) {
-  const page = readFileSync(join(root, 'docs/surviving-mutants.md'), 'utf8');
+  const page = readFileSync(join(root, 'test/surviving-mutants.md'), 'utf8');
   const part = page.split('\n## ').find((one) => one.startsWith(`${path}\n`)) ?? '';
   return [...part.matchAll(/^- (.*`): /gm)].map(([, change]) => `${path}: ${change}`);
 }

@@ -6,7 +6,7 @@ import { tpmMissing } from './support/new-tpm.ts';
 
 /**
  * Limits for costs that do not depend on the machine: commands, refused and resent commands, and fsyncs. They are today's
- * values; if you reduce a cost, lower its limit. docs/performance.md has the goals.
+ * values; if you reduce a cost, lower its limit. bench/README.md has the goals.
  */
 const MOST = {
   coldJob: { commands: 18, refused: 1 },
