@@ -46,10 +46,10 @@ describe('the exit code', () => {
     expect(exitCodeOfSignal('SIGINT')).toBe(130);
   });
 
-  it('is explained in the help and in docs/cli.md, each of them', () => {
+  it('is explained in the help and in docs/scripting.md, each of them', () => {
     for (const exit of Object.values(EXIT)) {
       expect(EXIT_CODES).toMatch(new RegExp(`^ {2}${exit} {2}\\w`, 'm'));
-      expect(textOf('docs/cli.md')).toMatch(new RegExp(`^\\| ${exit} \\| \\w`, 'm'));
+      expect(textOf('docs/scripting.md')).toMatch(new RegExp(`^\\| ${exit} \\| \\w`, 'm'));
     }
   });
 });
