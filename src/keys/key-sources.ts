@@ -11,7 +11,8 @@ import { storeKeyProvider } from './store-provider.ts';
 
 /**
  * Opens a TPM when it is needed. keyprov closes a TPM that this function opens, once all calls that got it have ended; a
- * `Tpm` that was open before stays open. `create` is false for an existing key, whose TPM must exist too.
+ * `Tpm` that was open before stays open. Later calls must open it again. `signal` aborts when all overlapping calls are
+ * aborted. `create` is false for an existing key, whose TPM must exist too.
  */
 export type TpmOpener = (options: Pick<OpenTpmOptions, 'signal' | 'create'>) => Promise<Tpm>;
 
@@ -89,31 +90,80 @@ export interface TpmLease {
   release(): Promise<void>;
 }
 
-/**
- * The leases of each TPM that a function returned. Overlapping calls of the function may return the same `Tpm`, and the
- * one that opened it may be the last to return.
- */
-const leases = new WeakMap<Tpm, { count: number; isOurs: boolean }>();
+/** Calls that share a TPM, or the function that opens it. */
+interface Sharers {
+  /** The calls that have not ended, with their signals. */
+  readonly calls: Map<AbortController, AbortSignal | undefined>;
+  /** Each ends what one call has opened. Empty for a TPM that was open before. */
+  readonly openings: Set<AbortController>;
+}
 
-/** Opens the TPM of a source. @throws the errors of `openTpm` or the function; TypeError if that returns no `Tpm`. */
-export async function leaseTpm(source: TpmSource, options: Parameters<TpmOpener>[0]): Promise<TpmLease> {
+/** Overlapping calls of a function may return the same `Tpm`, and the one that opened it may be the last to return. */
+const sharersOf = new WeakMap<Tpm | TpmOpener, Sharers>();
+
+function findSharers(shared: Tpm | TpmOpener): Sharers {
+  const sharers = sharersOf.get(shared) ?? { calls: new Map(), openings: new Set() };
+  sharersOf.set(shared, sharers);
+  return sharers;
+}
+
+function endUnlessWanted({ calls, openings }: Sharers): void {
+  const signals = [...calls.values()];
+  if (signals.length === 0 || signals.some((signal) => !signal?.aborted)) return;
+  for (const opening of openings) opening.abort(signals[0]?.reason);
+}
+
+/** Options of {@link leaseTpm}. */
+interface LeaseOptions extends Pick<OpenTpmOptions, 'signal' | 'create'> {
+  /** Aborts when the lease must end. Default: `signal`, which then aborts more than the opening. */
+  readonly lifetime?: AbortSignal | undefined;
+}
+
+/**
+ * Opens the TPM of a source. An abort does not end an opening that another lease shares.
+ * @throws the errors of `openTpm` or the function; TypeError if that returns no `Tpm`.
+ */
+export async function leaseTpm(source: TpmSource, options: LeaseOptions): Promise<TpmLease> {
   if (source instanceof Tpm) return { tpm: source, release: async () => {} };
   const openedBefore = Tpm.opened;
-  const { signal } = options;
+  const { lifetime = options.signal, ...given } = options;
+  const { signal } = given;
+  const open: TpmOpener =
+    typeof source === 'function' ? source : (asked) => openTpm(source, { ...asked, lifetime: asked.signal });
+  const opening = new AbortController();
+  const share = (sharers: Sharers, until: AbortSignal | undefined): (() => void) => {
+    const end = () => endUnlessWanted(sharers);
+    sharers.calls.set(opening, until);
+    until?.addEventListener('abort', end, { once: true });
+    return () => {
+      sharers.calls.delete(opening);
+      until?.removeEventListener('abort', end);
+      end();
+    };
+  };
   const lease = async (): Promise<TpmLease> => {
-    const tpm = await (typeof source === 'string'
-      ? openTpm(source, { ...options, lifetime: signal })
-      : source(options));
-    if (!(tpm instanceof Tpm)) throw new TypeError('the function that opens the TPM did not return a Tpm');
-    const held = leases.get(tpm) ?? { count: 0, isOurs: false };
-    leases.set(tpm, held);
-    held.count++;
-    held.isOurs ||= tpm.number > openedBefore;
+    const openers = findSharers(open);
+    openers.openings.add(opening);
+    const stop = share(openers, signal);
+    let tpm: Tpm;
+    try {
+      tpm = await open({ ...given, signal: opening.signal });
+      if (!(tpm instanceof Tpm)) throw new TypeError('the function that opens the TPM did not return a Tpm');
+    } finally {
+      openers.openings.delete(opening);
+      stop();
+    }
+    const sharers = findSharers(tpm);
+    if (tpm.number > openedBefore) sharers.openings.add(opening);
+    const leave = share(sharers, lifetime);
     let isReleased = false;
     const release = async (): Promise<void> => {
       if (isReleased) return;
       isReleased = true;
-      if (--held.count === 0 && held.isOurs) await tpm.close();
+      leave();
+      // Calls that wait for the same opening take their leases first.
+      if (openers.calls.size > 0) await new Promise((resolve) => setImmediate(resolve));
+      if (sharers.calls.size === 0 && sharers.openings.size > 0) await tpm.close();
     };
     if (signal?.aborted) await release(); // nobody waits for it any longer
     return { tpm, release };

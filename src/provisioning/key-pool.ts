@@ -2,6 +2,7 @@ import { type AttestationKey, createAttestationKey } from '../attestation/attest
 import { isKeyprovError, KeyprovError, undoOnFailure, withCleanup } from '../errors.ts';
 import { type KeySources, leaseTpm } from '../keys/key-sources.ts';
 import type { PreparedTpmKey } from '../keys/prepared-key.ts';
+import type { KeyProvider } from '../keys/provider.ts';
 import {
   SELECTION_MEMBERS,
   type SelectionOptions,
@@ -129,7 +130,7 @@ export class KeyPool {
 
   /**
    * Checks whether {@link take} can get a key, as `provision` does before the user authenticates. It does not wait for
-   * the keys that {@link fill} is making.
+   * the keys that {@link fill} is making: their TPM and passwords were proved under the pool's policy.
    * @throws as `selectKeyProvider` does.
    */
   async check(given: CheckPoolOptions): Promise<void> {
@@ -139,7 +140,7 @@ export class KeyPool {
     const signal = this.#signalOf(options);
     const opening = this.#opening;
     if (this.#stock === undefined) await unlessAborted(() => Promise.allSettled([opening]), signal);
-    // A key that is being made shows that the TPM can, and may take seconds.
+    // The opening has proved that the TPM can make a key, which may take seconds.
     if (opening !== undefined && this.#stock !== undefined) return;
     await this.#queue.run(
       async () => {
@@ -199,11 +200,10 @@ export class KeyPool {
 
   async #make(stock: Stock, signal: AbortSignal): Promise<void> {
     if (this.size >= this.#capacity) return;
-    const { policy, tpmOptions } = this.#options;
+    const { policy } = this.#options;
     const { algorithm } = policy;
     try {
-      const wanted = { algorithm, hasPin: true, signal, tpmOptions };
-      const { provider } = await selectProvider(policy, { tpm: stock.tpm }, { ...wanted, isEarly: false });
+      const provider = await this.#select(stock.tpm, signal, false);
       if (!(provider instanceof TpmKeyProvider)) throw new KeyprovError('no-tpm', 'a key pool needs a TPM');
       if (policy.attestation !== 'none') stock.ak ??= await makeAttestationKey(provider, signal);
       stock.keys.push(await provider.prepare({ algorithm, signal }));
@@ -215,11 +215,22 @@ export class KeyPool {
     }
   }
 
+  async #select(tpm: Tpm, signal: AbortSignal, isEarly: boolean): Promise<KeyProvider> {
+    const { policy, tpmOptions } = this.#options;
+    const wanted = { algorithm: policy.algorithm, hasPin: true, signal, tpmOptions };
+    return (await selectProvider(policy, { tpm }, { ...wanted, isEarly })).provider;
+  }
+
+  /** Opens the TPM, and proves the passwords, on which {@link check} relies while a key is being made. */
   async #open(signal: AbortSignal): Promise<Stock> {
     const { tpm: source } = this.#options.sources;
     if (source === undefined) throw new KeyprovError('no-tpm', "the key pool's sources have no TPM");
-    const { tpm, release } = await leaseTpm(source, { signal });
-    const boot = await undoOnFailure(() => bootOf(tpm, signal), release);
+    const { tpm, release } = await leaseTpm(source, { signal, lifetime: this.#closing.signal });
+    const prove = async (): Promise<string> => {
+      await this.#select(tpm, signal, true);
+      return await bootOf(tpm, signal);
+    };
+    const boot = await undoOnFailure(prove, release);
     this.#stock = { tpm, release, boot, keys: [] };
     return this.#stock;
   }

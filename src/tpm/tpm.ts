@@ -296,7 +296,9 @@ export class Tpm implements TpmRunner {
   }
 
   #closedError(): KeyprovError {
-    return new KeyprovError('transport-closed', `${this.transport.address}: the TPM was closed`);
+    return new KeyprovError('transport-closed', `${this.transport.address}: the TPM was closed`, {
+      remedy: 'open the TPM again',
+    });
   }
 
   /** Ends the sessions whose last use was to be the failed command. */

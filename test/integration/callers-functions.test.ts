@@ -372,6 +372,57 @@ describe('a function of the caller that does not obey its signal', () => {
     },
   );
 
+  it.skipIf(missing !== undefined).each(['while it opens', 'while both use it'])(
+    'does not end a TPM that another call shares if one is aborted: %s',
+    async (when) => {
+      const abort = new AbortController();
+      let lifetime: AbortSignal | undefined;
+      let go = (): void => {};
+      const gate = new Promise<void>((resolve) => {
+        go = resolve;
+      });
+      let opened: Promise<Tpm> | undefined;
+      const open = async ({ signal }: { readonly signal?: AbortSignal | undefined }) => {
+        opened ??= gate.then(() => openTpm('libtpms', { signal, lifetime: signal }));
+        lifetime ??= signal;
+        return await opened;
+      };
+      const leases = [leaseTpm(open, { signal: abort.signal }), leaseTpm(open, {})] as const;
+      if (when === 'while both use it') {
+        go();
+        await Promise.all(leases);
+      }
+      abort.abort(new Error('no longer wanted'));
+      go();
+      const first = await leases[0].catch((error: Error) => error.message);
+      const { tpm, release } = await leases[1];
+      if (typeof first === 'string') expect(first).toBe('no longer wanted');
+      else await first.release();
+      expect(lifetime?.aborted).toBe(false);
+      await tpm.run(GetRandom, { bytesRequested: 1 });
+      await release();
+      expect(await tpm.run(GetRandom, { bytesRequested: 1 }).catch(isClosed)).toBe(true);
+    },
+  );
+
+  it.skipIf(missing !== undefined)('tells its function when all calls that share a TPM are aborted', async () => {
+    const aborts = [new AbortController(), new AbortController()] as const;
+    let lifetime: AbortSignal | undefined;
+    let opened: Promise<Tpm> | undefined;
+    const open = async ({ signal }: { readonly signal?: AbortSignal | undefined }) => {
+      lifetime ??= signal;
+      opened ??= newTpm();
+      return await opened;
+    };
+    const [first, second] = await Promise.all(aborts.map(({ signal }) => leaseTpm(open, { signal })));
+    aborts[0].abort();
+    expect(lifetime?.aborted).toBe(false);
+    await first?.release();
+    aborts[1].abort(new Error('no longer wanted'));
+    expect(lifetime?.reason).toEqual(new Error('no longer wanted'));
+    await second?.release();
+  });
+
   it.skipIf(missing !== undefined)('leaves a TPM open that was open before', async () => {
     await using tpm = await newTpm();
     for (const source of [tpm, async () => tpm]) {

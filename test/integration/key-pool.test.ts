@@ -371,6 +371,35 @@ describe('a pool of keys', () => {
     await refused;
   });
 
+  test('proves the passwords before it makes the first key', async () => {
+    await using tpm = await open();
+    const newAuth = utf8('owner');
+    await tpm.run(HierarchyChangeAuth, { authHandle: TPM_RH.OWNER, newAuth });
+    const seen = watchCreation(tpm);
+    await using pool = createKeyPool({ policy, sources: { tpm } });
+    const filling = pool.fill().catch((error: unknown) => error);
+    const wanted = { algorithm: 'p-256', hasPin: true } as const;
+    await expect(pool.check(wanted)).rejects.toMatchObject({ code: 'tpm-unavailable', cause: { hierarchy: 'owner' } });
+    expect(await filling).toMatchObject({ code: 'tpm-unavailable' });
+    expect(seen).toEqual([]);
+  });
+
+  test('keeps its TPM when the signal of the call that filled it aborts later', async () => {
+    const aborting = new AbortController();
+    let lifetime: AbortSignal | undefined;
+    const source = async ({ signal }: { readonly signal?: AbortSignal | undefined }) => {
+      lifetime = signal;
+      return await open();
+    };
+    const pool = createKeyPool({ policy, sources: { tpm: source } });
+    await pool.fill({ signal: aborting.signal });
+    aborting.abort();
+    expect(lifetime?.aborted).toBe(false);
+    expect((await take(pool)).pregenerated).toBe(true);
+    await pool.close();
+    expect(lifetime?.aborted).toBe(true);
+  });
+
   test('forgets all keys even if their TPM is lost', async () => {
     let isLost = false;
     await using tpm = await open(() => (isLost ? 'lost' : 'none'));
