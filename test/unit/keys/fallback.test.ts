@@ -67,8 +67,9 @@ describe('the classes of reasons for a key in software', () => {
     ).toEqual([]);
   });
 
-  test('the table in docs/policy.md is this one', () => {
-    const rows = FALLBACK_REASONS.map((row) => `| ${cellOf(row)} | ${row.class} | ${row.why} |`);
+  test('the table in docs/policy.md has these rows, without the temporary ones', () => {
+    const listed = FALLBACK_REASONS.filter((row) => row.class !== 'temporary');
+    const rows = listed.map((row) => `| ${cellOf(row)} | ${row.class} | ${row.why} |`);
     const documented = readFileSync('docs/policy.md', 'utf8')
       .split('\n')
       .filter((line) => /^\| `[^|]* \| (absent|temporary|password) \| /.test(line));
