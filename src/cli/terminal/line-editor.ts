@@ -56,6 +56,16 @@ export class LineEditor {
     }
   }
 
+  /** Whether the last byte may be of an unfinished escape sequence. */
+  get isInEscape(): boolean {
+    return this.#escape !== 'none';
+  }
+
+  /** Takes what was typed of a sequence for all of it: a lone ESC does nothing. */
+  endEscape(): void {
+    this.#escape = 'none';
+  }
+
   /** A copy of the line so far. */
   line(): Bytes {
     return concatSecrets(this.#bytes.subarray(0, this.#length));

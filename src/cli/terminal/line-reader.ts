@@ -1,4 +1,5 @@
 import { type Bytes, concatSecrets, EMPTY, wipe } from '../../bytes.ts';
+import { endsWithin } from '../../signal.ts';
 import { UsageError } from '../options/arguments.ts';
 import { LineEditor } from './line-editor.ts';
 
@@ -9,6 +10,8 @@ export type InputStream = Pick<NodeJS.ReadableStream, 'on' | 'off' | 'pause' | '
 };
 
 const MAX_LINE = 65_536;
+/** How long an escape sequence may pause, in milliseconds; Node.js' readline waits as long. */
+const ESCAPE_MS = 500;
 const LINE_FEED = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
 
@@ -70,7 +73,9 @@ export class LineReader {
         if (typed === 'line') return editor.line();
         if (typed === 'end' || this.#ended) return undefined;
         if (typed === 'interrupt') this.#interrupt();
-        await this.#readMore(signal);
+        const reading = this.#readMore(signal);
+        if (editor.isInEscape && !(await endsWithin(ESCAPE_MS, reading))) editor.endEscape();
+        await reading;
       }
     } finally {
       editor.wipe();

@@ -1,5 +1,6 @@
 import { PassThrough } from 'node:stream';
-import { describe, expect, it } from 'vitest';
+import { setImmediate as turn } from 'node:timers/promises';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { type InputStream, LineReader } from '../../../../src/cli/terminal/line-reader.ts';
 
 const NEVER = new AbortController().signal;
@@ -46,6 +47,8 @@ describe('lines of standard input', () => {
   });
 });
 
+afterEach(() => void vi.useRealTimers());
+
 describe('lines that a terminal does not show', () => {
   it('are read in raw mode, which is over with each', async () => {
     const { stream, modes } = terminal();
@@ -66,6 +69,25 @@ describe('lines that a terminal does not show', () => {
     stream.write('half\x03');
     await expect(reader.hiddenLine(() => {}, controller.signal)).rejects.toThrow('ended by Ctrl-C');
     expect(modes).toEqual([true, false]);
+  });
+
+  it.each([
+    ['has what follows the escape key', '\x1b', 500, '28\r', '128'],
+    ['has what follows Alt with [', '\x1b[', 500, '28\r', '128'],
+    ['knows nothing of an arrow in two pieces', '\x1b', 499, '[A28\r', '128'],
+    ['knows nothing of Alt with another key', '\x1b', 499, '28\r', '18'],
+  ])('%s', async (_, sequence, ms, rest, line) => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const { stream } = terminal();
+    const reading = new LineReader(stream, () => {}).hiddenLine(() => {}, NEVER);
+    for (const piece of ['1', sequence]) {
+      stream.write(piece);
+      await turn();
+    }
+    await vi.advanceTimersByTimeAsync(ms);
+    stream.write(rest);
+    expect(text(await reading)).toBe(line);
+    expect(vi.getTimerCount()).toBe(0);
   });
 
   it('end with the input', async () => {
