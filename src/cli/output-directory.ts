@@ -147,7 +147,7 @@ export class OutputDirectory {
         for (const name of linked) await removeFile(this.path, name);
         for (const temporary of written.values()) await removeIfThere(temporary);
       });
-      for (const { id } of this.earlier) await this.store.delete(id, { note: false });
+      for (const { id, user } of this.earlier) await this.store.delete(id, { note: !isSameUser(user, record.user) });
       for (const name of EXPORTS) {
         const [path, temporary] = [join(this.path, name), written.get(name)];
         if (temporary === undefined) await removeIfThere(path);
@@ -200,6 +200,10 @@ export async function saveWithSecret(store: KeyStore, record: KeyRecord, options
     },
   );
 }
+
+/** Compares user names without regard to case. */
+export const isSameUser = (a: string | undefined, b: string | undefined): boolean =>
+  a?.toLowerCase() === b?.toLowerCase();
 
 /** Removes directories up to one that is not empty: it contains the state of a virtual TPM, or other files. */
 async function removeEmpty(directories: readonly string[]): Promise<void> {

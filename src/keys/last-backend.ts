@@ -11,6 +11,8 @@ import type { Backend } from './provider.ts';
 interface LastKey {
   readonly user: string;
   readonly backend: Backend;
+  /** When that was noted, in ISO 8601. Absent in notes of earlier versions. */
+  readonly noted?: string | undefined;
 }
 
 const LAST_KEY: RecordFormat<LastKey> = {
@@ -19,27 +21,42 @@ const LAST_KEY: RecordFormat<LastKey> = {
   what: 'record of the previous key',
   code: 'store-invalid',
   remedy: 'restore a copy of the file, or remove it, after which the next key may be a software key',
-  toJson: ({ user, backend }) => ({ user, backend }),
-  fromJson: (members) => ({ user: members.text('user'), backend: members.oneOf('backend', ['tpm', 'software']) }),
+  toJson: ({ user, backend, noted }) => ({ user, backend, ...(noted !== undefined && { noted }) }),
+  fromJson: (members) => ({
+    user: members.text('user'),
+    backend: members.oneOf('backend', ['tpm', 'software']),
+    ...(members.has('noted') && { noted: new Date(members.text('noted')).toISOString() }),
+  }),
 };
 
 /** Notes the backend of a key before it leaves the store, so that its successor is not weaker by accident. */
-export async function noteLastBackend(directory: string, user: string, backend: Backend): Promise<void> {
-  await replaceFile(directory, fileName(user), encodeRecord(LAST_KEY, { user, backend }));
+export async function noteLastBackend(
+  directory: string,
+  user: string,
+  backend: Backend,
+  now: Date = new Date(),
+): Promise<void> {
+  await replaceFile(directory, fileName(user), encodeRecord(LAST_KEY, { user, backend, noted: now.toISOString() }));
 }
 
 /** Whether a user's note says `tpm` and is newer than a key of that time: then it outlives the key. */
 export async function isNotedInTpmSince(directory: string, user: string, created: string): Promise<boolean> {
-  if ((await readLastBackend(directory, user)) !== 'tpm') return false;
+  const note = await readNote(directory, user);
+  if (note?.backend !== 'tpm') return false;
   const path = join(directory, fileName(user));
-  return await storeIo(path, async () => (await stat(path)).mtimeMs >= Date.parse(created));
+  const noted = note.noted ?? (await storeIo(path, async () => (await stat(path)).mtime.toISOString()));
+  return noted >= created;
 }
 
 /** Reads the noted backend; undefined if none was noted. @throws KeyprovError `store-invalid`, `store-io` */
 export async function readLastBackend(directory: string, user: string): Promise<Backend | undefined> {
+  return (await readNote(directory, user))?.backend;
+}
+
+async function readNote(directory: string, user: string): Promise<LastKey | undefined> {
   const path = join(directory, fileName(user));
   const file = await storeIo(path, async () => readPrivateFile(path));
-  return file && decodeRecord(LAST_KEY, file.bytes.toString(), path).backend;
+  return file && decodeRecord(LAST_KEY, file.bytes.toString(), path);
 }
 
 const fileName = (user: string): string =>

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { checkBytes, concatSecrets, isBytes, toHex, wipe } from '../bytes.ts';
 import { ServiceError } from '../errors/service-error.ts';
-import { isKeyprovError, KeyprovError } from '../errors.ts';
+import { isKeyprovError, KeyprovError, undoOnFailure } from '../errors.ts';
 import { encodePublicBlob, keyIdOf } from '../formats/windows/key-registration.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
 import { noteLastBackend } from '../keys/last-backend.ts';
@@ -94,15 +94,25 @@ export class RunSteps {
    * @returns the outcome that replaces the error; undefined if the error is to be thrown.
    */
   async settle(error: unknown): Promise<ProvisionOutcome | undefined> {
-    const { step } = this.#journal.state.progress;
+    const { progress } = this.#journal.state;
+    const { step } = progress;
     const service = error instanceof ServiceError ? error : undefined;
     // A refusal is the answer to the last request, even if an earlier one may have registered the key.
     const isOpen = service?.retry === 'backoff' || (service?.code === 'service-answer' && service.outcomeUnknown);
     const isRefused = service !== undefined && !isOpen;
     try {
       const isNowhere = step === 'begun' || step === 'made' || (step === 'sending' && isRefused && !this.#maybeSent);
-      if (isNowhere) await this.#journal.remove();
-      else await this.#journal.release();
+      if (!isNowhere) await this.#journal.release();
+      else {
+        if ('key' in progress) {
+          const { key } = progress;
+          await undoOnFailure(
+            () => this.#noteBackend(key),
+            () => this.#journal.release(),
+          );
+        }
+        await this.#journal.remove();
+      }
     } catch (second) {
       if (isKeyprovError(error)) error.suppressed.push(second);
     }
@@ -207,8 +217,8 @@ export class RunSteps {
 
   /** Notes that a key that is given up was in the TPM, before the journal forgets it: its successor must not be weaker. */
   async #noteBackend({ backend }: KeyRecord): Promise<void> {
-    const { store, user } = this.#options;
-    if (backend === 'tpm') await noteLastBackend(store.directory, user, backend);
+    const { store, user, now } = this.#options;
+    if (backend === 'tpm') await noteLastBackend(store.directory, user, backend, now());
   }
 
   /** Registers the key again to learn its Key ID from a service that may have it, then takes it back. */
@@ -264,7 +274,10 @@ export class RunSteps {
       if (error instanceof ServiceError) {
         this.#maybeSent ||= error.outcomeUnknown;
         // This run has no right to remove a key of another user. It gives up its own key.
-        if (error.misplaced !== undefined) await this.#forget();
+        if (error.misplaced !== undefined) {
+          await this.#noteBackend(key);
+          await this.#forget();
+        }
       }
       throw error;
     }

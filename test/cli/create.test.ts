@@ -313,6 +313,15 @@ describe.skipIf(missing)('keyprov create with a TPM', () => {
     expect(namesIn(out)).toEqual(['key', 'key.pem', 'public.pem', 'request.json', 'wrapping.secret']);
   });
 
+  it("does not go back to software after another user's key has replaced the key", async () => {
+    using directory = temporaryDirectory();
+    const args = ['create', '--out', join(directory.path, 'out'), '--force', '--user'];
+    expect((await commands.run([...args, 'alice@example.com', '--tpm', 'libtpms'])).status).toBe(0);
+    expect((await commands.run([...args, 'bob@example.com', '--tpm', 'none'])).status).toBe(0);
+    const refused = await commands.onlyJson([...args, 'alice@example.com', '--tpm', 'none']);
+    expect(refused).toMatchObject({ status: 3, json: { error: { code: 'downgrade-refused' } } });
+  });
+
   it('does not go back to software after the key was removed from its directory', async () => {
     using directory = temporaryDirectory();
     const out = join(directory.path, 'out');

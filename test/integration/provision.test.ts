@@ -471,6 +471,21 @@ describe('a run that policy has overtaken', () => {
     },
   );
 
+  it.skipIf(missingTpm).each([
+    ['refuses', { before: refused() }, 'service-refused'],
+    ['says it has for somebody else', { upn: 'eve@contoso.test' }, 'service-answer'],
+  ] satisfies [string, RegistrarFault, string][])(
+    'makes no software key after a TPM key that the service %s',
+    async (_, fault, code) => {
+      await using tpm = await newTpm();
+      registrar.faults.push(fault);
+      const policy = definePolicy({ algorithm: 'p-256' });
+      expect(await asyncRefusal(() => run({ policy, sources: { tpm } }))).toMatch(code);
+      await nothingLeft();
+      expect(await asyncRefusal(run)).toMatch(/^downgrade-refused: /);
+    },
+  );
+
   it('leaves nothing if the service refuses the other key', async () => {
     registrar.faults.push({ after: lost() }, 'none', { before: refused() });
     expect((await run()).status).toBe('pending');

@@ -29,7 +29,7 @@ import { readDeviceId } from '../options/service-option.ts';
 import { openStore, storeOption } from '../options/store-option.ts';
 import { type NamedTpm, readNamedTpm, tpmOptions } from '../options/tpm-option.ts';
 import { valueOption } from '../options/value-option.ts';
-import { type ExportedFiles, openOutputDirectory, saveWithSecret } from '../output-directory.ts';
+import { type ExportedFiles, isSameUser, openOutputDirectory, saveWithSecret } from '../output-directory.ts';
 import { provisioningOff } from '../prerequisite-facts.ts';
 import { describeBlocked } from '../run-report.ts';
 import { readPin } from '../terminal/pin-file.ts';
@@ -179,7 +179,7 @@ async function createIn(
 ): Promise<Outcome> {
   const out = await openOutputDirectory(directory, given.has('force'), { signal });
   const write = async (): Promise<Outcome> => {
-    const replaced = out.earlier.find((earlier) => sameUser(earlier.user, user))?.backend;
+    const replaced = out.earlier.find((earlier) => isSameUser(earlier.user, user))?.backend;
     const previous = replaced ?? (user === undefined ? undefined : await lastBackendOf(out.store, user));
     const made = await make(out.store, previous);
     for (const { id } of out.earlier) report.progress.note(`files: replacing the key ${id}`);
@@ -192,9 +192,6 @@ async function createIn(
   };
   return await undoOnFailure(write, () => out.discard());
 }
-
-/** Compares user names without regard to case. */
-const sameUser = (a: string | undefined, b: string | undefined): boolean => a?.toLowerCase() === b?.toLowerCase();
 
 function filesOf({ record, attestation, request }: ProvisionedKey): ExportedFiles {
   const statement = attestation.status === 'made' ? encodeStatement(attestation.statement) : undefined;

@@ -12,6 +12,7 @@ import { openPinTryLog } from '../../../src/keys/pin-try-log.ts';
 import { readWrappingSecret } from '../../../src/keys/wrapping-secret.ts';
 import { temporaryName } from '../../../src/storage/atomic-file.ts';
 import type { StoreLockOptions } from '../../../src/storage/hold-lock.ts';
+import { encodeRecord } from '../../../src/storage/record-file.ts';
 import { keyRecord } from '../../key-record.ts';
 import { asyncRefusal } from '../../refusal.ts';
 
@@ -210,15 +211,25 @@ describe('the key store', () => {
   });
 
   it.each([
-    ['stays noted when an older software key is removed', -60_000, 'tpm'],
-    ['is no longer the last one after a newer software key', 60_000, 'software'],
-  ])('a TPM key that was removed %s', async (_, age, noted) => {
+    ['stays noted when an older software key is removed', -60_000, 'now', 'tpm'],
+    ['stays noted when the note is copied from a backup of wrong times', -60_000, 'copied', 'tpm'],
+    ['stays noted when the note is of an earlier version', -60_000, 'old', 'tpm'],
+    ['is no longer the last one after a newer software key', 60_000, 'now', 'software'],
+    ['is no longer the last one even if the note of an earlier version is older', 60_000, 'old', 'software'],
+  ])('a TPM key that was removed %s', async (_, age, note, noted) => {
     const user = 'ada@contoso.test';
     const { pinDerivation: _derivation, parent: _parent, tpm: _tpm, ...rest } = keyRecord('software');
     const created = new Date(Date.now() + age).toISOString();
     await store.save({ ...rest, backend: 'software', assurance: 'software', created });
     await store.save(keyRecord('tpm'));
     await store.delete('tpm');
+    const path = join(directory, (await readdir(directory)).find((name) => name.startsWith('last-')) ?? '');
+    if (note === 'old') {
+      const format = { format: 'keyprov-last-key', version: 1, toJson: (record: object) => record };
+      const rest = { what: '', code: 'store-invalid', remedy: '', fromJson: () => ({}) } as const;
+      await writeFile(path, encodeRecord({ ...format, ...rest }, { user, backend: 'tpm' }));
+    }
+    if (note === 'copied') await utimes(path, 0, 0);
     await store.delete('software');
     expect(await readLastBackend(directory, user)).toBe(noted);
   });
