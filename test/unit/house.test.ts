@@ -98,7 +98,7 @@ describe('the docs', () => {
       const own = [...body.matchAll(/^ {2}(?:readonly )?(\w+): /gm)].map(([, member]) => member);
       return name === undefined ? [] : [`${name}: ${own.join(' ')}`];
     });
-    const rows = textOf('docs/errors.md').matchAll(/^\| ((?:`[A-Z]\w+Error`(?:, )?)+) \| (.*) \|$/gm);
+    const rows = textOf('docs/error-handling.md').matchAll(/^\| ((?:`[A-Z]\w+Error`(?:, )?)+) \| (.*) \|$/gm);
     const wordsIn = (cell = '') => [...cell.matchAll(/`(\w+)`/g)].map(([, word]) => word);
     const listed = [...rows].flatMap(([, names, own]) =>
       wordsIn(names).map((name) => `${name}: ${wordsIn(own).join(' ')}`),
