@@ -98,7 +98,7 @@ export async function readEkCertificates(tpm: Tpm, options: ReadEkCertificatesOp
     const { ek, lookUp } = fetcher;
     const info = { publicArea: ek, spki: encodeSpki(publicKeyOf(ek)), vendor: await readVendor(tpm, { signal }) };
     const fetched = await unlessAborted(() => lookUp(info, { signal }), signal);
-    const [own, ...above] = checkList(fetched, 'the answer of lookUp').map((der) => {
+    const [own, ...above] = checkList(fetched, 'the result of lookUp').map((der) => {
       checkBytes(der, 'each certificate of lookUp');
       return copy(der);
     });

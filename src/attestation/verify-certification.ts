@@ -56,10 +56,12 @@ export function verifyCertification(
   });
   findings.check(`${prefix}magic`, () => {
     const magic = certInfo.subarray(0, MAGIC.length);
-    return equal(magic, MAGIC) ? undefined : `the signed data begins with ${toHex(magic)}`;
+    return equal(magic, MAGIC) ? undefined : `the signed data begins with ${toHex(magic)}, not ${toHex(MAGIC)}`;
   });
   findings.check(`${prefix}type`, () =>
-    attest().type === type ? undefined : `the signed data is of type 0x${attest().type.toString(16)}`,
+    attest().type === type
+      ? undefined
+      : `the signed data is of type 0x${attest().type.toString(16)}, not 0x${type.toString(16)}`,
   );
   findings.check(`${prefix}challenge`, () => {
     const { extraData } = attest();

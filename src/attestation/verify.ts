@@ -174,7 +174,7 @@ function checkAttestationKey(
   findings.check('ak-attributes', () => attributeProblem(ak.area().objectAttributes, AK_SET, AK_CLEAR));
   findings.check('ak-strength', () => strengthProblem(ak));
   if (creation === undefined) {
-    if (nonce !== undefined) findings.check('ak-creation/challenge', () => 'no creation proof holds the nonce');
+    if (nonce !== undefined) findings.check('ak-creation/challenge', () => 'no creation proof contains the nonce');
     return;
   }
   verifyCreation(creation, {

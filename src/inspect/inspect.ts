@@ -286,6 +286,6 @@ async function readBlock({ encoding, bytes, problems, encryption }: Decoded, con
   }
   const format = wanted ?? 'pem';
   const title = FORMATS.find((one) => one.format === format)?.title ?? `PEM block ${shortened(label)}`;
-  const problem = best?.problems ?? ['it does not hold a complete DER value'];
+  const problem = best?.problems ?? ['it does not contain a complete DER value'];
   return within({ format, title, confidence: 'damaged', problems: problem, fields: [] }, bytes.length, inner);
 }

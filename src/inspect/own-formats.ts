@@ -52,7 +52,7 @@ export const OWN_JSON_FORMATS: readonly Format<JsonInput>[] = [
     claims: ({ members }) => members.get('format') === 'keyprov-key',
     read: keyRecordFields,
   },
-  storeFile('keyprov-run', "journal of an unfinished run, which holds the run's key"),
+  storeFile('keyprov-run', "journal of an unfinished run, which contains the run's key"),
   storeFile('keyprov-last-key', "note of where a user's last key was"),
   storeFile('keyprov-pin-attempts', "count of a software key's wrong PINs"),
   {

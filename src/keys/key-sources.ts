@@ -81,7 +81,7 @@ export function checkSources(sources: KeySources): void {
 
 export async function softwareOf({ software }: KeySources): Promise<KeyProvider | undefined> {
   if (typeof software !== 'function') return software;
-  return checkObject(await software(), 'the answer of sources.software', 'create', 'sign');
+  return checkObject(await software(), 'the result of sources.software', 'create', 'sign');
 }
 
 export interface TpmLease {

@@ -157,7 +157,7 @@ export class KeyStore {
     checkKeyId(id);
     const lock = checkMembers('KeyStore.update', options, LOCK_MEMBERS);
     return await withLockInLine(this.directory, lock, async () => {
-      const next = checkObject(await change(await this.#read(id)), 'the answer of change', 'id');
+      const next = checkObject(await change(await this.#read(id)), 'the result of change', 'id');
       if (next.id !== id) throw new RangeError(`an update must not change the id ${id} to ${next.id}`);
       await replaceFile(this.directory, fileName(id), this.#encode(next));
       for (const name of next.exports ?? []) await replaceFile(this.directory, name, next.privateKey);

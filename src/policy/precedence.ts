@@ -99,7 +99,7 @@ function whyOverridden(winner: Candidate, loser: Candidate, pinConflict: 'strict
   if (by.source === over.source && by.scope === over.scope) return 'a layer of the same rank comes first';
   if (by.source === over.source) return 'the user setting replaces the machine setting';
   if (by.source === 'gpo' && over.source === 'csp') {
-    return 'Group Policy takes precedence over the CSP, whose value applies once the policy is cleared';
+    return 'Group Policy takes precedence over the CSP; to use the value of the CSP, clear the setting in Group Policy';
   }
   if (by.source === 'eas') return isPassport(loser) ? 'the EAS rule is stricter' : 'EAS takes precedence';
   if (over.source === 'eas') {

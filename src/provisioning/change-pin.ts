@@ -67,7 +67,7 @@ export async function changeUserPin(store: KeyStore, id: string, options: Change
   const keep = keepIn(store, id, options);
   if (isBytes(currentPin)) return await replacePin(record, currentPin, options, keep);
   await checkLoads(record, options);
-  return await withSecret(await askSecret('the answer of currentPin', () => currentPin({ signal }), signal), (pin) =>
+  return await withSecret(await askSecret('the result of currentPin', () => currentPin({ signal }), signal), (pin) =>
     replacePin(record, pin, options, keep),
   );
 }

@@ -179,7 +179,7 @@ async function certificatesFor(tpm: Tpm, ak: AttestationKey, { policy, enrolAk, 
   const enrol = () => cleanUnlessAborted(() => enrolAk(tpm, ak, { signal }), signal);
   try {
     const certificates = await askService(enrol, { name: 'enrolAk', outcomeUnknown: false, signal });
-    return { akCertificates: checkList(certificates, 'the answer of enrolAk') };
+    return { akCertificates: checkList(certificates, 'the result of enrolAk') };
   } catch (error) {
     signal?.throwIfAborted();
     if (policy.attestation === 'required' || !isKeyprovError(error)) throw error;

@@ -171,10 +171,10 @@ async function tryOnce(
   if (answer?.status !== 'passed' && answer?.status !== 'failed')
     throw new TypeError("mfa must return { status: 'passed', token } or { status: 'failed', reason }");
   if (answer.status === 'failed') {
-    checkText(answer.reason, 'the reason in the answer of mfa');
+    checkText(answer.reason, 'the reason in the result of mfa');
     throw failed(answer.reason);
   }
-  const { token, passedAt } = checkMembers('the answer of mfa', answer, 'status:=passed token:text passedAt:date?');
+  const { token, passedAt } = checkMembers('the result of mfa', answer, 'status:=passed token:text passedAt:date?');
   const at = now();
   const found = tokenProblems(token, { audience: resource, deviceId, user, now: at, methods });
   if (found.length > 0) {

@@ -59,7 +59,7 @@ export async function enterNewPin(prompt: NewPinPrompt, options: EnterPinOptions
       const ask = async (step: NewPinRequest['step']): Promise<Bytes> => {
         const request = { step, policy, rules, problems, attempt };
         const answer = await askSecret(
-          'the answer of the prompt for a new PIN',
+          'the result of the prompt for a new PIN',
           () => prompt(request, { signal }),
           signal,
         );

@@ -47,7 +47,7 @@ export async function resetPinKeepingKey(store: KeyStore, id: string, options: R
   await checkLoads(record, options);
   const { publicKey } = record;
   const ask = () => recover(recoveryRequestOf(recovery, publicKey), { signal });
-  const pin = await withSecret(await askSecret('the answer of recover', ask, signal), (secret) =>
+  const pin = await withSecret(await askSecret('the result of recover', ask, signal), (secret) =>
     openSealedPin(recovery, publicKey, secret),
   );
   try {

@@ -16,7 +16,7 @@ import type { ProvisionOptions } from './run.ts';
  * or if it has another user (`misplaced`).
  */
 export function checkAnswer(answer: RegistrationAnswer, user: string): RegistrationAnswer {
-  const { kid, upn } = checkObject(answer, 'the answer of registrar.register', 'kid:string', 'upn:string');
+  const { kid, upn } = checkObject(answer, 'the result of registrar.register', 'kid:string', 'upn:string');
   if (!isRegistrationId(kid) || upn === '') {
     const problem = "the registrar's response lacks the registration number (kid) or the user";
     const remedy = 'fix the registrar, then try again';

@@ -341,7 +341,7 @@ export class RunSteps {
     const challenge = await askService(() => unlessAborted(() => registrar.challenge({ signal }), signal), {
       ...{ name: 'registrar.challenge', outcomeUnknown: false, signal },
     });
-    checkBytes(challenge, 'the answer of registrar.challenge');
+    checkBytes(challenge, 'the result of registrar.challenge');
     return challenge;
   }
 

@@ -51,7 +51,7 @@ export async function exchange(request: ServiceRequest, options: ServiceOptions 
       return unlessAborted(async () => {
         const received = await send(url, init);
         isNoResponse = true;
-        checkObject(received, 'the answer of fetch', 'status', 'headers');
+        checkObject(received, 'the result of fetch', 'status', 'headers');
         isNoResponse = false;
         begun = received;
         return [received, await readBody(received, chunks, request.limit ?? LIMIT.file, limit)] as const;

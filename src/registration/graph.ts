@@ -172,7 +172,7 @@ const graphUrl = (path: string, { graphUrl = 'https://graph.microsoft.com/' }: P
 
 async function authorized(ask: GraphOptions['token'], { signal }: SignalOptions): Promise<{ authorization: string }> {
   const token = await unlessAborted(ask, signal);
-  checkText(token, 'the answer of token');
+  checkText(token, 'the result of token');
   return { authorization: `Bearer ${token}` };
 }
 

@@ -47,7 +47,7 @@ export async function findLdapUser(
     signal?.throwIfAborted();
     throw ldapError(`search for ${filter}`, cause);
   });
-  const [entry, second] = checkObject(answer, 'the answer of client.search', 'searchEntries').searchEntries;
+  const [entry, second] = checkObject(answer, 'the result of client.search', 'searchEntries').searchEntries;
   if (entry === undefined || second !== undefined) {
     const [found, remedy] =
       entry === undefined

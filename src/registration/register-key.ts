@@ -211,7 +211,7 @@ async function lookUp(
 ): Promise<RegistrationAnswer | 'absent' | 'unknown'> {
   try {
     const found = await unlessAborted(lookup, signal);
-    return typeof found === 'string' ? found : checkObject(found, 'the answer of lookup', 'kid:string', 'upn:string');
+    return typeof found === 'string' ? found : checkObject(found, 'the result of lookup', 'kid:string', 'upn:string');
   } catch (error) {
     signal?.throwIfAborted();
     const maybe = isKeyprovError(error, 'service-unreachable') || isKeyprovError(error, 'service-timeout');

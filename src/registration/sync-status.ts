@@ -141,7 +141,7 @@ export async function syncStatus(key: ExpectedKey, options: SyncStatusOptions = 
   try {
     found = checkList(
       await unlessAborted(() => reader.read(key.user, { signal }), signal),
-      'the answer of reader.read',
+      'the result of reader.read',
     );
   } catch (error) {
     signal?.throwIfAborted();

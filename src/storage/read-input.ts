@@ -68,7 +68,7 @@ export async function listFiles(
         if (entry.isDirectory()) directories.push(below);
         else if (entry.isFile() || (entry.isSymbolicLink() && (await leadsToFile(below)))) files.push(below);
         if (files.length + directories.length > most) {
-          throw new KeyprovError('store-io', `${path} has more than ${most} files, the limit`);
+          throw new KeyprovError('store-io', `${path} contains more files and directories than the limit of ${most}`);
         }
       }
     } catch (error) {

@@ -80,7 +80,7 @@ export class HierarchyPasswords {
     this.#asked.set(name, asked);
     try {
       const secret = await asked;
-      if (secret !== undefined) checkBytes(secret, `the answer of hierarchyAuth.${name}`);
+      if (secret !== undefined) checkBytes(secret, `the result of hierarchyAuth.${name}`);
       this.#secrets.push(secret);
       return secret;
     } catch (error) {

@@ -44,7 +44,7 @@ export async function openTpm(address: string | TpmAddress = 'auto', options: Op
 /** Wraps the transport, and closes it if that fails. @throws TypeError for the answer of a function without types. */
 export async function wrapTransport(transport: TpmTransport, wrap: OpenTpmOptions['wrap']): Promise<TpmTransport> {
   if (wrap === undefined) return transport;
-  const work = async () => checkObject(wrap(transport), 'the answer of wrap', 'send', 'close');
+  const work = async () => checkObject(wrap(transport), 'the result of wrap', 'send', 'close');
   return await undoOnFailure(work, () => transport.close());
 }
 

@@ -101,7 +101,7 @@ export class PinEntry {
   /** Calls the prompt; an abort does not wait for it, and wipes a late answer. */
   async #ask(prompt: PinPrompt, request: PinRequest): Promise<Uint8Array> {
     const pin = await askSecret(
-      'the answer of the PIN callback',
+      'the result of the PIN callback',
       () => prompt(request, { signal: this.#signal }),
       this.#signal,
     );

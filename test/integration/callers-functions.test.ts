@@ -141,17 +141,17 @@ const WITH_TPM: typeof FUNCTIONS = {
 
 /** What the caller is told about a function that returns nothing. */
 const NOTHING: Readonly<Record<string, string>> = {
-  fetch: 'the answer of fetch must be an object with status and headers',
-  'lookup of registerKey': 'the answer of lookup must be an object with kid and upn',
-  'token of listHelloMethods': 'the answer of token must be a string',
-  'token of deleteHelloMethod': 'the answer of token must be a string',
-  'reader of syncStatus': 'the answer of reader.read must be an array',
+  fetch: 'the result of fetch must be an object with status and headers',
+  'lookup of registerKey': 'the result of lookup must be an object with kid and upn',
+  'token of listHelloMethods': 'the result of token must be a string',
+  'token of deleteHelloMethod': 'the result of token must be a string',
+  'reader of syncStatus': 'the result of reader.read must be an array',
   'prerequisites of a run': 'prerequisites must return the result of checkPrerequisites',
   'mfa of a run': "mfa must return { status: 'passed', token } or { status: 'failed', reason }",
-  'pin of a run': 'the answer of the prompt for a new PIN must be a Uint8Array',
-  'challenge of a registrar': 'the answer of registrar.challenge must be a Uint8Array',
-  'fetcher of readEkCertificates': 'the answer of lookUp must be an array',
-  'enrolAk of a run': 'the answer of enrolAk must be an array',
+  'pin of a run': 'the result of the prompt for a new PIN must be a Uint8Array',
+  'challenge of a registrar': 'the result of registrar.challenge must be a Uint8Array',
+  'fetcher of readEkCertificates': 'the result of lookUp must be an array',
+  'enrolAk of a run': 'the result of enrolAk must be an array',
 };
 
 describe('a function of the caller that returns nothing', () => {
@@ -168,9 +168,9 @@ describe('a function of the caller that returns nothing', () => {
   });
 
   it.each([
-    ['nothing', undefined, 'the answer of registrar.register must be an object with kid and upn'],
-    ['another object', { ok: true }, 'the answer of registrar.register must be an object with kid and upn'],
-    ['a number', { kid: 42, upn: USER }, 'kid of the answer of registrar.register must be a string'],
+    ['nothing', undefined, 'the result of registrar.register must be an object with kid and upn'],
+    ['another object', { ok: true }, 'the result of registrar.register must be an object with kid and upn'],
+    ['a number', { kid: 42, upn: USER }, 'kid of the result of registrar.register must be a string'],
   ])('is named, and the key stays: register that returns %s', async (_, answer, message) => {
     const registrar = registrarWith({ register: async () => answer as never });
     await expect(run(undefined, { registrar })).rejects.toThrow(new TypeError(message));
@@ -192,7 +192,7 @@ describe('a function of the caller that returns nothing', () => {
   it.skipIf(missing !== undefined)('is named: a password', async () => {
     await using tpm = await openTpm('libtpms', { hierarchyAuth: { owner: async () => Object('text') } });
     await expect(tpm.askPassword('owner', {})).rejects.toThrow(
-      new TypeError('the answer of hierarchyAuth.owner must be a Uint8Array'),
+      new TypeError('the result of hierarchyAuth.owner must be a Uint8Array'),
     );
   });
 
@@ -204,7 +204,7 @@ describe('a function of the caller that returns nothing', () => {
     ];
     for (const opening of open) {
       await expect(opening()).rejects.toThrow(
-        new TypeError('the answer of wrap must be an object with send and close'),
+        new TypeError('the result of wrap must be an object with send and close'),
       );
     }
     await (await openTpm(`libtpms:${directory}`)).close();
@@ -213,7 +213,7 @@ describe('a function of the caller that returns nothing', () => {
   it('is named: software of the sources', async () => {
     const sources = { software: async () => undefined as never };
     await expect(run(undefined, { sources })).rejects.toThrow(
-      new TypeError('the answer of sources.software must be an object with create and sign'),
+      new TypeError('the result of sources.software must be an object with create and sign'),
     );
   });
 });

@@ -95,7 +95,7 @@ const CALLS: Readonly<Record<string, (options: never) => unknown>> = {
   formatDsregStatus: (options) => formatDsregStatus([], options),
   storeKey: (options) => createCrypto().storeKey(key, options),
   loadKey: (options) => createCrypto().loadKey(key, options),
-  'the answer of mfa': (answer: object) =>
+  'the result of mfa': (answer: object) =>
     provisioning.passMfa(async () => ({ status: 'passed', token: 'token', ...answer }), {
       user: 'ada',
       deviceId: '47f577e3-d2d0-4a0a-8aca-e0501098bde4',

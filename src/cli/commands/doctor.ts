@@ -185,7 +185,8 @@ function checkStore(path: string | undefined): Check {
     const { what, remedy } = describeFileError(path, error);
     return { name, status: 'problem', detail: `${path} ${what}`, remedy };
   }
-  const guard = process.platform === 'win32' ? '; its access list is not checked: keep it below your profile' : '';
+  const guard =
+    process.platform === 'win32' ? '; keyprov does not check its access list: use a directory in your profile' : '';
   return { name, status: 'ok', detail: `${path}${guard}` };
 }
 

@@ -43,7 +43,8 @@ async function runRemove(given: Arguments, context: Context): Promise<Outcome> {
   await store.delete(id, { signal });
   for (const name of damage === undefined ? [] : EXPORTS) {
     const path = join(store.directory, name);
-    if (await exists(path)) report.warn(`${path} was kept: the record does not show whether it belongs to the key`);
+    if (await exists(path))
+      report.warn(`${path} was kept: the record does not show whether this file belongs to the key`);
   }
   return { exitCode: EXIT.done, lines: [`removed ${what} from ${store.directory}`], json };
 }

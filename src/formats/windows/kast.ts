@@ -127,7 +127,7 @@ export function buildKast(statement: AttestationStatement, options: BuildKastOpt
   checkObject(statement, 'a statement', 'pubArea:bytes', 'certInfo:bytes', 'signature:bytes', 'ak:object');
   const { pubArea, certInfo, ak, akCreation } = statement;
   const signature = decode(TPMT_SIGNATURE, statement.signature);
-  if (signature.sigAlg !== TPM_ALG.RSASSA) throw invalid('it can only hold an RSASSA signature');
+  if (signature.sigAlg !== TPM_ALG.RSASSA) throw invalid('it can contain only an RSASSA signature');
   const keyBlob: PcpKeyBlob = {
     form: 'windows-10',
     flags: authRequired ? 1 : 0,

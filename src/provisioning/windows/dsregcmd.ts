@@ -145,7 +145,7 @@ export function parseDsregStatus(text: string): DsregStatus {
 export function describeDsregProblem(text: string): string | undefined {
   const titles = parseDsregStatus(text).map(({ title }) => title);
   const reports = titles.filter((title) => title === 'Device State').length;
-  if (reports > 1) return `it holds the output of ${reports} runs of dsregcmd /status; keep one`;
+  if (reports > 1) return `it contains the output of ${reports} runs of dsregcmd /status; keep one`;
   if (titles.some((title) => Object.hasOwn(READERS, title))) return undefined;
   return 'it has no section of dsregcmd /status, such as "Device State"; give the complete output of the command';
 }

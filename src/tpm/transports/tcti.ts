@@ -112,7 +112,7 @@ async function loadLoader(
 async function inTime<T>(work: Promise<T>, address: string, giveUp: () => Promise<unknown>): Promise<T> {
   const late = () =>
     new KeyprovError('transport-timeout', `${address}: no response within ${OPEN_TIMEOUT_MS} ms`, {
-      remedy: 'check that a TPM 2.0 listens there and that no other program holds it',
+      remedy: 'check that a TPM 2.0 listens there and that no other program has it open',
     });
   return await withTimeout({ timeoutMs: OPEN_TIMEOUT_MS, late }, async (limit) => {
     // Its caller no longer waits, so an error can only be dropped.

@@ -260,10 +260,10 @@ describe('verifyStatement', () => {
       setting,
     ];
     expect(said({ certInfoBytes: (bytes) => flipped(bytes, 3) })[0]).toBe(
-      'magic: the signed data begins with ff544346',
+      'magic: the signed data begins with ff544346, not ff544347',
     );
     expect(said({ certInfoBytes: (bytes) => flipped(bytes, 5, 0x0d) })[0]).toBe(
-      'type: the signed data is of type 0x801a',
+      'type: the signed data is of type 0x801a, not 0x8017',
     );
     expect(attest(fromHex('abcd'))).toEqual([`challenge: extraData is abcd, but the challenge is ${toHex(CHALLENGE)}`]);
     expect(attest(new Uint8Array(0))).toEqual([

@@ -125,7 +125,7 @@ describe('the key store', () => {
   it('keeps a record if the function that changes it returns none', async () => {
     await store.save(keyRecord('a'));
     await expect(store.update('a', () => Object(undefined).record)).rejects.toThrow(
-      new TypeError('the answer of change must be an object with id'),
+      new TypeError('the result of change must be an object with id'),
     );
     expect((await store.load('a')).name).toBe('key a');
   });

@@ -302,7 +302,7 @@ describe('explainPolicy', () => {
     expect(explainPolicy(merged.explanation, { onlySet: true }).split('\n')).toEqual([
       'UsePassportForWork = true: set by user GPO (test)',
       '  not false from computer GPO (test): the user setting replaces the machine setting',
-      '  not false from device CSP (test): Group Policy takes precedence over the CSP, whose value applies once the policy is cleared',
+      '  not false from device CSP (test): Group Policy takes precedence over the CSP; to use the value of the CSP, clear the setting in Group Policy',
       'RequireSecurityDevice = true: set by computer GPO (test)',
       '  not preferred from object (the tool): computer GPO (test) takes precedence',
       'PINComplexity/MinimumPINLength (pin.minLength) = 8: set by object (the tool)',

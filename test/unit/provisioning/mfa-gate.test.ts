@@ -305,7 +305,7 @@ describe('passMfa', () => {
 
   it.each([{ status: 'failed' }, { status: 'failed', reason: 7 }])('names the answer %j', async (answer) => {
     await expect(passMfa(async () => Object(answer), options({}))).rejects.toThrow(
-      /^the reason in the answer of mfa must be a string$/,
+      /^the reason in the result of mfa must be a string$/,
     );
   });
 

@@ -30,7 +30,7 @@ describe('enterNewPin', () => {
 
   it('tells a prompt that returns text', async () => {
     await expect(enterNewPin(async () => Object('258096'), { policy })).rejects.toThrow(
-      new TypeError('the answer of the prompt for a new PIN must be a Uint8Array'),
+      new TypeError('the result of the prompt for a new PIN must be a Uint8Array'),
     );
   });
 

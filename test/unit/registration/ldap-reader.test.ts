@@ -37,7 +37,7 @@ describe('ldapReader', () => {
   it('names a client that returns no entries', async () => {
     const reader = ldapReader({ search: async () => Object(undefined) }, { base: BASE });
     await expect(reader.read('ada@contoso.test')).rejects.toThrow(
-      new TypeError('the answer of client.search must be an object with searchEntries'),
+      new TypeError('the result of client.search must be an object with searchEntries'),
     );
   });
 

@@ -110,7 +110,7 @@ describe('registerKey', () => {
     const { fetch, sent } = serviceStub(response.body);
     const lookup = async () => Object(undefined);
     await expect(registerKey({ endpoint }, example, { fetch, lookup, outcomeUnknown: true })).rejects.toThrow(
-      new TypeError('the answer of lookup must be an object with kid and upn'),
+      new TypeError('the result of lookup must be an object with kid and upn'),
     );
     expect(sent).toEqual([]);
   });

@@ -90,7 +90,7 @@ export const REQUEST_FORMATS: Readonly<Record<string, RequestFormat>> = {
     build: (input) => csrOf(input, [buildLampsAttestation(statementOf(input))]),
   },
   'csr-wcce': {
-    title: "csr with AD CS's attributes (MS-WCCE), proved by --ak-certificate, else by the TPM's endorsement key",
+    title: "csr for AD CS (MS-WCCE); the proof is --ak-certificate or, without it, the TPM's endorsement key",
     needs: ['exchange-certificate'],
     uses: [...CSR_OPTIONS, 'ek-certificate'],
     attests: true,

@@ -178,7 +178,7 @@ describe('buildKast', () => {
 
   it('refuses statements that a KAST cannot contain', () => {
     const options = { claim: 'authority-and-subject', privateArea, authRequired: true } as const;
-    expect(() => buildKast(paperStatement('rsa-2048', 'p-256'), options)).toThrow(/only hold an RSASSA/);
+    expect(() => buildKast(paperStatement('rsa-2048', 'p-256'), options)).toThrow(/contain only an RSASSA/);
     expect(() => buildKast(bare, options)).toThrow(/no creation proof for the attestation key/);
     const another = paperStatement('rsa-2048', 'rsa-2048', {
       key: (area) => ({ ...area, authPolicy: flipped(userKeyTemplate('rsa-2048').authPolicy, 0) }),
