@@ -76,7 +76,10 @@ function page({ commands, exitCodes }) {
     ...['.SH COMMANDS', ...commands.flatMap(commandLines)],
     ...['.SH ENVIRONMENT', ...ENVIRONMENT.flatMap(([name, text]) => ['.TP', bold(name), roff(text)])],
     ...['.SH "EXIT STATUS"', ...exitCodes.flatMap(([code, text]) => ['.TP', bold(code), sentence(text)])],
-    ...['.SH "SEE ALSO"', `The file ${italic('docs/cli.md')} of the package describes each command.`],
+    ...[
+      '.SH "SEE ALSO"',
+      `In the package, ${italic('docs/cli.md')} describes each command, and ${italic('docs/scripting.md')} their use in scripts.`,
+    ],
   ];
   return `${lines.join('\n')}\n`;
 }
