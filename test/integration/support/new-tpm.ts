@@ -10,7 +10,7 @@ import { Tpm } from '../../../src/tpm/tpm.ts';
 import type { TpmTransport } from '../../../src/tpm/transport.ts';
 import { missingOutsideCi } from '../../programs.ts';
 
-/** Address of a running TPM for the tests. Each test clears it: see docs/testing.md. */
+/** Address of a running TPM for the tests. Each test clears it: see CONTRIBUTING.md. */
 export const GIVEN_TPM: string | undefined = process.env.KEYPROV_TEST_TPM || undefined;
 
 let isGivenInUse = false;
