@@ -10,7 +10,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const path = join(root, 'man', 'keyprov.1');
 const { version, description } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 /** The date of the last change to the commands, as manual pages show it. */
-const DATE = '2026-11-30';
+const DATE = '2026-12-01';
 
 const ENVIRONMENT = [
   ['KEYPROV_TPM', 'Address of the TPM, unless --tpm gives it.'],

@@ -46,7 +46,7 @@ export function buildProgram(
   { version, call, onText, onErrorText, signal }: ProgramOptions,
 ): Command {
   const program = new Command('keyprov')
-    .description('Makes a key in a TPM 2.0, attests it, and builds its registration request.')
+    .description('Makes keys in a TPM 2.0, attests them, and registers them with a service.')
     .version(version)
     .helpCommand(false)
     .addHelpText('after', `${examplesHelp(EXAMPLES)}\n\nExit codes:\n${EXIT_CODES}`)

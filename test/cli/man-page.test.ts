@@ -35,7 +35,7 @@ describe('the manual page', () => {
     expect(page).toContain('\nrsa-2048 (default), rsa-3072, p-256 or p-384\n');
     expect(page).toContain('\nkeyprov - Make a key pair in a TPM 2.0, attest it, and build its registration request\n');
     expect(page).toContain(
-      '\n\\fBkeyprov\\fR makes a key in a TPM 2.0, attests it, and builds its registration request.\n',
+      '\n\\fBkeyprov\\fR makes keys in a TPM 2.0, attests them, and registers them with a service.\n',
     );
   });
 

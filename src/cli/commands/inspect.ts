@@ -25,7 +25,7 @@ function define(command: Command): void {
   command
     .description('identify a file and show its contents, in any format and text encoding, without secrets')
     .argument('[file]', 'the file, - for standard input')
-    .addOption(valueOption('--as <format>', 'expected format; another one is an error', NAMES))
+    .addOption(valueOption('--as <format>', 'report an error unless the file has this format', NAMES))
     .option('--formats', 'list the known formats');
 }
 

@@ -34,7 +34,7 @@ function define(command: Command): void {
     "show keys, their registrations, their PINs' state, whether the policy allows them, whether the TPM given with --tpm has " +
       'them, and unfinished runs',
   );
-  for (const option of keyOptions('all keys')) command.addOption(option);
+  for (const option of keyOptions('all keys', 'none')) command.addOption(option);
 }
 
 /** Whether the TPM of a key has proved that it holds it, failed to, or was not asked. */

@@ -10,9 +10,9 @@ import { storeOption } from './store-option.ts';
 import { type NamedTpm, readNamedTpm, tpmOptions } from './tpm-option.ts';
 import { valueOption } from './value-option.ts';
 
-/** The options of every command on a key of a store. */
-export function keyOptions(otherwise?: string): Option[] {
-  return [...keyChoiceOptions(otherwise), ...tpmOptions(), ...policyFileOptions()];
+/** The options of every command on a key of a store; `otherwise` and `tpm` say which keys and TPM it uses without them. */
+export function keyOptions(otherwise?: string, tpm?: string): Option[] {
+  return [...keyChoiceOptions(otherwise), ...tpmOptions(undefined, tpm), ...policyFileOptions()];
 }
 
 /** The options that select a key of a store; `otherwise` is the selection without them. */

@@ -22,13 +22,13 @@ export interface NamedTpm {
 }
 
 /** The option `--tpm`. */
-export function tpmOption(): Option {
-  return valueOption('--tpm <address>', `TPM address (default: $${TPM_VARIABLE}, or auto)`, ADDRESSES);
+export function tpmOption(otherwise = 'auto'): Option {
+  return valueOption('--tpm <address>', `TPM address (default: $${TPM_VARIABLE}, or ${otherwise})`, ADDRESSES);
 }
 
 /** The option `--tpm`, and the option for the passwords that the command may need. */
-export function tpmOptions(passwords = 'owner, endorsement or srk'): Option[] {
-  return [tpmOption(), repeatableOption('--tpm-auth <name=file>', `TPM password: ${passwords}`)];
+export function tpmOptions(passwords = 'owner, endorsement or srk', otherwise = 'auto'): Option[] {
+  return [tpmOption(otherwise), repeatableOption('--tpm-auth <name=file>', `TPM password: ${passwords}`)];
 }
 
 /**
