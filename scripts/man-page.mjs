@@ -66,7 +66,7 @@ function page({ commands, exitCodes }) {
     ],
     ...[
       '.SH DESCRIPTION',
-      `${bold('keyprov')} makes a key in a TPM 2.0, attests it, and builds its registration request.`,
+      `${bold('keyprov')} makes keys in a TPM 2.0, attests them, and registers them with a service.`,
     ],
     ...[
       'Each command explains itself with',

@@ -111,7 +111,7 @@ const isPinRule = (setting: string): boolean => setting.startsWith('PINComplexit
 /** The documents of 2016: on a machine without a CSP, not configured means a PIN that only wraps the password. */
 function defaultTo2016(settled: Map<WindowsSettingName, SettledValue>): void {
   if (settled.get('UsePassportForWork')?.winner !== undefined) return;
-  const reason = 'nothing sets it: by the 2016 default, only a managed device backs a PIN with a key';
+  const reason = 'nothing sets it: by the 2016 default, the PIN of an unmanaged device is not backed by a key';
   settled.set('UsePassportForWork', { value: false, overridden: [], reason });
 }
 

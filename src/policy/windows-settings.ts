@@ -136,7 +136,7 @@ export const WINDOWS_SETTINGS: Readonly<Record<WindowsSettingName, WindowsSettin
     csp: node('both'),
     gpo: gpo('EnablePinRecovery'),
   }),
-  UseCertificateForOnPremAuth: flag('true: certificate trust, waits for a certificate; false: key trust', {
+  UseCertificateForOnPremAuth: flag('true: certificate trust, which waits for a certificate; false: key trust', {
     csp: node(),
     gpo: gpo('UseCertificateForOnPremAuth', 'both'),
   }),

@@ -56,7 +56,7 @@ export function describeFileError(path: string, error: unknown): { readonly what
   const found = pathOf(error) ?? path;
   if (meaning === NO_RIGHT && isMissing(found)) {
     const parent = existingPart(found);
-    const make = 'make it as a user who may, and give it to this user, or use another path';
+    const make = 'make it as a user who may write there, and give it to this user; or use another path';
     return { what: `does not exist, and this user may not write to ${parent}`, remedy: make };
   }
   const where = meaning === NO_DIRECTORY ? existingPart(found) : found;
