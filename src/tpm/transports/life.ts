@@ -64,7 +64,10 @@ export class TransportLife {
     try {
       return await running;
     } catch (error) {
-      throw this.die(error);
+      const known = this.die(error);
+      // The given-up work may still run, so it must not meet another.
+      if (limit?.aborted) this.#death ??= known;
+      throw known;
     } finally {
       this.#running = undefined;
     }

@@ -28,6 +28,25 @@ describe('TransportLife', () => {
     },
   );
 
+  it.each([new KeyprovError('no-tpm', 'enough'), new TpmError('tpm-command-blocked', 'no'), new Error('enough')])(
+    'begins no command while one that was given up may still run: %s',
+    async (reason) => {
+      const life = new TransportLife('x:');
+      const limit = new AbortController();
+      let end = (_: Bytes): void => {};
+      const given = life.send(COMMAND, { limit: limit.signal }, () => new Promise((resolve) => (end = resolve)));
+      limit.abort(reason);
+      const error = await given.catch((thrown: unknown) => thrown);
+      await expect(life.send(COMMAND, {}, works)).rejects.toMatchObject({ code: 'transport-lost', cause: error });
+      const events: string[] = [];
+      const closed = life.close(async () => void events.push('freed'));
+      events.push('answered');
+      end(ANSWER);
+      await closed;
+      expect(events).toEqual(['answered', 'freed']);
+    },
+  );
+
   it('frees once, after the running command, and is closed from the call on', async () => {
     const events: string[] = [];
     const life = new TransportLife('x:');
