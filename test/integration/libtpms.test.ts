@@ -261,6 +261,22 @@ describe.skipIf(missing)('a TPM in process', () => {
     expect(codes.filter((code) => code === TPM_RC_CANCELED).length).toBeGreaterThan(5);
   });
 
+  it('does not cancel the next command with a cancellation that came too late', async () => {
+    const tpm = new Libtpms(libtpmsPath ?? '');
+    tpm.boot(undefined);
+    expect(codeOf(tpm.processSync(STARTUP_CLEAR))).toBe(SUCCESS);
+    for (let unique = 0; unique < 3; unique++) {
+      const running = tpm.process(GET_RANDOM);
+      // The command ends on its thread, and this one does not know it yet.
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50);
+      tpm.cancel();
+      expect(codeOf(await running)).toBe(SUCCESS);
+      expect(codeOf(await tpm.process(createRsa(unique)))).toBe(SUCCESS);
+      expect(codeOf(tpm.processSync(FLUSH))).toBe(SUCCESS);
+    }
+    tpm.unload();
+  });
+
   it('survives callbacks that throw, and tells their error', () => {
     const tpm = new Libtpms(libtpmsPath ?? '');
     const boom = new Error('boom');
