@@ -16,12 +16,9 @@ const ContextHeader = koffi.struct(uniqueTypeName('TSS2_TCTI_CONTEXT'), {
   version: 'uint32_t',
   transmit: 'void *',
   receive: 'void *',
-  finalize: 'void *',
-  cancel: 'void *',
 });
 const Transmit = koffi.proto('uint32_t', ['void *', 'size_t', 'void *']);
 const Receive = koffi.proto('uint32_t', ['void *', 'void *', 'void *', 'int32_t']);
-const Cancel = koffi.proto('uint32_t', ['void *']);
 const WAIT_FOR_EVER = -1;
 
 /** Result of a command: a TSS 2.0 code (0 is success) and the answer. */
@@ -31,13 +28,16 @@ interface TctiAnswer {
 }
 
 /**
- * A tpm2-tss connection. One command at a time: `transmit`, then `receive`. `cancel` may be called between the two and while
- * `receive` waits. Call no other function after `finalize`.
+ * A tpm2-tss connection. A context is not thread-safe, so only one call may run at a time. Any other call is rejected with
+ * a TypeError, as is any call after `finalize`. Call `receive` after each successful `transmit`.
+ *
+ * The library's `cancel` is missing here. While `receive` waits on its thread, a call on another thread would race with it.
+ * Called before `receive`, it makes the TCTI mssim of tpm2-tss 3.2 expect a new command: then `receive` fails with
+ * TSS2_TCTI_RC_BAD_SEQUENCE, and the next command gets the response to this one.
  */
 export interface TctiContext {
   transmit(command: Uint8Array): Promise<number>;
   receive(): Promise<TctiAnswer>;
-  cancel(): Promise<number>;
   finalize(): Promise<void>;
 }
 
@@ -91,32 +91,38 @@ function openContext(pointer: bigint | null, finalize: (pointer: bigint) => Prom
   if (!header.transmit || !header.receive) throw new Error('the TCTI context has no function to transmit or receive');
   const transmit = koffi.decode(header.transmit, Transmit);
   const receive = koffi.decode(header.receive, Receive);
-  const cancel = header.cancel ? koffi.decode(header.cancel, Cancel) : undefined;
   const memory: bigint = koffi.alloc('uint8_t', MEMORY_SIZE);
   const bytes = new Uint8Array(koffi.view(memory, MEMORY_SIZE));
   const commandAt = Number(COMMAND_AT);
   const answerAt = Number(ANSWER_AT);
-  return {
-    transmit(command) {
-      bytes.set(command, commandAt);
-      return callAsync(transmit, pointer, command.length, memory + COMMAND_AT);
-    },
-    async receive() {
-      koffi.encode(memory + SIZE_AT, 'size_t', BUFFER_SIZE);
-      const code = await callAsync(receive, pointer, memory + SIZE_AT, memory + ANSWER_AT, WAIT_FOR_EVER);
-      const length = code === 0 ? Number(koffi.decode(memory + SIZE_AT, 'size_t')) : 0;
-      const answer = bytes.slice(answerAt, answerAt + length);
+  let state: 'idle' | 'busy' | 'final' = 'idle';
+  const alone = async <T>(call: () => Promise<T>, then: typeof state = 'idle'): Promise<T> => {
+    if (state !== 'idle') throw new TypeError(`the TCTI context is ${state}`);
+    state = 'busy';
+    try {
+      return await call();
+    } finally {
       // Commands and answers may contain authorization values.
       bytes.fill(0);
-      return { code, answer };
-    },
-    cancel: async () => (cancel === undefined ? NOT_IMPLEMENTED : await callAsync(cancel, pointer)),
+      state = then;
+    }
+  };
+  return {
+    transmit: (command) =>
+      alone(() => {
+        bytes.set(command, commandAt);
+        return callAsync(transmit, pointer, command.length, memory + COMMAND_AT);
+      }),
+    receive: () =>
+      alone(async () => {
+        koffi.encode(memory + SIZE_AT, 'size_t', BUFFER_SIZE);
+        const code = await callAsync(receive, pointer, memory + SIZE_AT, memory + ANSWER_AT, WAIT_FOR_EVER);
+        const length = code === 0 ? Number(koffi.decode(memory + SIZE_AT, 'size_t')) : 0;
+        return { code, answer: bytes.slice(answerAt, answerAt + length) };
+      }),
     async finalize() {
-      await finalize(pointer);
+      await alone(() => finalize(pointer), 'final');
       koffi.free(memory);
     },
   };
 }
-
-/** TSS2_TCTI_RC_NOT_IMPLEMENTED. */
-const NOT_IMPLEMENTED = 0x000a0002;

@@ -6,7 +6,6 @@ import { passingFailure } from '../../storage/load-failure.ts';
 import { checkAnswerFrame, SIGN_OF_LIFE } from '../frame.ts';
 import { decodeResponseCode, describeResponseCode } from '../response-code.ts';
 import { OPEN_TIMEOUT_MS, type TpmTransport } from '../transport.ts';
-import { cancelOnAbort } from './cancel-on-abort.ts';
 import { TransportLife } from './life.ts';
 import { cannotLoad, loadNative } from './load-native.ts';
 
@@ -29,8 +28,8 @@ export interface TctiTransport extends TpmTransport, AsyncDisposable {
  * Opens a TPM through tpm2-tss' TCTI loader, which reaches every TPM that tpm2-tools can reach.
  *
  * Turns off tpm2-tss' logging (`TSS2_LOG=all+none`, inherited by processes started later) unless that variable is set.
- * Limits of tpm2-tss 3.2: a running command can be canceled only if the TCTI supports that (mssim); and a TPM that
- * takes a command and never responds holds a thread, so the process, even with `process.exit`, ends only after the
+ * A running command cannot be canceled, because tpm2-tss allows no second call while one waits for the response. A TPM
+ * that takes a command and never responds holds a thread, so the process, even with `process.exit`, ends only after the
  * connection.
  * @throws KeyprovError with `address-invalid`, `library-missing`, `library-unsuitable`, `transport-unreachable` or
  * `transport-timeout`.
@@ -148,12 +147,9 @@ function transportTo(address: string, context: TctiContext, conf: string): TctiT
       { remedy: isProtocol ? 'check that a TPM 2.0 answers there' : 'open the TPM again' },
     );
   };
-  const exchange = async (command: Uint8Array, signal: AbortSignal | undefined): Promise<Bytes> => {
+  const exchange = async (command: Uint8Array): Promise<Bytes> => {
     check(await context.transmit(command), 'transmit');
-    const { code, answer } = await cancelOnAbort(context.receive(), signal, async () => {
-      // Best effort: if the TCTI cannot do it, the response to the command still comes.
-      await context.cancel();
-    });
+    const { code, answer } = await context.receive();
     check(code, 'receive');
     checkAnswerFrame(answer, address);
     return answer;
@@ -161,7 +157,7 @@ function transportTo(address: string, context: TctiContext, conf: string): TctiT
   const close = (): Promise<void> => life.close(() => context.finalize());
   return {
     ...{ kind: 'tcti', address, ...describeTctiConf(conf) },
-    send: (command, options = {}) => life.send(command, options, () => exchange(command, options.signal)),
+    send: (command, options = {}) => life.send(command, options, () => exchange(command)),
     close,
     [Symbol.asyncDispose]: close,
   };
