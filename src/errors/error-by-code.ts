@@ -10,7 +10,7 @@ import type { TpmError } from './tpm-error.ts';
 
 /**
  * Every code that an error of this library can carry, with its class. Callers switch on `code`, never on text.
- * The table with causes, remedies and classes is `docs/errors.md`.
+ * The table with causes and remedies is `docs/errors.md`.
  */
 export interface ErrorByCode {
   // settings and arguments
