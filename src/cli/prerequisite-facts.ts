@@ -73,21 +73,20 @@ export function provisioningOff(merged: MergedPolicy): PrerequisiteResult | unde
   return { ...result, findings: result.findings.filter(({ id }) => id === 'policy-enabled') };
 }
 
-/** The value of `--dsregcmd`: the text of that file. */
-export async function readDsregcmd(given: Arguments): Promise<string | undefined> {
-  const text = await fileOf(given, 'dsregcmd');
-  const problem = text && describeDsregProblem(text);
-  if (problem) given.problems.push(`--dsregcmd: ${problem}`);
-  return text;
-}
-
-/** Warns if the output of dsregcmd is about another device or tenant than the run. */
-export function warnOfOtherDevice(
-  dsregcmd: string,
-  { deviceId, tenant }: Pick<ServiceArguments, 'deviceId' | 'tenant'>,
+/**
+ * The value of `--dsregcmd`: the text of that file. Warns if the output is about another device or tenant than `wanted`.
+ */
+export async function readDsregcmd(
+  given: Arguments,
+  wanted: Partial<Pick<ServiceArguments, 'deviceId' | 'tenant'>>,
   report: Pick<Report, 'warn'>,
-): void {
-  const status = parseDsregStatus(dsregcmd);
+): Promise<string | undefined> {
+  const text = await fileOf(given, 'dsregcmd');
+  if (text === undefined) return undefined;
+  const problem = describeDsregProblem(text);
+  if (problem) given.problems.push(`--dsregcmd: ${problem}`);
+  const status = parseDsregStatus(text);
+  const { deviceId, tenant } = wanted;
   const tenantId = tenant !== undefined && GUID.test(tenant) ? tenant : undefined; // else it is a domain
   for (const [of, name, expected] of [
     ['Device', 'DeviceId', deviceId] as const,
@@ -99,6 +98,7 @@ export function warnOfOtherDevice(
       `--dsregcmd: the output is about another ${of.toLowerCase()}: its ${name} is ${found}, not ${expected}`,
     );
   }
+  return text;
 }
 
 async function runDsregcmd({ signal }: SignalOptions): Promise<string> {

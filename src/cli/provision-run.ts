@@ -26,13 +26,7 @@ import {
 import { openStore, storeOption } from './options/store-option.ts';
 import { type NamedTpm, readNamedTpm, tpmOptions } from './options/tpm-option.ts';
 import { valueOption } from './options/value-option.ts';
-import {
-  checkRunPrerequisites,
-  PROVISIONING_IS_OFF,
-  provisioningOff,
-  readDsregcmd,
-  warnOfOtherDevice,
-} from './prerequisite-facts.ts';
+import { checkRunPrerequisites, PROVISIONING_IS_OFF, provisioningOff, readDsregcmd } from './prerequisite-facts.ts';
 import { describeRun, showRunEvent } from './run-report.ts';
 import { type ServiceConnection, withService } from './service-connection.ts';
 import { newPinPrompt } from './terminal/pin-input.ts';
@@ -109,8 +103,7 @@ export async function readRunArguments(
   }
   if (!hasPin) given.refuse(['pin-file', 'recovery-key'], 'cannot be used with --no-pin');
   const recovery = await readRecovery(given, user, merged);
-  const dsregcmd = await readDsregcmd(given);
-  if (dsregcmd !== undefined) warnOfOtherDevice(dsregcmd, service, context.report);
+  const dsregcmd = await readDsregcmd(given, service, context.report);
   const prerequisites = given.has('skip-prerequisites') ? 'skip' : 'check';
   const allowDowngrade = given.has('allow-downgrade');
   const fallBack = readFallBack(given);

@@ -206,6 +206,18 @@ describe('keyprov dashboard', () => {
     expect(existsSync(file)).toBe(false);
   });
 
+  it('warns if the output of dsregcmd is about another device', async () => {
+    const other = '00112233-4455-6677-8899-aabbccddeeff';
+    writeFileSync(path('status.txt'), `| Device Details |\n DeviceId : ${other}\n| User State |\n NgcSet : NO\n`);
+    const named = ['--device-id', DEVICE, '--dsregcmd', path('status.txt')];
+    const { child, page, ended } = await dashboard(['--tpm', 'none', '--json', ...named]);
+    await page.stateThat(sectionsOf);
+    child.kill('SIGINT');
+    expect(JSON.parse((await ended).stdout).warnings).toEqual([
+      `--dsregcmd: the output is about another device: its DeviceId is ${other}, not ${DEVICE}`,
+    ]);
+  });
+
   it('reports wrong arguments, all at once', async () => {
     const { status, stderr } = await commands.run(['dashboard', '--device-id', 'x', '--dsregcmd', path('none')]);
     expect(status).toBe(2);

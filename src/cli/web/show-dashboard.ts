@@ -32,7 +32,7 @@ export async function showDashboard(given: Arguments, context: Context): Promise
   const { address } = readNamedTpm(given, context);
   const inForce = await readPolicy(given, context);
   const [user, deviceId] = [given.text('user'), readDeviceId(given)];
-  const dsregcmd = await readDsregcmd(given);
+  const dsregcmd = await readDsregcmd(given, { deviceId }, report);
   given.check();
   const path = storePath(given, environment);
   // Opened again for each look, because its permissions may change.
