@@ -135,11 +135,7 @@ function checkWayTo(path: string): void {
     if (name === '' || name === '.') continue;
     const { mode } = lstatSync(at);
     if ((mode & 0o002) !== 0 && (mode & STICKY) === 0) {
-      throw notPrivate(
-        at,
-        `is writable by other users (${modeText(mode)})`,
-        `chmod o-w ${shellWord(at)}, or chmod +t ${shellWord(at)}`,
-      );
+      throw notPrivate(at, `is writable by other users (${modeText(mode)})`, 'choose a directory that is not below it');
     }
     const next = name === '..' ? dirname(at) : join(at, name);
     const stats = lstatSync(next, { bigint: true, throwIfNoEntry: false });
@@ -161,24 +157,28 @@ const modeText = (mode: number): string => `mode ${(mode & 0o7777).toString(8).p
 /** Tells whether this is neither the user of this process nor root. */
 const isForeign = (uid: bigint): boolean => uid !== 0n && uid !== BigInt(process.geteuid?.() ?? 0);
 
-function checkOwnerAndMode(path: string, { uid, mode }: BigIntStats, forbidden: number): void {
+function checkOwnerAndMode(path: string, stats: BigIntStats, forbidden: number): void {
   const user = process.geteuid?.();
   if (user === undefined) return; // Windows
+  const { uid } = stats;
+  const mode = Number(stats.mode);
+  // Whatever else uses a directory might break.
+  const unlessShared = stats.isDirectory() ? 'choose another directory, or, if only keyprov uses this one, ' : '';
   if (isForeign(uid)) {
     throw notPrivate(
       path,
       `belongs to user ${uid}, and this process runs as user ${user}`,
-      `run as that user, or chown ${user} ${shellWord(path)}`,
+      `run as that user, ${unlessShared || 'or '}chown ${user} ${shellWord(path)}`,
     );
   }
-  if ((Number(mode) & forbidden) !== 0) {
-    const right = forbidden === OTHERS ? 'readable or writable' : 'writable';
-    // A sticky directory, such as /tmp, is meant to be shared: chmod would break the other users' programs.
-    const isShared = (Number(mode) & STICKY) !== 0;
+  if ((mode & forbidden) !== 0) {
+    const [right, rights] = forbidden === OTHERS ? ['readable or writable', 'rwx'] : ['writable', 'w'];
+    // A sticky directory, such as /tmp, is meant to be shared.
+    const isShared = (mode & STICKY) !== 0;
     throw notPrivate(
       path,
-      `is ${right} by other users (${modeText(Number(mode))})`,
-      isShared ? 'choose another directory' : `chmod go-${forbidden === OTHERS ? 'rwx' : 'w'} ${shellWord(path)}`,
+      `is ${right} by other users (${modeText(mode)})`,
+      isShared ? 'choose another directory' : `${unlessShared}chmod go-${rights} ${shellWord(path)}`,
     );
   }
 }

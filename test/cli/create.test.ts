@@ -625,7 +625,12 @@ describe('keyprov create in software', () => {
     chmodSync(directory.path, 0o777);
     const { status, json } = await commands.onlyJson(['create', '--tpm', 'none', '--out', directory.path]);
     expect(status).toBe(7);
-    expect(json).toMatchObject({ error: { code: 'not-private', remedy: `chmod go-w ${directory.path}` } });
+    expect(json).toMatchObject({
+      error: {
+        code: 'not-private',
+        remedy: expect.stringMatching(/^choose another directory, or, if only keyprov uses this one, chmod go-w /),
+      },
+    });
   });
 
   it.skipIf(!isRoot || checkoutIsClosed())('tells an ordinary user which file it may not read or write', async () => {

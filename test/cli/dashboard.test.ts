@@ -96,7 +96,10 @@ describe('keyprov dashboard', () => {
       expect(errors).toEqual([
         {
           ...{ status: 'problem', name: 'store', detail: `${store()} is writable by other users (mode 0777)` },
-          ...{ remedy: `chmod go-w ${store()}`, rows: [['code', 'not-private']] },
+          ...{
+            remedy: `choose another directory, or, if only keyprov uses this one, chmod go-w ${store()}`,
+            rows: [['code', 'not-private']],
+          },
         },
       ]);
       expect(empty).toBe('The key store cannot be used: see Errors.');

@@ -64,7 +64,7 @@ describe.skipIf(missing)('a directory with secrets', () => {
     mkdirSync(path, { recursive: true });
     chmodSync(path, 0o770);
     expect(await refusedBy(open, directory)).toBe(
-      `not-private: ${path} is writable by other users (mode 0770); chmod go-w ${path}`,
+      `not-private: ${path} is writable by other users (mode 0770); choose another directory, or, if only keyprov uses this one, chmod go-w ${path}`,
     );
     expect(readdirSync(path)).toEqual([]);
   });
@@ -83,7 +83,7 @@ describe.skipIf(missing)('a directory with secrets', () => {
       mkdirSync(path, { recursive: true });
       chownSync(path, OTHER, OTHER);
       expect(await refusedBy(open, directory)).toBe(
-        `not-private: ${path} belongs to user ${OTHER}, and this process runs as user 0; run as that user, or chown 0 ${path}`,
+        `not-private: ${path} belongs to user ${OTHER}, and this process runs as user 0; run as that user, choose another directory, or, if only keyprov uses this one, chown 0 ${path}`,
       );
       expect(readdirSync(path)).toEqual([]);
     },
@@ -110,7 +110,7 @@ describe.skipIf(missing)('a directory with secrets', () => {
     chmodSync(shared, 0o777);
     for (const path of [join(shared, 'store'), join(shared, 'of', 'store'), join(root, 'way', 'store')]) {
       expect(await asyncRefusal(() => openKeyStore(path))).toBe(
-        `not-private: ${shared} is writable by other users (mode 0777); chmod o-w ${shared}, or chmod +t ${shared}`,
+        `not-private: ${shared} is writable by other users (mode 0777); choose a directory that is not below it`,
       );
     }
     expect(readdirSync(shared)).toEqual(['of']);

@@ -38,7 +38,7 @@ describe('openKeyStore', () => {
   it('refuses a directory that others may write in', async () => {
     await chmod(directory, 0o770);
     expect(await asyncRefusal(() => openKeyStore(directory))).toBe(
-      `not-private: ${directory} is writable by other users (mode 0770); chmod go-w ${directory}`,
+      `not-private: ${directory} is writable by other users (mode 0770); choose another directory, or, if only keyprov uses this one, chmod go-w ${directory}`,
     );
   });
 
