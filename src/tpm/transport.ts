@@ -56,7 +56,10 @@ export interface TpmTransport {
 
 /** A transport whose TPM can be switched off and on, because this library runs it. */
 export interface PowerCycling {
-  /** Switches power off and on, without TPM2_Shutdown. Transient state is lost, and TPM2_Startup is needed. */
+  /**
+   * Switches power off and on, without TPM2_Shutdown. Transient state is lost, and TPM2_Startup is needed.
+   * @throws TypeError while a command runs; KeyprovError after a failure of the transport.
+   */
   powerCycle(): Promise<void>;
 }
 

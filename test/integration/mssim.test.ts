@@ -66,6 +66,19 @@ describe.skipIf(missing)('a simulator', () => {
     expect(codeOf(await transport.send(GET_RANDOM))).toBe(0);
   });
 
+  it('is not switched off while a command runs or another power cycle does', async () => {
+    await using simulator = await startMssimStandIn();
+    await using transport = await openMssim({ port: simulator.port });
+    const starting = transport.send(STARTUP_CLEAR);
+    await expect(transport.powerCycle()).rejects.toThrow(TypeError);
+    expect(codeOf(await starting)).toBe(0);
+    const cycle = transport.powerCycle();
+    await expect(transport.powerCycle()).rejects.toThrow(TypeError);
+    await cycle;
+    expect(simulator.platformMessages).toEqual([POWER_ON, NV_ON, POWER_OFF, POWER_ON, NV_ON]);
+    expect(codeOf(await transport.send(STARTUP_CLEAR))).toBe(0);
+  });
+
   it('is told to cancel at abort and no longer when the answer is there: the next command runs', async () => {
     await using simulator = await startMssimStandIn();
     await using transport = await openMssim({ port: simulator.port });

@@ -31,7 +31,9 @@ describe.skipIf(missing).each(['unix', 'tcp'] as const)('a swtpm over %s', (list
   it('says that the power cycle took everything: TPM_RC_INITIALIZE until TPM2_Startup', async () => {
     await using swtpm = await startSwtpm({ listen });
     await using transport = await swtpm.open();
-    expect(codeOf(await transport.send(GET_RANDOM))).toBe(0);
+    const running = transport.send(GET_RANDOM);
+    await expect(transport.powerCycle()).rejects.toThrow(TypeError);
+    expect(codeOf(await running)).toBe(0);
     await transport.powerCycle();
     expect(codeOf(await transport.send(GET_RANDOM))).toBe(0x100);
     expect(codeOf(await transport.send(STARTUP_CLEAR))).toBe(0);

@@ -151,6 +151,7 @@ function transportOver(address: string, connection: SocketConnection, platform: 
         return cancelOnAbort(answer, options.signal, () => cancel(answer, options.limit));
       }),
     async powerCycle() {
+      life.requireIdle();
       await platform.tell('POWER_OFF');
       await platform.tell('POWER_ON');
       await platform.tell('NV_ON');

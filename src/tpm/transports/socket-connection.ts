@@ -104,11 +104,13 @@ export class SocketConnection {
   /**
    * Sends `request` in one write and waits for the whole response. If `limit` aborts before that, the connection is
    * dead and the promise is rejected with its reason.
-   * @throws KeyprovError `transport-lost` or `transport-protocol`, and the same again for every later call.
+   * @throws KeyprovError `transport-lost` or `transport-protocol`, and the same again for every later call; TypeError
+   * while another exchange runs.
    */
   exchange(request: Uint8Array, framing: Framing, limit?: AbortSignal): Promise<Bytes> {
     return new Promise((resolve, reject) => {
       if (this.#death !== undefined) throw this.#death;
+      if (this.#pending !== undefined) throw new TypeError(`${this.#address}: another exchange is running`);
       this.#pending = { ...framing, resolve, reject };
       this.#socket.write(request);
       this.#watch.watch(limit, (reason) => this.#pending && this.#die(reason));

@@ -127,7 +127,9 @@ function transportOver(
         });
       }),
     async powerCycle() {
-      await controlSwtpm(needControl(), SWTPM_CONTROL.INIT);
+      const channel = needControl();
+      life.requireIdle();
+      await controlSwtpm(channel, SWTPM_CONTROL.INIT);
     },
     async shutdown() {
       const channel = needControl();
