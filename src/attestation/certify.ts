@@ -1,4 +1,5 @@
 import { checkObject } from '../bytes.ts';
+import { TpmError } from '../errors/tpm-error.ts';
 import { KeyprovError, withCleanup } from '../errors.ts';
 import { checkMembers } from '../known-members.ts';
 import type { SignalOptions } from '../signal.ts';
@@ -10,6 +11,7 @@ import { ReadPublic } from '../tpm/commands/object.ts';
 import { PolicyCommandCode, PolicyOR } from '../tpm/commands/policy.ts';
 import { TPM_ALG, TPM_CC, TPM_ECC } from '../tpm/constants.ts';
 import { withHiddenAuth } from '../tpm/hidden-auth.ts';
+import { isHashAlg } from '../tpm/names.ts';
 import { windowsHelloBranches } from '../tpm/policy-digest.ts';
 import { startSession } from '../tpm/start-session.ts';
 import { TPMT_SIGNATURE } from '../tpm/structures/algorithm.ts';
@@ -133,7 +135,8 @@ export interface AttestKeyOptions extends CertifyKeyOptions {
  * Has a key certified, builds the statement, and verifies it, because the TPM's responses may have been altered on their
  * way; signatures by algorithms that {@link verifyStatement} does not support, such as SM2, are not verified. Judges no
  * attributes of the keys and no algorithms: {@link verifyStatement} does that for the recipient.
- * @throws like {@link certifyKey}, and KeyprovError `tpm-session` if the statement does not verify.
+ * @throws like {@link certifyKey}; KeyprovError `tpm-session` if the statement does not verify; TpmError
+ * `tpm-unsupported` for a key whose Name keyprov cannot compute, such as one by SM3: use {@link certifyKey}.
  *
  * @example
  * ```ts
@@ -160,6 +163,7 @@ export async function attestKey(tpm: Tpm, options: AttestKeyOptions): Promise<At
   const { handle, name } = entityOf(key);
   const certification = await certifyKey(tpm, certifying);
   const { outPublic } = await tpm.run(ReadPublic, { objectHandle: handle }, { signal });
+  checkComputable(outPublic, ...(akCreation ? [ak.publicArea] : []));
   const statement: AttestationStatement = {
     version: 1,
     pubArea: encode(TPMT_PUBLIC, outPublic),
@@ -183,6 +187,20 @@ function canVerify(signer: TpmtPublic): boolean {
   if (signer.type === TPM_ALG.RSA) return scheme === TPM_ALG.RSASSA || scheme === TPM_ALG.RSAPSS;
   const { NIST_P256, NIST_P384, NIST_P521 } = TPM_ECC;
   return scheme === TPM_ALG.ECDSA && [NIST_P256, NIST_P384, NIST_P521].some((id) => id === signer.parameters.curveID);
+}
+
+/** @throws TpmError `tpm-unsupported` for keys whose Names keyprov cannot compute, although the recipient may. */
+function checkComputable(...areas: readonly TpmtPublic[]): void {
+  const foreign = areas.find(({ nameAlg }) => !isHashAlg(nameAlg));
+  if (foreign === undefined) return;
+  const alg = `0x${foreign.nameAlg.toString(16)}`;
+  throw new TpmError(
+    'tpm-unsupported',
+    `keyprov cannot check the attestation of a key with the name algorithm ${alg}`,
+    {
+      remedy: 'use a key whose name algorithm is SHA-256, or certify it without this check',
+    },
+  );
 }
 
 function checkUnaltered(

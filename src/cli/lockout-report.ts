@@ -2,10 +2,12 @@ import { isKeyprovError, KeyprovError, sayError } from '../errors.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
 import type { KeyStore } from '../keys/key-store.ts';
 import { type PinTryCount, peekPinTries } from '../keys/pin-try-log.ts';
+import { ALLOW_TRIES } from '../keys/tpm-pin.ts';
 import type { LockoutState } from '../tpm/capabilities.ts';
 
 /** Whether the TPM takes PINs, and how many wrong ones are left. */
 export function describeLockout({ inLockout, failedTries, maxTries, recoveryTimeSeconds }: LockoutState): string {
+  if (maxTries === 0) return 'locked: no wrong try is allowed';
   if (recoveryTimeSeconds === 0) return inLockout ? 'locked' : 'wrong tries are not counted';
   const left = inLockout ? '' : `, ${Math.max(0, maxTries - failedTries)} left`;
   const forgiven = `${failedTries} of ${maxTries} wrong tries${left}; the count decreases by one every ${recoveryTimeSeconds} seconds`;
@@ -13,8 +15,10 @@ export function describeLockout({ inLockout, failedTries, maxTries, recoveryTime
 }
 
 /** How a lockout ends. */
-export const endLockout = ({ recoveryTimeSeconds }: LockoutState): string =>
-  `${recoveryTimeSeconds === 0 ? '' : 'wait, or '}end it with keyprov tpm --reset-lockout`;
+export const endLockout = ({ maxTries, recoveryTimeSeconds }: LockoutState): string =>
+  maxTries === 0
+    ? ALLOW_TRIES
+    : `${recoveryTimeSeconds === 0 ? '' : 'wait, or '}end it with keyprov tpm --reset-lockout`;
 
 /**
  * The wrong PINs of a software key, or why they are not known; undefined if no PIN of it was ever tried.

@@ -1,4 +1,4 @@
-import { KeyprovError, SUBCLASS } from '../errors.ts';
+import { KeyprovError, type KeyprovErrorOptions, SUBCLASS } from '../errors.ts';
 import { printable } from '../printable.ts';
 
 /**
@@ -36,7 +36,7 @@ export class PolicyError extends KeyprovError {
   /** Every invalid setting, in the order found; never empty. */
   readonly problems: readonly PolicyProblem[];
 
-  constructor(problems: readonly PolicyProblem[], options: { readonly cause?: unknown } = {}) {
+  constructor(problems: readonly PolicyProblem[], options: KeyprovErrorOptions = {}) {
     const lines = problems.map(({ setting, problem, expected, from = [] }) => {
       const where = [...new Set(from.map(({ origin }) => origin))].join(' and ');
       return `${where === '' || where === setting ? '' : `${where}: `}${setting}: ${problem} (expected: ${expected})`;
@@ -44,7 +44,7 @@ export class PolicyError extends KeyprovError {
     super(
       'policy-invalid',
       `the policy is wrong: ${lines.join('; ')}`,
-      { ...options, remedy: 'correct these settings' },
+      { remedy: 'correct these settings', ...options },
       SUBCLASS,
     );
     this.problems = Object.freeze(problems.map((one) => ({ ...one, problem: printable(one.problem) })));

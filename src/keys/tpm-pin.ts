@@ -17,8 +17,13 @@ function triesLeft({ inLockout, maxTries, failedTries, recoveryTimeSeconds }: Lo
   return recoveryTimeSeconds === 0 ? undefined : Math.max(0, maxTries - failedTries);
 }
 
+/** How a lockout ends that comes back after each reset. */
+export const ALLOW_TRIES =
+  "raise the TPM's maximum of wrong tries, which is 0, with the lockout hierarchy's password (TPM2_DictionaryAttackParameters)";
+
 /** How a lockout can end. */
 export function lockoutRemedy(lockout: LockoutState): string {
+  if (lockout.maxTries === 0) return ALLOW_TRIES;
   const seconds = lockoutEnds(lockout);
   const wait = seconds === undefined ? '' : `wait up to ${seconds} s, or `;
   return `${wait}reset the lockout with the lockout hierarchy's password`;

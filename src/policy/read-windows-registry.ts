@@ -86,7 +86,9 @@ async function exportKey(key: string, file: string, options: SignalOptions): Pro
   if (exported !== undefined && existsSync(file)) return await readInput(file, options);
   if (!(await isThere(key, options))) return undefined;
   const expected = 'a key that this user can read';
-  throw new PolicyError([{ setting: key, problem: 'cannot be read with reg.exe', expected }]);
+  throw new PolicyError([{ setting: key, problem: 'cannot be read with reg.exe', expected }], {
+    remedy: 'run this as a user who can read that registry key',
+  });
 }
 
 /**

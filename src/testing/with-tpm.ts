@@ -1,8 +1,13 @@
+import { EMPTY } from '../bytes.ts';
 import { isKeyprovError, sayError, undoOnFailure, withCleanup } from '../errors.ts';
 import { checkMembers } from '../known-members.ts';
 import { DictionaryAttackParameters } from '../tpm/commands/dictionary-attack.ts';
-import { TPM_RH } from '../tpm/constants.ts';
+import { CreatePrimary } from '../tpm/commands/hierarchy.ts';
+import { Sign } from '../tpm/commands/signing.ts';
+import { TPM_ALG, TPM_RH } from '../tpm/constants.ts';
 import { wrapTransport } from '../tpm/open-tpm.ts';
+import { NULL_HASHCHECK } from '../tpm/structures/base.ts';
+import { userKeyTemplate } from '../tpm/templates.ts';
 import { Tpm } from '../tpm/tpm.ts';
 import type { TpmTransport } from '../tpm/transport.ts';
 import { SIMULATOR_MEMBERS, type SimulatorOptions, startSimulator } from './start-simulator.ts';
@@ -31,7 +36,7 @@ export interface TestTpm extends AsyncDisposable {
 
 const LOCKOUT = {
   windows: { newMaxTries: 32, newRecoveryTime: 600, lockoutRecovery: 86_400 },
-  locked: { newMaxTries: 0, newRecoveryTime: 1000, lockoutRecovery: 1000 },
+  locked: { newMaxTries: 1, newRecoveryTime: 1000, lockoutRecovery: 1000 },
 };
 
 /**
@@ -46,13 +51,33 @@ export async function openTestTpm(options: TestTpmOptions = {}): Promise<TestTpm
   const tpm = await Tpm.open(await wrapTransport(transport, wrap));
   if (lockout !== 'default') {
     const parameters = { lockHandle: TPM_RH.LOCKOUT, ...LOCKOUT[lockout] };
-    await undoOnFailure(
-      () => tpm.run(DictionaryAttackParameters, parameters),
-      () => tpm.close(),
-    );
+    const set = async (): Promise<void> => {
+      await tpm.run(DictionaryAttackParameters, parameters);
+      if (lockout === 'locked') await tryWrongly(tpm);
+    };
+    await undoOnFailure(set, () => tpm.close());
   }
   return { tpm, address: transport.address, [Symbol.asyncDispose]: () => tpm.close() };
 }
+
+/** Gives a wrong authorization value to a new key. */
+async function tryWrongly(tpm: Tpm): Promise<void> {
+  const { objectHandle: key } = await tpm.run(CreatePrimary, {
+    primaryHandle: TPM_RH.NULL,
+    inSensitive: { userAuth: new Uint8Array(1).fill(1), data: EMPTY },
+    inPublic: userKeyTemplate('p-256'),
+    outsideInfo: EMPTY,
+    creationPCR: [],
+  });
+  const signing = { digest: new Uint8Array(32), inScheme: SCHEME, validation: NULL_HASHCHECK };
+  const refuse = (error: unknown): void => {
+    if (!isKeyprovError(error, 'tpm-auth-failed')) throw error;
+  };
+  await tpm.run(Sign, { keyHandle: { handle: key, auth: EMPTY }, ...signing }).then(() => undefined, refuse);
+  await key.flush();
+}
+
+const SCHEME = { scheme: TPM_ALG.ECDSA, details: { hashAlg: TPM_ALG.SHA256 } } as const;
 
 /** The body of a test that uses a TPM. */
 export type TpmWork = (kit: TestTpm) => Promise<void>;

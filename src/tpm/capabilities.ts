@@ -143,8 +143,8 @@ export function lockoutIn(properties: ReadonlyMap<number, number>): LockoutState
 }
 
 /** Seconds after which a lockout ends by itself; undefined if it does not. TPM2_DictionaryAttackParameters, Part 3, 25.3. */
-export function lockoutEnds({ recoveryTimeSeconds }: LockoutState): number | undefined {
-  return recoveryTimeSeconds === 0 ? undefined : recoveryTimeSeconds;
+export function lockoutEnds({ maxTries, recoveryTimeSeconds }: LockoutState): number | undefined {
+  return maxTries === 0 || recoveryTimeSeconds === 0 ? undefined : recoveryTimeSeconds;
 }
 
 /**

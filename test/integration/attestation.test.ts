@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import {
   type AttestationKey,
   createAttestationKey,
@@ -131,6 +131,29 @@ for (const [engine, missing] of ENGINES) {
       const ak = akOf(akName);
       return attestKey(tpm, { key, ak, challenge: CHALLENGE, creation: made, akCreation: true });
     };
+
+    it('a key whose Name keyprov cannot compute is refused, and not the connection blamed', async () => {
+      const run = tpm.run.bind(tpm);
+      vi.spyOn(tpm, 'run').mockImplementation(async (command, args, options) => {
+        const result = await run(command, args, options);
+        if ('outPublic' in result) Object.assign(Object(result.outPublic), { nameAlg: TPM_ALG.SM3_256 });
+        return result;
+      });
+      try {
+        const common = {
+          ak: akOf('p-256 owner'),
+          challenge: CHALLENGE,
+          authorization: 'windows-hello-policy',
+        } as const;
+        await expect(attestKey(tpm, { ...common, key: keyOf('p-256').object })).rejects.toMatchObject({
+          code: 'tpm-unsupported',
+          message: 'keyprov cannot check the attestation of a key with the name algorithm 0x12',
+          remedy: 'use a key whose name algorithm is SHA-256, or certify it without this check',
+        });
+      } finally {
+        vi.restoreAllMocks();
+      }
+    });
 
     it.each(cases)('a %s key certified by an attestation key %s verifies in every check', async (keyName, akName) => {
       const statement = await attest(keyName, akName);

@@ -106,20 +106,18 @@ describe('the PIN of a TPM key', () => {
     expect(describeLockout(await readLockout(tpm))).toBe('wrong tries are not counted');
   });
 
-  test('has no time to wait for in a lockout that does not end by itself', async () => {
+  test.each([0, 1000])('cannot be used if the TPM allows no wrong try, and recovers in %i s', async (recovery) => {
     await using tpm = await openTpm('libtpms');
     const provider = await openTpmKeyProvider(tpm);
     const key = await provider.create({ algorithm: 'p-256', pin: PIN });
-    await setLockout(tpm, 0, 0);
+    await setLockout(tpm, 0, recovery);
+    const remedy =
+      "raise the TPM's maximum of wrong tries, which is 0, with the lockout hierarchy's password (TPM2_DictionaryAttackParameters)";
     expect(await refusal(provider, key, PIN)).toMatchObject({
-      ...{ code: 'tpm-lockout', retryAfterSeconds: undefined },
-      remedy: "reset the lockout with the lockout hierarchy's password",
+      ...{ code: 'tpm-lockout', retryAfterSeconds: undefined, remedy },
     });
     const lockout = await readLockout(tpm);
-    expect([describeLockout(lockout), endLockout(lockout)]).toEqual([
-      'locked',
-      'end it with keyprov tpm --reset-lockout',
-    ]);
+    expect([describeLockout(lockout), endLockout(lockout)]).toEqual(['locked: no wrong try is allowed', remedy]);
     expect(await readTpmFacts({ tpm })).toEqual({ version: '2.0', virtual: true, lockedOut: true });
   });
 

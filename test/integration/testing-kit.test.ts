@@ -105,6 +105,12 @@ for (const [engine, missing] of ENGINES) {
         ...{ inLockout: false, failedTries: 0, maxTries: 32 },
         ...{ recoveryTimeSeconds: 600, lockoutRecoverySeconds: 86_400 },
       });
+      await using locked = await openTestTpm({ engine, lockout: 'locked' });
+      expect(await readLockout(locked.tpm)).toMatchObject({
+        inLockout: true,
+        failedTries: 1,
+        recoveryTimeSeconds: 1000,
+      });
       await using other = await openTestTpm({ engine });
       expect(await readLockout(other.tpm)).toMatchObject({ inLockout: false, maxTries: 3 });
     });

@@ -34,7 +34,7 @@ const MOST: Readonly<Record<string, readonly [files: number, kilobytes: number]>
   'keyprov/windows': [5, 259],
   'keyprov/webcrypto': [7, 339],
   'keyprov/inspect': [15, 625],
-  'keyprov/testing': [13, 625],
+  'keyprov/testing': [13, 627],
   '--version': [3, 166],
   // Includes code that the dashboard shares with other commands, which the bundler puts in the same file.
   'status --help': [14, 765],

@@ -123,6 +123,7 @@ describe('readWindowsRegistry', () => {
     await expect(readWindowsRegistry()).rejects.toMatchObject({
       code: 'policy-invalid',
       problems: [{ setting: key, problem: 'cannot be read with reg.exe' }],
+      remedy: 'run this as a user who can read that registry key',
     });
   });
 
