@@ -423,6 +423,17 @@ describe('a function of the caller that does not obey its signal', () => {
     await second?.release();
   });
 
+  it.skipIf(missing !== undefined).each([{}, { create: false }])(
+    'gets a signal, and only the options that were given: %j',
+    async (given) => {
+      const open = vi.fn(async (_: object) => await newTpm());
+      await (await leaseTpm(open, given)).release();
+      expect(open.mock.calls.map(([options]) => Object.keys(options).sort())).toEqual([
+        [...Object.keys(given), 'signal'],
+      ]);
+    },
+  );
+
   it.skipIf(missing !== undefined)('leaves a TPM open that was open before', async () => {
     await using tpm = await newTpm();
     for (const source of [tpm, async () => tpm]) {
