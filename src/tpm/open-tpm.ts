@@ -21,8 +21,8 @@ export interface OpenTpmOptions extends TpmOptions {
  *
  * @throws KeyprovError `no-tpm` if the platform has none that can be opened (`cause` says why), `address-invalid`,
  * `library-missing`, `library-unsuitable`, `not-private`, or a `transport-…` or `state-…` code. Each error comes within
- * a second (10 seconds for a directory that another TPM uses, 30 for a simulator that another client holds) and has a
- * remedy; TypeError for an unknown option.
+ * a second (10 seconds for a directory that another TPM uses, 30 for an emulator's address where another client is
+ * served or nothing responds) and has a remedy; TypeError for an unknown option.
  *
  * @example
  * ```ts
@@ -68,7 +68,7 @@ async function openTransport(
     case 'tbs':
       return await (await import('./transports/tbs.ts')).openTbs();
     case 'tcti':
-      return await (await import('./transports/tcti.ts')).openTcti(address);
+      return await (await import('./transports/tcti.ts')).openTcti({ ...address, signal });
     default: // of a caller without types
       throw new TypeError(
         "openTpm: the address must be a string such as 'auto' or 'libtpms:./tpm', or an object whose kind is known",

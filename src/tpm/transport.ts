@@ -76,10 +76,10 @@ export const GIVEN_UP_MS = 100;
 export const OPEN_TIMEOUT_MS = 750;
 
 /**
- * The same for a simulator that serves one client after another and lets the next one wait. A client that gives up
- * kills the simulator, which gets SIGPIPE when it responds to a client that is gone.
+ * The same for an emulator that serves one client after another and lets the next one wait without a sign. A client
+ * that gives up kills a reference simulator, which gets SIGPIPE when it responds to a client that is gone.
  */
-export const SIMULATOR_OPEN_TIMEOUT_MS = 30_000;
+export const TURN_TIMEOUT_MS = 30_000;
 
 /** Tells whether an error says that a transport, and with it the way to the TPM, failed. */
 export function isTransportError(error: unknown): error is KeyprovError {

@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
 import { libtpmsMissing } from '../integration/support/libtpms.ts';
 import { checkoutIsClosed, isRoot, ORDINARY_USER } from '../ordinary-user.ts';
 import { missingPrograms } from '../programs.ts';
@@ -136,6 +137,16 @@ describe('keyprov doctor', () => {
     chmodSync(swtpm, 0o755);
     const { of } = doctor({ env: { PATH: `${directory.path}:${process.env.PATH}` } });
     expect(of('swtpm')).toMatchObject({ status: 'problem' });
+  });
+
+  it.skipIf(missingPrograms('swtpm'))('is not held up by a TPM that another client holds', async () => {
+    await using swtpm = await startSwtpm();
+    await using _other = await swtpm.open();
+    expect(doctor({}, ['--tpm', swtpm.address]).of('--tpm')).toMatchObject({
+      status: 'problem',
+      detail: 'the TPM did not answer within 3 s',
+      remedy: expect.stringContaining('stop other programs that hold it'),
+    });
   });
 
   it.skipIf(missing)('opens the TPM that the environment names, but makes none', () => {

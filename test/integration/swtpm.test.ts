@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { fromHex, toHex } from '../../src/bytes.ts';
 import { openSwtpm } from '../../src/tpm/transports/swtpm.ts';
@@ -51,11 +52,26 @@ describe.skipIf(missing).each(['unix', 'tcp'] as const)('a swtpm over %s', (list
     expect(toHex((await transport.send(GET_RANDOM)).subarray(0, 12))).toBe('800100000014000000000008');
   });
 
-  it('lets a second client fail that comes while the first is there, and the next one in', async () => {
+  it('lets other clients wait until their turn comes, more than the system lets wait', async () => {
     await using swtpm = await startSwtpm({ listen });
     const first = await swtpm.open();
-    const error = await failureOf(swtpm.open());
+    const use = async (): Promise<number> => {
+      await using transport = await swtpm.open();
+      return codeOf(await transport.send(GET_RANDOM));
+    };
+    const others = Promise.all(Array.from({ length: 8 }, use));
+    expect(await Promise.race([others, delay(1000, 'wait')])).toBe('wait');
+    expect(codeOf(await first.send(GET_RANDOM))).toBe(0);
+    await first.close();
+    expect(await others).toEqual(Array.from({ length: 8 }, () => 0));
+  });
+
+  it('lets a client that has waited too long fail, and the next one in', async () => {
+    await using swtpm = await startSwtpm({ listen });
+    const first = await swtpm.open();
+    const error = await failureOf(openSwtpm({ ...swtpm.data, openTimeoutMs: 50 }));
     expect(error.code).toBe('transport-timeout');
+    expect(error.message).toContain('no response within 50 ms');
     expect(error.remedy).toContain('stop the other client (swtpm serves one at a time)');
     expect(codeOf(await first.send(GET_RANDOM))).toBe(0);
     await first.close();
@@ -140,20 +156,20 @@ describe('an address without a swtpm', () => {
     expect(error.message).toContain('swtpm:unix:/nonexistent/tpm: cannot connect (ENOENT)');
   });
 
-  it('is refused within a second: a server that says nothing', async () => {
+  it('is refused when the time is up: a server that says nothing', async () => {
     await using server = await startFakeServer(() => undefined);
-    expect((await failureOf(openSwtpm({ port: server.port }))).code).toBe('transport-timeout');
+    expect((await failureOf(openSwtpm({ port: server.port, openTimeoutMs: 50 }))).code).toBe('transport-timeout');
   });
 
-  it.skipIf(missing)('is busy when other clients wait already, as many as the system lets', async () => {
+  it.skipIf(missing)('is refused when the time is up: a socket at which as many wait as the system lets', async () => {
     await using swtpm = await startSwtpm();
     const path = socketOf(swtpm);
     process.kill(swtpm.pid, 'SIGSTOP');
     const clients = Array.from({ length: 64 }, () => connect({ path }).on('error', () => undefined));
     try {
-      const error = await failureOf(openSwtpm({ path }));
-      expect(error.code).toBe('transport-busy');
-      expect(error.message).toContain('another client is connected');
+      const error = await failureOf(openSwtpm({ path, openTimeoutMs: 250 }));
+      expect(error.code).toBe('transport-timeout');
+      expect(error.remedy).toContain('stop the other client');
     } finally {
       for (const client of clients) client.destroy();
       process.kill(swtpm.pid, 'SIGCONT');

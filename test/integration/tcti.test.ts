@@ -1,8 +1,10 @@
 import type { Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it, vi } from 'vitest';
 import { findTctiLoader } from '../../native/tctildr.ts';
 import { fromHex, toHex } from '../../src/bytes.ts';
 import { sayError } from '../../src/errors.ts';
+import { openTpm } from '../../src/tpm/open-tpm.ts';
 import { startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
 import { locateTctiLoader, openTcti } from '../../src/tpm/transports/tcti.ts';
 import { missingOutsideCi, missingPrograms } from '../programs.ts';
@@ -194,7 +196,22 @@ describe.skipIf(missing)('the TCTI loader of tpm2-tss', () => {
 
   it('gives up opening if nobody answers', async () => {
     await using fake = await fakeSwtpm(() => undefined);
-    expect((await failureOf(openTcti({ conf: fake.conf }))).code).toBe('transport-timeout');
+    expect((await failureOf(openTcti({ conf: fake.conf, openTimeoutMs: 50 }))).code).toBe('transport-timeout');
+    const reason = new Error('enough');
+    const abort = new AbortController();
+    const opening = openTpm(`tcti:${fake.conf}`, { signal: abort.signal });
+    setTimeout(() => abort.abort(reason), 50);
+    await expect(opening).rejects.toBe(reason);
+  });
+
+  it('waits for its turn at an emulator', async () => {
+    await using swtpm = await startSwtpm();
+    const first = await swtpm.open();
+    const second = openTcti({ conf: tctiOf(swtpm) });
+    expect(await Promise.race([second.then(() => 'open'), delay(1000, 'waits')])).toBe('waits');
+    await first.close();
+    await using next = await second;
+    expect((await next.send(GET_RANDOM)).length).toBe(20);
   });
 
   it.each([

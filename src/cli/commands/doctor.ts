@@ -2,7 +2,7 @@ import { accessSync, constants, existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import { isKeyprovError, KeyprovError, withCleanup } from '../../errors.ts';
 import { PolicyError, policyInForce } from '../../policy/index.ts';
-import { unlessAborted } from '../../signal.ts';
+import { unlessAborted, withTimeout } from '../../signal.ts';
 import { describeFileError, isThere } from '../../storage/file-error.ts';
 import { tryPrivateDirectory } from '../../storage/private-files.ts';
 import { runProgram } from '../../storage/run-program.ts';
@@ -203,18 +203,23 @@ async function checkMachine(): Promise<Check> {
 
 /** Opens a TPM and asks what it is. */
 async function openBriefly(address: TpmAddress): Promise<Omit<Check, 'name' | 'status'> & { detail: string }> {
-  const signal = AbortSignal.timeout(TIME_LIMIT_MS);
-  const tpm = await openTpm(address, { create: false, signal, lifetime: signal });
-  return await withCleanup(
-    async () => {
-      const { virtual, vendor } = await readNature(tpm, { signal });
-      const { manufacturer, vendorString, revision } = vendor;
-      const kind = virtual ? 'virtual' : 'hardware';
-      const detail = `${tpm.transport.address}: ${manufacturer} '${vendorString}', TPM 2.0 revision ${revision}, ${kind}`;
-      return { detail, tpm: tpm.transport.address };
-    },
-    () => tpm.close(),
-  );
+  const late = () =>
+    new KeyprovError('transport-timeout', `the TPM did not answer within ${TIME_LIMIT_MS / 1000} s`, {
+      remedy: 'check that a TPM 2.0 is there, and stop other programs that hold it',
+    });
+  return await withTimeout({ timeoutMs: TIME_LIMIT_MS, late }, async (signal) => {
+    const tpm = await openTpm(address, { create: false, signal, lifetime: signal });
+    return await withCleanup(
+      async () => {
+        const { virtual, vendor } = await readNature(tpm, { signal });
+        const { manufacturer, vendorString, revision } = vendor;
+        const kind = virtual ? 'virtual' : 'hardware';
+        const detail = `${tpm.transport.address}: ${manufacturer} '${vendorString}', TPM 2.0 revision ${revision}, ${kind}`;
+        return { detail, tpm: tpm.transport.address };
+      },
+      () => tpm.close(),
+    );
+  });
 }
 
 async function checkLibtpms(): Promise<Omit<Check, 'name' | 'status'>> {

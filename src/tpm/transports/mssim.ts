@@ -1,7 +1,7 @@
 import { type Bytes, byteCount, uint32At, uint32s } from '../../bytes.ts';
 import { KeyprovError, undoOnFailure, withCleanup } from '../../errors.ts';
 import { checkAnswerFrame, HEADER_SIZE } from '../frame.ts';
-import { MAX_COMMAND_SIZE, type PowerCycling, SIMULATOR_OPEN_TIMEOUT_MS, type TpmTransport } from '../transport.ts';
+import { MAX_COMMAND_SIZE, type PowerCycling, type TpmTransport, TURN_TIMEOUT_MS } from '../transport.ts';
 import { cancelOnAbort } from './cancel-on-abort.ts';
 import { TransportLife } from './life.ts';
 import {
@@ -54,7 +54,7 @@ const SEND_HEADER_SIZE = 9;
  */
 export function openMssim(options: MssimOptions = {}): Promise<MssimTransport> {
   const { host = '127.0.0.1', port = 2321, power = true, signal } = options;
-  const { platformPort = port + 1, openTimeoutMs: timeoutMs = SIMULATOR_OPEN_TIMEOUT_MS } = options;
+  const { platformPort = port + 1, openTimeoutMs: timeoutMs = TURN_TIMEOUT_MS } = options;
   const address = `mssim:${formatTarget({ host, port })}`;
   const limits = {
     address,

@@ -1,4 +1,5 @@
 import { connect as connectSocket, type Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type Bytes, byteCount, concat, copy, EMPTY, wipe } from '../../bytes.ts';
 import { isKeyprovError, KeyprovError } from '../../errors.ts';
 import { AbortWatch, withTimeout } from '../../signal.ts';
@@ -35,6 +36,8 @@ interface Pending extends Framing {
 const READ_BUFFER_SIZE = 8192;
 /** Longest pause within a response, in milliseconds: a TPM takes its time before it answers, but not in the middle. */
 const STALL_MS = 750;
+/** Pause before the next attempt at a unix socket whose backlog is full, in milliseconds. */
+const BACKLOG_POLL_MS = 100;
 
 /**
  * A socket on which requests and responses take turns: one write per request, one response at a time. Unexpected bytes,
@@ -61,9 +64,8 @@ export class SocketConnection {
   }
 
   /**
-   * Connects, with TCP_NODELAY if that applies.
-   * @throws KeyprovError `transport-unreachable`, `transport-busy` or `transport-permission`; the reason of `limit` if
-   * it aborts.
+   * Connects, with TCP_NODELAY if that applies. Waits while so many clients wait there that the system takes no more.
+   * @throws KeyprovError `transport-unreachable` or `transport-permission`; the reason of `limit` if it aborts.
    */
   static async connect(target: SocketTarget, options: ConnectOptions): Promise<SocketConnection> {
     if (!('host' in target) || target.host !== 'localhost') return await SocketConnection.#connect(target, options);
@@ -76,7 +78,8 @@ export class SocketConnection {
     }
   }
 
-  static #connect(target: SocketTarget, { address, remedy, limit }: ConnectOptions): Promise<SocketConnection> {
+  static #connect(target: SocketTarget, options: ConnectOptions): Promise<SocketConnection> {
+    const { address, remedy, limit } = options;
     return new Promise((resolve, reject) => {
       limit.throwIfAborted();
       const connection = new SocketConnection(target, address);
@@ -87,7 +90,8 @@ export class SocketConnection {
       };
       const fail = (error: Error) => {
         limit.removeEventListener('abort', abandon);
-        reject(connectError(address, error, remedy));
+        if (!('code' in error && error.code === 'EAGAIN')) return reject(connectError(address, error, remedy));
+        resolve(delay(BACKLOG_POLL_MS).then(() => SocketConnection.#connect(target, options)));
       };
       limit.addEventListener('abort', abandon, { once: true });
       socket.once('error', fail);
@@ -193,13 +197,6 @@ function connectError(address: string, cause: Error, remedy: string): KeyprovErr
     return new KeyprovError('transport-permission', `${address}: access denied`, {
       cause,
       remedy: 'run as a user who may write to the socket, or change its file mode',
-    });
-  }
-  // A unix socket accepts only as many connections as its backlog has room for.
-  if (code === 'EAGAIN') {
-    return new KeyprovError('transport-busy', `${address}: another client is connected, and more are waiting`, {
-      cause,
-      remedy: 'stop the other client (the TPM serves one at a time), or start another TPM',
     });
   }
   return new KeyprovError('transport-unreachable', `${address}: cannot connect (${String(code ?? cause.message)})`, {

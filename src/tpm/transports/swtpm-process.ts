@@ -8,6 +8,7 @@ import { openPrivateDirectory } from '../../storage/private-files.ts';
 import { temporaryDirectory } from '../../storage/temporary-directory.ts';
 import { refuseOnWindows } from '../../storage/windows.ts';
 import { SHUTDOWN_CLEAR } from '../frame.ts';
+import { OPEN_TIMEOUT_MS } from '../transport.ts';
 import { formatTarget, type SocketTarget } from './socket-connection.ts';
 import { openSwtpm, type SwtpmTransport } from './swtpm.ts';
 import { SwtpmChild, type SwtpmSockets } from './swtpm-child.ts';
@@ -118,7 +119,7 @@ function running(
 /** Shuts the TPM down: if it loses power without that, it may count a failed authorization try. */
 async function shutDownTpm(data: SocketTarget): Promise<void> {
   try {
-    const transport = await openSwtpm(data);
+    const transport = await openSwtpm({ ...data, openTimeoutMs: OPEN_TIMEOUT_MS });
     await withCleanup(
       () => transport.send(SHUTDOWN_CLEAR),
       () => transport.close(),

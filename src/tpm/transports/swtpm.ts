@@ -2,7 +2,7 @@ import { uint16At } from '../../bytes.ts';
 import { KeyprovError, undoOnFailure } from '../../errors.ts';
 import { TPM_ST } from '../constants.ts';
 import { answerLength, SIGN_OF_LIFE } from '../frame.ts';
-import { OPEN_TIMEOUT_MS, type PowerCycling, type TpmTransport } from '../transport.ts';
+import { type PowerCycling, type TpmTransport, TURN_TIMEOUT_MS } from '../transport.ts';
 import { cancelOnAbort } from './cancel-on-abort.ts';
 import { TransportLife } from './life.ts';
 import { type Framing, formatTarget, SocketConnection, type SocketTarget, withinLimit } from './socket-connection.ts';
@@ -27,6 +27,8 @@ export interface SwtpmOptions {
     | undefined;
   /** Aborts the opening; its reason is thrown. */
   readonly signal?: AbortSignal | undefined;
+  /** Maximum time for opening, in milliseconds. Default: 30,000. */
+  readonly openTimeoutMs?: number | undefined;
 }
 
 /** A swtpm, reached over its sockets. */
@@ -48,7 +50,7 @@ const DEFAULT_HOST = '127.0.0.1';
 const DEFAULT_PORT = 2321;
 
 /**
- * Connects to a running swtpm over TCP or a unix socket.
+ * Connects to a running swtpm over TCP or a unix socket. Waits up to 30 seconds for its turn.
  *
  * swtpm serves one client at a time and lets the next one wait without a sign, so opening sends one TPM2_GetCapability
  * and fails if no response comes in time. It also tries the control channel, if given. swtpm 0.7 accepts a cancellation
@@ -57,13 +59,13 @@ const DEFAULT_PORT = 2321;
  * client holds the swtpm, or no TPM is there), `transport-protocol` (it is not a TPM 2.0).
  */
 export async function openSwtpm(options: SwtpmOptions = {}): Promise<SwtpmTransport> {
-  const { signal } = options;
+  const { signal, openTimeoutMs: timeoutMs = TURN_TIMEOUT_MS } = options;
   const target = dataTarget(options);
   const control = controlTarget(options.control, target);
   const address = `swtpm:${formatTarget(target)}`;
   const limits = {
     address,
-    timeoutMs: OPEN_TIMEOUT_MS,
+    timeoutMs,
     signal,
     remedy: 'stop the other client (swtpm serves one at a time), or check that swtpm listens there',
   };

@@ -1,15 +1,16 @@
 import type { TctiContext, TctiLoader } from '../../../native/tctildr.ts';
 import type { Bytes } from '../../bytes.ts';
 import { KeyprovError, type PlainErrorCode, sayError, undoOnFailure } from '../../errors.ts';
-import { unlessAborted, withTimeout } from '../../signal.ts';
+import { type SignalOptions, unlessAborted, withTimeout } from '../../signal.ts';
 import { passingFailure } from '../../storage/load-failure.ts';
 import { checkAnswerFrame, SIGN_OF_LIFE } from '../frame.ts';
 import { decodeResponseCode, describeResponseCode } from '../response-code.ts';
-import { OPEN_TIMEOUT_MS, type TpmTransport } from '../transport.ts';
+import { OPEN_TIMEOUT_MS, type TpmTransport, TURN_TIMEOUT_MS } from '../transport.ts';
 import { TransportLife } from './life.ts';
 import { cannotLoad, loadNative } from './load-native.ts';
 
-export interface TctiOptions {
+/** `signal` aborts the opening. */
+export interface TctiOptions extends SignalOptions {
   /** The name of a TCTI and its settings, in tpm2-tss' form: `device:/dev/tpmrm0`, `tabrmd`, `swtpm:port=2321`. */
   readonly conf: string;
   /**
@@ -17,6 +18,8 @@ export interface TctiOptions {
    * distributions put it.
    */
   readonly library?: string | undefined;
+  /** Maximum time for opening, in milliseconds. Default: 30,000 for an emulator, else 750. */
+  readonly openTimeoutMs?: number | undefined;
 }
 
 /** A TPM behind a TCTI of tpm2-tss. */
@@ -28,14 +31,14 @@ export interface TctiTransport extends TpmTransport, AsyncDisposable {
  * Opens a TPM through tpm2-tss' TCTI loader, which reaches every TPM that tpm2-tools can reach.
  *
  * Turns off tpm2-tss' logging (`TSS2_LOG=all+none`, inherited by processes started later) unless that variable is set.
- * A running command cannot be canceled, because tpm2-tss allows no second call while one waits for the response. A TPM
+ * Waits up to 30 seconds for its turn at an emulator. A running command cannot be canceled, because tpm2-tss allows no second call while one waits for the response. A TPM
  * that takes a command and never responds holds a thread, so the process, even with `process.exit`, ends only after the
  * connection.
  * @throws KeyprovError with `address-invalid`, `library-missing`, `library-unsuitable`, `transport-unreachable` or
  * `transport-timeout`.
  */
 export async function openTcti(options: TctiOptions): Promise<TctiTransport> {
-  const { conf } = options;
+  const { conf, signal } = options;
   const address = `tcti:${conf}`;
   // tpm2-tss would search by itself, and take an emulator if it finds no TPM.
   if (conf === '') {
@@ -43,8 +46,20 @@ export async function openTcti(options: TctiOptions): Promise<TctiTransport> {
       remedy: 'write, for example, tcti:device:/dev/tpmrm0',
     });
   }
+  signal?.throwIfAborted();
   const opening = connect(address, options);
-  return inTime(opening, address, async () => (await opening).close());
+  const usual = describeTctiConf(conf).emulator ? TURN_TIMEOUT_MS : OPEN_TIMEOUT_MS;
+  const { openTimeoutMs: timeoutMs = usual } = options;
+  const late = () =>
+    new KeyprovError('transport-timeout', `${address}: no response within ${timeoutMs} ms`, {
+      remedy: 'check that a TPM 2.0 listens there and that no other program has it open',
+    });
+  return await withTimeout({ signal, timeoutMs, late }, async (limit) => {
+    const giveUp = async () => (await opening).close();
+    // Its caller no longer waits, so an error can only be dropped.
+    limit.addEventListener('abort', () => void giveUp().catch(() => undefined), { once: true });
+    return await unlessAborted(() => opening, limit);
+  });
 }
 
 async function connect(address: string, { conf, library }: TctiOptions): Promise<TctiTransport> {
@@ -105,19 +120,6 @@ async function loadLoader(
       cause: error,
     });
   }
-}
-
-/** Waits {@link OPEN_TIMEOUT_MS} for `work`; if that is too short, `giveUp` frees the late result. */
-async function inTime<T>(work: Promise<T>, address: string, giveUp: () => Promise<unknown>): Promise<T> {
-  const late = () =>
-    new KeyprovError('transport-timeout', `${address}: no response within ${OPEN_TIMEOUT_MS} ms`, {
-      remedy: 'check that a TPM 2.0 listens there and that no other program has it open',
-    });
-  return await withTimeout({ timeoutMs: OPEN_TIMEOUT_MS, late }, async (limit) => {
-    // Its caller no longer waits, so an error can only be dropped.
-    limit.addEventListener('abort', () => void giveUp().catch(() => undefined), { once: true });
-    return await unlessAborted(() => work, limit);
-  });
 }
 
 /** Meaning of the codes of Tss2_TctiLdr_Initialize for the user who chose the address. */
