@@ -35,6 +35,7 @@ export interface SyncSchedule {
 }
 
 const MINUTE_MS = 60_000;
+const YEAR_MS = 366 * 24 * 60 * MINUTE_MS;
 
 /** Entra Connect's default, for a scheduler about which nothing is known. */
 export const DEFAULT_SYNC_SCHEDULE: SyncSchedule = { intervalMs: 30 * MINUTE_MS };
@@ -43,7 +44,7 @@ export const DEFAULT_SYNC_SCHEDULE: SyncSchedule = { intervalMs: 30 * MINUTE_MS 
  * Reads up to 1 Mi characters of the output of the PowerShell command `Get-ADSyncScheduler`. A damaged text is not an error.
  *
  * @param options `now`: roughly when the command ran. The order of day and month depends on the system's language, so of two
- * possible times, the one nearest to `now` is used.
+ * possible times, the one nearest to `now` is used. A time more than a year from `now` counts as unreadable.
  * @throws TypeError for a `text` that is not a string, or a wrong option.
  */
 export function parseAdSyncScheduler(text: string, options: { readonly now: Date }): AdSyncScheduler {
@@ -110,7 +111,10 @@ const HALVES = {
   pm: ['pm', 'μμ', '오후', '下午', '午後', 'ch', 'odp', 'du', 'ös', 'md', 'م', 'بظ', 'ਬਾਦੁ', 'अपराह्न'],
 };
 
-/** The time that `value` may be in some language of Windows; of two, the one nearest to `now`. */
+/**
+ * The time that `value` may be in some language of Windows; of two, the one nearest to `now`. Undefined for a time that is
+ * further away than a year: Thai, Persian and Arabic systems count the years from another one.
+ */
 function dateNear(now: Date, value: string): Date | undefined {
   const [, year, month, day, time = ''] = YEAR_FIRST.exec(value) ?? [];
   const [, first, separator, second, lastYear, lastTime = ''] = YEAR_LAST.exec(value) ?? [];
@@ -120,7 +124,8 @@ function dateNear(now: Date, value: string): Date | undefined {
     separator === '.' ? undefined : utc(lastYear, first, second, lastTime), // languages with dots write the day first
   ];
   const distance = (date: Date) => Math.abs(date.getTime() - now.getTime());
-  return candidates.filter((date) => date !== undefined).sort((a, b) => distance(a) - distance(b))[0];
+  const [nearest] = candidates.filter((date) => date !== undefined).sort((a, b) => distance(a) - distance(b));
+  return nearest !== undefined && distance(nearest) <= YEAR_MS ? nearest : undefined;
 }
 
 function utc(year = '', month = '', day = '', time: string): Date | undefined {

@@ -131,7 +131,10 @@ async function readSchedule(given: Arguments, report: Report): Promise<SyncSched
   }
   const next = fields.get('NextSyncCycleStartTimeInUTC') ?? '';
   if (next !== '' && settings.NextSyncCycleStartTimeInUTC === undefined) {
-    report.warn(`--scheduler: the time of the next cycle cannot be read: ${next}; only the interval is used`);
+    report.warn(
+      `--scheduler: the time of the next cycle cannot be read: ${next}; only the interval is used; ` +
+        'to use the time, write it as YYYY-MM-DDThh:mm:ssZ',
+    );
   }
   return scheduleOf({ ...settings, fields });
 }
