@@ -22,7 +22,7 @@ export interface ErrorDetails {
   /** The resource. */
   readonly target?: string;
   readonly clientRequestId?: string;
-  /** What Microsoft's support asks for: `TraceId`, `trace_id`, `requestId`. */
+  /** What Microsoft's support asks for: `TraceId`, `trace_id`, `requestId`, `request-id`, else the header `request-id`. */
   readonly traceId?: string;
   /** As written by the service; forms differ. */
   readonly time?: string;

@@ -22,7 +22,7 @@ export function statusError(
   meaning: (status: number, details: ErrorDetails) => StatusMeaning = () => ({}),
 ): ServiceError {
   const { status, headers, request, redact } = answer;
-  const details = parseErrorDetails(redact(answer.text));
+  const details = { ...idsIn(headers, redact), ...parseErrorDetails(redact(answer.text)) };
   const throttled = status === 400 && details.code === 'DirectoryError' && /throttl/i.test(details.message ?? '');
   const passes = status === 429 || status >= 500 || throttled;
   const { windowsCode = request.windowsCode, ...given } = meaning(status, details);
@@ -46,6 +46,13 @@ export function statusError(
       remedy,
     },
   );
+}
+
+/** The ids of Microsoft's services, for a body without them, such as the page of a gateway. */
+function idsIn(headers: Headers, redact: ServiceAnswer['redact']) {
+  const id = (name: string) => asciiLine(redact(headers.get(name) ?? ''));
+  const [traceId, clientRequestId] = [id('request-id') || id('x-ms-request-id'), id('client-request-id')];
+  return { ...(traceId !== '' && { traceId }), ...(clientRequestId !== '' && { clientRequestId }) };
 }
 
 const entraRemedy = ({ errorCodes = [] }: ErrorDetails): string | undefined =>

@@ -62,8 +62,14 @@ function textOfPage(page: string): string {
   return text + page.slice(at);
 }
 
-const errorDetails = (members: Members) =>
-  texts(members, {
+const errorDetails = (members: Members) => ({
+  // As Microsoft Graph writes it.
+  ...texts(membersOf(members.get('innerError')), {
+    clientRequestId: 'client-request-id',
+    traceId: 'request-id',
+    time: 'date',
+  }),
+  ...texts(members, {
     code: 'code',
     message: 'message',
     response: 'response',
@@ -74,7 +80,8 @@ const errorDetails = (members: Members) =>
     subcode: 'subcode',
     operation: 'operation',
     traceId: 'requestId',
-  });
+  }),
+});
 
 function oauthError(members: Members) {
   const found = texts(members, {

@@ -32,6 +32,19 @@ describe('parseErrorDetails', () => {
       },
     ],
     [
+      'an error of Microsoft Graph',
+      {
+        error: {
+          ...{ code: 'Authorization_RequestDenied', message: 'Insufficient privileges' },
+          innerError: { date: '2026-11-30T12:00:00', 'request-id': 'ours', 'client-request-id': 'yours' },
+        },
+      },
+      {
+        ...{ form: 'nested', code: 'Authorization_RequestDenied', message: 'Insufficient privileges' },
+        ...{ traceId: 'ours', clientRequestId: 'yours', time: '2026-11-30T12:00:00' },
+      },
+    ],
+    [
       'an error of OAuth',
       {
         error: 'invalid_grant',
