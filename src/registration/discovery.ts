@@ -1,6 +1,6 @@
 import { checkText } from '../bytes.ts';
 import { ServiceError } from '../errors/service-error.ts';
-import { isKeyprovError } from '../errors.ts';
+import { isKeyprovError, rethrowAs } from '../errors.ts';
 import { checkMembers } from '../known-members.ts';
 import { statusError } from './answer-error.ts';
 import {
@@ -83,7 +83,7 @@ export async function discoverServices(
       const services = await read(answer);
       for (const [name, endpoint] of endpointsOf(services)) {
         if (!isTrustedAddress(endpoint, asked, trustedHosts))
-          throw untrusted(at, `${name} is at ${endpoint.origin}`, trustRemedy(endpoint));
+          throw untrusted(at, `${name} is at ${sayOrigin(endpoint)}`, trustRemedy(endpoint));
       }
       const { trustedResources = [] } = options;
       const tokenEndpoint = services.authentication?.tokenEndpoint;
@@ -95,7 +95,7 @@ export async function discoverServices(
       return services;
     }
     if (!isTrustedAddress(next, asked, trustedHosts))
-      throw untrusted(at, `it redirects to ${next.origin}`, trustRemedy(next));
+      throw untrusted(at, `it redirects to ${sayOrigin(next)}`, trustRemedy(next));
     if (count === MAX_REDIRECTIONS) throw badForm(`${answer.where}: too many redirects`);
     at = next;
   }
@@ -105,12 +105,14 @@ export async function discoverServices(
 export function parseDiscovery(text: string, contentType: string): DiscoveredServices {
   checkText(text, 'the discovery response');
   checkText(contentType, 'contentType');
-  try {
-    return readDiscoveryDocument(text, contentType);
-  } catch (error) {
-    if (!(error instanceof DiscoveryFormError)) throw error;
-    throw badForm(`discovery: ${error.message}`);
-  }
+  return readForm(text, contentType, (problem) => badForm(`discovery: ${problem}`));
+}
+
+function readForm(text: string, contentType: string, failed: (problem: string) => ServiceError): DiscoveredServices {
+  return rethrowAs(
+    () => readDiscoveryDocument(text, contentType),
+    (error) => (error instanceof DiscoveryFormError ? failed(error.message) : undefined),
+  );
 }
 
 async function ask(url: URL, format: 'json' | 'xml', options: ServiceOptions): Promise<ServiceAnswer> {
@@ -125,7 +127,11 @@ async function ask(url: URL, format: 'json' | 'xml', options: ServiceOptions): P
 
 async function read(answer: ServiceAnswer): Promise<DiscoveredServices> {
   if (!answer.ok) throw statusError(answer);
-  return parseDiscovery(answer.text, answer.headers.get('content-type') ?? '');
+  const { text, headers, where, redact } = answer;
+  return readForm(text, headers.get('content-type') ?? '', (problem) => {
+    const found = text.trim() === '' ? 'the response is empty' : `the response is not a discovery document: ${problem}`;
+    return badForm(`${where}: ${redact(found)}`, undefined, ELSEWHERE);
+  });
 }
 
 function redirectionOf({ status, headers, where, request }: ServiceAnswer): URL | undefined {
@@ -136,7 +142,13 @@ function redirectionOf({ status, headers, where, request }: ServiceAnswer): URL 
   return new URL(location, request.url);
 }
 
-function badForm(message: string, cause?: unknown): ServiceError {
-  const options = { retry: 'none', outcomeUnknown: false, windowsCode: BAD_FORM, cause } as const;
+/** A proxy, or the sign-in page of a network, answers for every address. */
+const ELSEWHERE = 'check the address, and open it in a browser to see what answers there';
+
+/** The origin of a URL, or its scheme if it has no origin. */
+const sayOrigin = ({ origin, protocol }: URL): string => (origin === 'null' ? `a ${protocol} URL` : origin);
+
+function badForm(message: string, cause?: unknown, remedy?: string): ServiceError {
+  const options = { retry: 'none', outcomeUnknown: false, windowsCode: BAD_FORM, cause, remedy } as const;
   return new ServiceError('service-answer', message, options);
 }

@@ -77,7 +77,7 @@ export async function exchange(request: ServiceRequest, options: ServiceOptions 
 
 /** The error for a rejected fetch; `elapsedMs` is set after a time-out. */
 function connectionError(request: ServiceRequest, where: string, cause: Error, elapsedMs?: number): ServiceError {
-  const { reason, certain, lasting, windowsCode = request.windowsCode } = readFailure(cause);
+  const { reason, certain, lasting, remedy: exact, windowsCode = request.windowsCode } = readFailure(cause);
   const tookEffect = request.method !== 'GET' && (elapsedMs !== undefined || !certain);
   const common = { cause, windowsCode, outcomeUnknown: request.outcomeUnknown === true || tookEffect };
   if (elapsedMs !== undefined) {
@@ -88,9 +88,11 @@ function connectionError(request: ServiceRequest, where: string, cause: Error, e
   return new ServiceError('service-unreachable', `${where}: ${reason}`, {
     ...common,
     retry: lasting ? 'none' : 'backoff',
-    remedy: lasting
-      ? 'check the address and the trusted roots'
-      : 'check the address, the network and the proxy, then try again',
+    remedy:
+      exact ??
+      (lasting
+        ? 'check the address and the trusted roots'
+        : 'check the address, the network and the proxy, then try again'),
   });
 }
 
@@ -137,6 +139,7 @@ interface Failure {
   /** Waiting does not help. */
   readonly lasting: boolean;
   readonly windowsCode?: number;
+  readonly remedy?: string | undefined;
 }
 
 /** Finds the reason among the causes. */
@@ -147,12 +150,14 @@ function readFailure(error: Error): Failure {
     chain.push({ message, code: typeof code === 'string' ? code : '' });
   }
   const some = (pattern: RegExp) => chain.some(({ code }) => pattern.test(code));
-  const lasting = some(NOT_TRUSTED);
-  const refusedByProxy = chain.some(({ message }) => message.startsWith('Proxy response ('));
+  const [ofProxy] = chain.flatMap(({ message }) => /^Proxy response \((\d{3})\)/.exec(message)?.[1] ?? []);
+  const needsSignIn = ofProxy === '407';
+  const lasting = some(NOT_TRUSTED) || needsSignIn;
   return {
-    reason: sayError(error),
-    certain: lasting || refusedByProxy || some(NOT_CONNECTED),
+    reason: ofProxy === undefined ? sayError(error) : `the proxy answered with status ${ofProxy}`,
+    certain: lasting || ofProxy !== undefined || some(NOT_CONNECTED),
     lasting,
+    remedy: needsSignIn ? "put the proxy's user name and password in its URL" : undefined,
     ...(some(CERTIFICATE_TIME) && { windowsCode: CLOCKS_DIFFER }),
   };
 }

@@ -175,6 +175,34 @@ describe('discoverServices', () => {
   });
 
   it.each([
+    ['javascript:alert(1)', 'a javascript: URL'],
+    ['data:,x', 'a data: URL'],
+    ['https://evil.test/x', 'https://evil.test'],
+  ])('names where it is sent to: %s', async (location, said) => {
+    const redirection = new Response('', { status: 302, headers: { location } });
+    await expect(
+      discoverServices('https://sts.contoso.com', { fetch: serviceStub(redirection).fetch }),
+    ).rejects.toThrow(`it redirects to ${said}`);
+    const answer = { NonceService: { Endpoint: location, ResourceId: 'r' } };
+    await expect(discoverServices('https://sts.contoso.com', { fetch: serviceStub(answer).fetch })).rejects.toThrow(
+      `NonceService is at ${said}`,
+    );
+  });
+
+  it.each([
+    ['', 'the response is empty'],
+    ['<html><body>Sign in to the network</body></html>', 'the response is not a discovery document: the root'],
+    ['\ufffd\ufffd{\0}\0', 'the response is not a discovery document: not JSON'],
+  ])('says which address sent something else, and what to do: %j', async (body, problem) => {
+    const { fetch } = serviceStub(new Response(body));
+    await expect(discoverServices('https://sts.contoso.com', { fetch })).rejects.toMatchObject({
+      code: 'service-answer',
+      message: expect.stringContaining(`GET https://sts.contoso.com/enrollmentserver/contract: ${problem}`),
+      remedy: 'check the address, and open it in a browser to see what answers there',
+    });
+  });
+
+  it.each([
     ['https://graph.microsoft.com', {}, 'KeyProvisioningService'],
     ['https://graph.microsoft.com/', {}, 'KeyProvisioningService'],
     ['00000003-0000-0000-c000-000000000000', {}, 'KeyProvisioningService'],

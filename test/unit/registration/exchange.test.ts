@@ -34,6 +34,17 @@ describe('exchange', () => {
   });
 
   it.each([
+    [407, 'none', "put the proxy's user name and password in its URL"],
+    [502, 'backoff', 'check the address, the network and the proxy, then try again'],
+  ])('says what the proxy answered: %i', async (status, retry, remedy) => {
+    const answered = refused('UND_ERR_ABORTED', `Proxy response (${status}) !== 200 when HTTP Tunneling`);
+    await expect(exchange({ method: 'POST', url }, { fetch: answered.fetch })).rejects.toMatchObject({
+      ...{ code: 'service-unreachable', retry, remedy, outcomeUnknown: false },
+      message: `POST https://service.test/key/: the proxy answered with status ${status}`,
+    });
+  });
+
+  it.each([
     ['ECONNREFUSED', 'backoff', false],
     ['ENOTFOUND', 'backoff', false],
     ['ECONNRESET', 'backoff', true],
@@ -154,6 +165,16 @@ describe('statusError', () => {
     const reason = new Error('enough');
     const { fetch } = serviceStub(cutOff(403, () => abort.abort(reason)));
     await expect(exchange({ method: 'POST', url }, { fetch, signal: abort.signal })).rejects.toBe(reason);
+  });
+
+  it.each([
+    [{ 'request-id': 'r1', 'client-request-id': 'c1' }, 'oops', { traceId: 'r1', clientRequestId: 'c1' }],
+    [{ 'x-ms-request-id': 'r1 S3cret' }, '', { traceId: 'r1 [secret]' }],
+    [{ 'request-id': 'r1' }, '{"code":"x","requestId":"r2"}', { traceId: 'r2' }],
+  ])('keeps the ids in the headers %j, unless the body has them', async (headers, body, expected) => {
+    const { message, details } = await errorOf(new Response(body, { status: 403, headers }));
+    expect(details).toMatchObject(expected);
+    expect(message).toContain(` (request ${expected.traceId})`);
   });
 
   it('removes secrets before it cuts', async () => {
