@@ -20,8 +20,11 @@ export function readMakers(given: Arguments): readonly string[] {
   return [...TPM_MANUFACTURERS, ...makers];
 }
 
-/** The advice if a certificate names another maker. */
+/** The advice if a certificate names another maker. It is not for a certificate without one, or without its id. */
 export function makerAdvice(findings: readonly Finding[]): string[] {
-  const isRefused = findings.some(({ id, status }) => status === 'fail' && MAKER_CHECKS.includes(id));
+  const isRefused = findings.some(
+    ({ id, status, detail = '' }) =>
+      status === 'fail' && MAKER_CHECKS.includes(id) && /\bid:[0-9a-f]{8}\b/i.test(detail),
+  );
   return isRefused ? ['The TCG has not registered this maker. In tests, --allow-maker ID accepts it.'] : [];
 }
