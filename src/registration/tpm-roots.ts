@@ -3,7 +3,7 @@ import { splitCertificates } from '../crypto/certificate-bytes.ts';
 import { describeName, isSameName } from '../crypto/distinguished-name.ts';
 import { digest } from '../crypto/kdf.ts';
 import { type Certificate, parseCertificate } from '../crypto/x509.ts';
-import { KeyprovError, sayError } from '../errors.ts';
+import { causedBy, KeyprovError, sayError } from '../errors.ts';
 import type { SignalOptions } from '../signal.ts';
 import { listFiles, readInput } from '../storage/read-input.ts';
 import { decodeFileText, markedEncoding } from '../text.ts';
@@ -67,7 +67,11 @@ export async function loadTpmRoots(path: string, { signal }: SignalOptions = {})
     }
   };
   const skipped = (file: string, error: unknown) => problems.push({ file, detail: sayError(error) });
-  for (const file of (await attempt(path, () => listFiles(path, MOST_FILES, skipped))) ?? []) {
+  const files = await listFiles(path, MOST_FILES, skipped).catch((error: unknown) => {
+    if (!(error instanceof KeyprovError)) throw error;
+    throw new KeyprovError('certificate-invalid', error.message, causedBy(error));
+  });
+  for (const file of files) {
     const certificates = await attempt(file, async () => certificatesIn(await readInput(file, { signal })));
     for (const der of certificates ?? []) {
       const id = toHex(digest('sha256', der));
@@ -79,7 +83,9 @@ export async function loadTpmRoots(path: string, { signal }: SignalOptions = {})
     const [first] = problems;
     throw new KeyprovError(
       'certificate-invalid',
-      `${path}: no CA certificate: ${first?.detail ?? 'there are no files'}`,
+      first === undefined || first.file === path
+        ? `${path}: no CA certificate: ${first?.detail ?? 'there are no files'}`
+        : `${path}: no CA certificate: ${first.file}: ${first.detail}`,
     );
   }
   const authorities = [...found.values()];

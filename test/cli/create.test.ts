@@ -186,6 +186,16 @@ describe.skipIf(missing)('keyprov create with a TPM', () => {
     expect(stderr).not.toContain('\x1b');
   });
 
+  it('does not print a challenge without a key', async () => {
+    using directory = temporaryDirectory();
+    const out = join(directory.path, 'out');
+    const args = ['create', '--tpm', 'none', '--hardware', 'required', '--out', out];
+    const { status, stderr } = await commands.run(args);
+    expect(status).not.toBe(0);
+    expect(stderr).toContain('policy requires a TPM');
+    expect(stderr).not.toContain('challenge: random');
+  });
+
   it('uses the address in KEYPROV_TPM unless --tpm is given', async () => {
     using directory = temporaryDirectory();
     const env = { KEYPROV_TPM: `libtpms:${directory.path}/tpm` };

@@ -105,9 +105,14 @@ async function runCreate(given: Arguments, context: Context): Promise<Outcome> {
   return await withSecret(pinFile === undefined ? undefined : await readPin(pinFile, report, signal), async (pin) => {
     const allowDowngrade = given.has('allow-downgrade');
     const wish = { tpm, policy, profile, user, deviceId, pin, allowDowngrade, fallBack };
-    const over = challenge ?? randomChallenge(report, { isKept: directory !== undefined });
-    const make = (store: KeyStore, previous: Backend | undefined) =>
-      createKey(store, { ...wish, challenge: over, isNewStore: directory !== undefined }, previous, context);
+    const over = challenge ?? view(randomBytes(CHALLENGE_SIZE));
+    const isNewStore = directory !== undefined;
+    const make = async (store: KeyStore, previous: Backend | undefined) => {
+      const key = await createKey(store, { ...wish, challenge: over, isNewStore }, previous, context);
+      if (isNewStore && challenge === undefined)
+        report.progress.note(`challenge: random, because --challenge is missing: ${toHex(over)}`);
+      return key;
+    };
     if (directory !== undefined) {
       return await createIn(directory, user, make, given, context);
     }
@@ -140,12 +145,6 @@ function showNext(given: Arguments, { progress }: Report, address: string | unde
   const isStarted = tpm === undefined && address?.startsWith('swtpm:'); // as by keyprov sim
   const when = isStarted ? `next, while the TPM at ${address} runs` : 'next';
   progress.note(`${when}: keyprov sign --in FILE${options.filter(Boolean).join('')}`);
-}
-
-function randomChallenge(report: Report, { isKept }: { readonly isKept: boolean }): Bytes {
-  const bytes = view(randomBytes(CHALLENGE_SIZE));
-  if (isKept) report.progress.note(`challenge: random, because --challenge is missing: ${toHex(bytes)}`);
-  return bytes;
 }
 
 async function createKey(

@@ -154,6 +154,27 @@ describe('loadTpmRoots', () => {
     rmSync(path);
   });
 
+  it('says only why it cannot list the files', async () => {
+    const missing = join(directory, 'missing');
+    await expect(loadTpmRoots(missing)).rejects.toThrow(`${missing} does not exist`);
+    const many = mkdtempSync(join(tmpdir(), 'keyprov-many-'));
+    for (let i = 0; i <= 10_000; i++) writeFileSync(join(many, `${i}`), '');
+    await expect(loadTpmRoots(many)).rejects.toMatchObject({
+      code: 'certificate-invalid',
+      message: `${many} contains more files and directories than the limit of 10000`,
+    });
+    rmSync(many, { recursive: true });
+  });
+
+  it('names the file in a directory without a CA certificate', async () => {
+    const below = mkdtempSync(join(tmpdir(), 'keyprov-none-'));
+    writeFileSync(join(below, 'notes'), '');
+    await expect(loadTpmRoots(below)).rejects.toThrow(
+      `${below}: no CA certificate: ${join(below, 'notes')}: it contains no certificate`,
+    );
+    rmSync(below, { recursive: true });
+  });
+
   it('says how to extract a cabinet file', async () => {
     const file = join(directory, 'TrustedTpm.cab');
     writeFileSync(file, 'MSCF\0\0\0\0');
