@@ -28,11 +28,11 @@ const MAX_CHUNK = 2048;
 /**
  * Reads all of an NV index; `undefined` if there is no such index or it was never written. Uses the index's empty
  * authorization value if its attributes allow that and a wrong value does not count as a try (noDA); otherwise the
- * owner's authorization. If the owner cannot read the index, uses the empty value even if a wrong one counts.
- * TPM2_NV_Read, Part 3, 31.13.
+ * owner's authorization. TPM2_NV_Read, Part 3, 31.13.
  *
  * @throws TpmError if the TPM refuses, for example because the index is locked for reading.
- * @throws KeyprovError `tpm-unsupported` for an index that needs a policy or the platform's authorization.
+ * @throws KeyprovError `tpm-unsupported` for an index that needs a policy or the platform's authorization, or whose own
+ * authorization value counts as a try if it is wrong.
  */
 export async function readNv(tpm: Tpm, index: number, options: ReadNvOptions = {}): Promise<Bytes | undefined> {
   const { ownerAuth, signal } = checkMembers('readNv', options, 'ownerAuth signal');
@@ -70,8 +70,14 @@ function authorize({ attributes, nvIndex }: TpmsNvPublic, index: HandleArg, owne
   const owner = { handle: TPM_RH.OWNER, ...(ownerAuth && { auth: ownerAuth }) };
   if (attributes.authRead && attributes.noDA) return index;
   if (attributes.ownerRead) return owner;
-  if (attributes.authRead) return index;
-  throw new TpmError('tpm-unsupported', `the owner cannot read the NV index 0x${nvIndex.toString(16)}`, {
-    remedy: 'read it with the policy or the platform authorization that its attributes require',
-  });
+  const counts = attributes.authRead ? ', and the TPM counts a wrong password of the index as a wrong PIN' : '';
+  throw new TpmError(
+    'tpm-unsupported',
+    `the owner cannot read the NV index 0x${nvIndex.toString(16).padStart(8, '0')}${counts}`,
+    {
+      remedy: attributes.authRead
+        ? 'define it with TPMA_NV_OWNERREAD or TPMA_NV_NO_DA, or read it with TPM2_NV_Read and its password'
+        : 'read it with the policy or the platform authorization that its attributes require',
+    },
+  );
 }

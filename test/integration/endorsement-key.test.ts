@@ -8,6 +8,7 @@ import { verifyEkCertificate } from '../../src/attestation/verify-ek-certificate
 import { concat, toHex, utf8 } from '../../src/bytes.ts';
 import { splitCertificates } from '../../src/crypto/certificate-bytes.ts';
 import { encodeSpki } from '../../src/crypto/public-key.ts';
+import { readLockout } from '../../src/tpm/capabilities.ts';
 import { encode } from '../../src/tpm/codec/index.ts';
 import { EvictControl } from '../../src/tpm/commands/context.ts';
 import { CreatePrimary, HierarchyChangeAuth } from '../../src/tpm/commands/hierarchy.ts';
@@ -368,6 +369,21 @@ describe.skipIf(await libtpmsMissing())('readNv', () => {
     await writeNv(tpm, 0x01800001, utf8('content'), { ...OWNER, authRead: true });
     await tpm.run(HierarchyChangeAuth, { authHandle: TPM_RH.OWNER, newAuth: utf8('owner') });
     expect(await readNv(tpm, 0x01800001)).toEqual(utf8('content'));
+  });
+
+  it('does not try an authorization value that would count as a wrong PIN', async () => {
+    await using tpm = await newTpm();
+    const attributes: TpmaNv = { ownerWrite: true, authRead: true };
+    await writeNv(tpm, 0x01c00002, utf8('content'), attributes);
+    await expect(readNv(tpm, 0x01c00002)).rejects.toMatchObject({
+      code: 'tpm-unsupported',
+      message: expect.stringContaining('counts a wrong password of the index'),
+      remedy: expect.stringContaining('TPMA_NV_NO_DA'),
+    });
+    expect(await readEkCertificates(tpm)).toMatchObject({ certificates: [], problems: [{ indices: [0x01c00002] }] });
+    expect((await readLockout(tpm)).failedTries).toBe(0);
+    await writeNv(tpm, 0x01c0000a, utf8('content'), { ...attributes, ownerRead: true });
+    expect(await readNv(tpm, 0x01c0000a)).toEqual(utf8('content'));
   });
 
   it('finds nothing if there is no index, or it was never written', async () => {
