@@ -61,7 +61,10 @@ export function tpmError(command: string, code: number, names: CommandNames, det
   const responseCode: ResponseCode = isBlocked ? { ...decoded, ...LOCKOUT_BLOCKED } : decoded;
   const { position } = responseCode;
   const list = position?.kind === 'parameter' ? names.parameters : position?.kind === 'handle' ? names.handles : [];
-  const parameterName = position === undefined ? undefined : list[position.number - 1];
+  const at = position === undefined ? undefined : list[position.number - 1];
+  const named = position?.kind === 'handle' ? hierarchyOf(names.values?.[position.number - 1]) : undefined;
+  const isAboutIt = decoded.base === TPM_RC.HIERARCHY && named !== undefined;
+  const parameterName = isAboutIt ? `${at}: ${CALLED[named]}` : at;
   const errorCode = CODES.get(responseCode.base) ?? 'tpm-response';
   const refused = position?.kind === 'session' ? names.values?.[position.number - 1] : undefined;
   const hierarchy = errorCode === 'tpm-auth-failed' ? whoseOf(refused, command) : undefined;

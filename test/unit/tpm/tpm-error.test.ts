@@ -2,6 +2,19 @@ import { describe, expect, it } from 'vitest';
 import { TPM_RH } from '../../../src/tpm/constants.ts';
 import { tpmError } from '../../../src/tpm/tpm-error.ts';
 
+describe('the error of a disabled hierarchy', () => {
+  it.each([
+    [TPM_RH.OWNER, 'primaryHandle: owner hierarchy'],
+    [TPM_RH.ENDORSEMENT, 'primaryHandle: endorsement hierarchy'],
+    [TPM_RH.NULL, 'primaryHandle'],
+  ])('names it if the handle %i is one', (handle, named) => {
+    const { message } = tpmError('CreatePrimary', 0x185, {
+      ...{ handles: ['primaryHandle'], parameters: [], values: [handle] },
+    });
+    expect(message).toContain(`TPM_RC_HIERARCHY (handle 1, ${named}): the hierarchy is disabled`);
+  });
+});
+
 describe('the error of a lockout', () => {
   const errorFor = (handle: number) =>
     tpmError('DictionaryAttackLockReset', 0x921, { handles: ['lockHandle'], parameters: [], values: [handle] });
