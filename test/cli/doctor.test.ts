@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { fromHex, toHex } from '../../src/bytes.ts';
 import { startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
 import { libtpmsMissing } from '../integration/support/libtpms.ts';
 import { checkoutIsClosed, isRoot, ORDINARY_USER } from '../ordinary-user.ts';
@@ -100,8 +101,8 @@ describe('keyprov doctor', () => {
     expect(stdout).toMatch(/^missing {2}libtpms .*install it \(Debian: apt-get install libtpms0\)/m);
     expect(stdout).toMatch(
       found
-        ? /\nTPMs that can be opened: /
-        : /\nno TPM can be opened\nto make a key in software: keyprov create --tpm none --out key\n$/,
+        ? /\nTPMs that can be used: /
+        : /\nno TPM can be used\nto make a key in software: keyprov create --tpm none --out key\n$/,
     );
   });
 
@@ -146,6 +147,59 @@ describe('keyprov doctor', () => {
       status: 'problem',
       detail: 'the TPM did not answer within 3 s',
       remedy: expect.stringContaining('stop other programs that hold it'),
+    });
+  });
+
+  describe.skipIf(missingPrograms('swtpm'))('with a TPM that can be opened', () => {
+    /** TPM2_HierarchyControl of the platform hierarchy, without a password: disables that hierarchy. */
+    const disable = (hierarchy: string): string =>
+      `80020000002000000121${'4000000c'}${'00000009'}${'400000090000000000'}${hierarchy}00`;
+    /** TPM2_DictionaryAttackParameters of the lockout hierarchy, without a password: allows no wrong try. */
+    const lock = '8002000000270000013a4000000a0000000940000009000000000000000000000003e8000003e8';
+
+    it.each([
+      [
+        'owner hierarchy',
+        disable('40000001'),
+        1,
+        /^the owner hierarchy is disabled, so the TPM makes no keys$/,
+        /restart/,
+      ],
+      [
+        'endorsement hierarchy',
+        disable('4000000b'),
+        0,
+        /, virtual; the endorsement hierarchy is disabled, so the TPM does not attest keys$/,
+        /restart/,
+      ],
+      ['lockout', lock, 0, /, virtual; PIN tries: locked: no wrong try is allowed$/, /DictionaryAttackParameters/],
+    ])('says what it cannot do: %s', async (_, command, status, detail, remedy) => {
+      await using swtpm = await startSwtpm();
+      const transport = await swtpm.open();
+      expect(toHex(await transport.send(fromHex(command))).slice(12, 20)).toBe('00000000');
+      await transport.close();
+      const { of, ...found } = doctor({}, ['--tpm', swtpm.address]);
+      const isUsable = status === 0;
+      expect(found.status).toBe(status);
+      expect(found.tpms.includes(swtpm.address)).toBe(isUsable);
+      expect(of('--tpm')).toMatchObject({
+        status: isUsable ? 'ok' : 'problem',
+        detail: expect.stringMatching(detail),
+        remedy: expect.stringMatching(remedy),
+      });
+    });
+
+    it('says that its self-test failed', async () => {
+      using directory = temporaryDirectory();
+      await using swtpm = await startSwtpm({ stateDirectory: join(directory.path, 'state') });
+      const transport = await swtpm.open();
+      rmSync(join(directory.path, 'state'), { recursive: true });
+      await transport.send(fromHex(lock)); // cannot be stored
+      await transport.close();
+      const { of, status } = doctor({}, ['--tpm', swtpm.address]);
+      expect({ status, check: of('--tpm') }).toMatchObject({
+        ...{ status: 1, check: { status: 'problem', detail: expect.stringContaining('TPM_RC_FAILURE') } },
+      });
     });
   });
 
@@ -268,7 +322,7 @@ describe('keyprov doctor', () => {
     expect(readdirSync(cwd).sort()).toEqual(['key', 'new']);
     const { status: unusable, stdout: shown } = keyprov(['doctor', '--tpm', 'device:/none'], { cwd, env });
     expect(unusable).toBe(1);
-    expect(shown).toContain('\nthe TPM of --tpm cannot be opened; TPMs that can be opened with --tpm: libtpms');
+    expect(shown).toContain('\nthe TPM of --tpm cannot be used; TPMs that can be used with --tpm: libtpms');
     expect(keyprovJson(['doctor', '--tpm', 'none'], { cwd, env }).status).toBe(0);
     expect(shown).toMatch(/^problem {2}--tpm {11}\S/m);
     expect(shown).not.toContain('/nowhere');

@@ -357,7 +357,7 @@ describe('the examples', () => {
     const [, store = ''] = /^ENV KEYPROV_STORE=(.+)$/m.exec(text) ?? [];
     expect(text).toContain(`VOLUME ${store.split('/').slice(0, 2).join('/')}\n`);
     const { code, stdout } = await ended('keyprov', args, { KEYPROV_STORE: join(directory, 'container') });
-    expect(stdout).toMatch(/TPMs that can be opened/);
+    expect(stdout).toMatch(/TPMs that can be used/);
     expect(code).toBe(0);
   });
 

@@ -1,8 +1,9 @@
 import { accessSync, constants, existsSync } from 'node:fs';
 import type { Command } from 'commander';
+import { TpmError } from '../../errors/tpm-error.ts';
 import { isKeyprovError, KeyprovError, withCleanup } from '../../errors.ts';
 import { PolicyError, policyInForce } from '../../policy/index.ts';
-import { unlessAborted, withTimeout } from '../../signal.ts';
+import { type SignalOptions, unlessAborted, withTimeout } from '../../signal.ts';
 import { describeFileError, isThere } from '../../storage/file-error.ts';
 import { tryPrivateDirectory } from '../../storage/private-files.ts';
 import { runProgram } from '../../storage/run-program.ts';
@@ -10,13 +11,18 @@ import { shellWord } from '../../storage/shell-word.ts';
 import { userDirectory } from '../../storage/user-paths.ts';
 import { refuseOnWindows } from '../../storage/windows.ts';
 import { parseTpmAddress, type TpmAddress } from '../../tpm/address.ts';
+import { lockoutIn, readProperties } from '../../tpm/capabilities.ts';
+import { GetRandom } from '../../tpm/commands/random.ts';
+import { TPM_PT } from '../../tpm/constants.ts';
 import { openTpm } from '../../tpm/open-tpm.ts';
 import { tryStateDirectory } from '../../tpm/state-file.ts';
+import type { Tpm } from '../../tpm/tpm.ts';
 import { locateLibtpms } from '../../tpm/transports/libtpms.ts';
 import { locateTctiLoader } from '../../tpm/transports/tcti.ts';
 import { readNature } from '../../tpm/virtual.ts';
 import type { CliCommand, Context, Environment } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
+import { describeLockout, endLockout } from '../lockout-report.ts';
 import type { Arguments } from '../options/arguments.ts';
 import { describeProblem } from '../options/policy-option.ts';
 import { knownStorePath } from '../options/store-option.ts';
@@ -30,7 +36,7 @@ export interface Check {
   readonly status: 'ok' | 'missing' | 'problem';
   readonly detail: string;
   readonly remedy?: string | undefined;
-  /** The address of a TPM that can be opened. */
+  /** The address of a TPM that can be used. */
   readonly tpm?: string;
 }
 
@@ -68,8 +74,8 @@ async function runDoctor(given: Arguments, context: Context): Promise<Outcome> {
   const [isUsed, where, command] = nextCommand(checks, named);
   const next = option === undefined || command.includes('--tpm') ? command : `${command} --tpm ${shellWord(option)}`;
   const only = isUsed ? '' : ' with --tpm';
-  const others = found ? `TPMs that can be opened${only}: ${tpms.join(', ')}` : 'no TPM can be opened';
-  const message = isNamedUsable ? others : `the TPM of --tpm cannot be opened; ${others}`;
+  const others = found ? `TPMs that can be used${only}: ${tpms.join(', ')}` : 'no TPM can be used';
+  const message = isNamedUsable ? others : `the TPM of --tpm cannot be used; ${others}`;
   const lines = checks.map(({ name, status, detail, remedy }) => {
     // The column has the subject of a sentence that begins with it.
     const said = detail.startsWith(`${name} `) ? detail.slice(name.length + 1) : detail;
@@ -215,11 +221,30 @@ async function openBriefly(address: TpmAddress): Promise<Omit<Check, 'name' | 's
         const { manufacturer, vendorString, revision } = vendor;
         const kind = virtual ? 'virtual' : 'hardware';
         const detail = `${tpm.transport.address}: ${manufacturer} '${vendorString}', TPM 2.0 revision ${revision}, ${kind}`;
-        return { detail, tpm: tpm.transport.address };
+        const { limit, remedy } = await findLimit(tpm, { signal });
+        return { detail: detail + limit, remedy, tpm: tpm.transport.address };
       },
       () => tpm.close(),
     );
   });
+}
+
+/** Bits of TPMA_STARTUP_CLEAR: the owner and the endorsement hierarchy are enabled. Part 2, 8.7. */
+const ENABLED = { owner: 2, endorsement: 4 };
+const ENABLE =
+  'restart the machine or the virtual TPM; if that does not help, enable the hierarchy in the firmware setup';
+
+/** What an open TPM cannot do. @throws KeyprovError if it cannot make keys. */
+async function findLimit(tpm: Tpm, options: SignalOptions): Promise<{ limit: string; remedy?: string }> {
+  await tpm.run(GetRandom, { bytesRequested: 1 }, options); // fails if a self-test has failed
+  const properties = await readProperties(tpm, TPM_PT.PERMANENT, options);
+  const isOff = (bit: number) => ((properties.get(TPM_PT.STARTUP_CLEAR) ?? bit) & bit) === 0;
+  const off = (name: string) => `the ${name} hierarchy is disabled, so the TPM`;
+  if (isOff(ENABLED.owner)) throw new TpmError('tpm-unsupported', `${off('owner')} makes no keys`, { remedy: ENABLE });
+  if (isOff(ENABLED.endorsement)) return { limit: `; ${off('endorsement')} does not attest keys`, remedy: ENABLE };
+  const lockout = lockoutIn(properties);
+  if (lockout.inLockout) return { limit: `; PIN tries: ${describeLockout(lockout)}`, remedy: endLockout(lockout) };
+  return { limit: '' };
 }
 
 async function checkLibtpms(): Promise<Omit<Check, 'name' | 'status'>> {
