@@ -50,6 +50,7 @@ const program = buildProgram(await loadNamed(COMMANDS, words), {
 try {
   await program.parseAsync(words, { from: 'user' });
 } catch (error) {
+  await signals.cleanedUp();
   signals[Symbol.dispose]();
   if (!(error instanceof CommanderError)) {
     report.fail(error);

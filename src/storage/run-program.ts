@@ -19,7 +19,7 @@ const TIMEOUT_MS = 60_000;
 
 /**
  * Runs a non-interactive program that prints at most 1 MiB, and returns its output. Kills the program when it is no
- * longer waited for.
+ * longer waited for, also because this process ends.
  * @throws KeyprovError `library-missing` if it is not there; `library-unsuitable` if it cannot be run, fails (the code
  * of `cause` is its exit code), is ended by a signal, prints too much or takes too long; the reason of `signal`.
  */
@@ -31,10 +31,12 @@ export async function runProgram(
   signal?.throwIfAborted();
   const limits = { timeout: timeoutMs, maxBuffer: LIMIT.document, killSignal: 'SIGKILL', windowsHide: true } as const;
   const running = promisify(execFile)(path, args, { ...limits, ...(env && { env }) });
+  const kill = () => running.child.kill('SIGKILL'); // Node's own signal sends SIGTERM, which can be ignored
+  process.once('exit', kill);
   try {
     return (await unlessAborted(() => running, signal)).stdout;
   } catch (cause) {
-    running.child.kill('SIGKILL'); // Node's own signal sends SIGTERM, which can be ignored
+    kill();
     signal?.throwIfAborted();
     const code = errorCode(cause);
     const name = win32.basename(path);
@@ -45,6 +47,8 @@ export async function runProgram(
       throw new KeyprovError('library-missing', `there is no ${path}${where}${whose}`, { cause, remedy });
     }
     throw new KeyprovError('library-unsuitable', `${name} ${endOf(cause, timeoutMs)}`, { cause, remedy });
+  } finally {
+    process.off('exit', kill);
   }
 }
 

@@ -1,10 +1,10 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { on, once } from 'node:events';
-import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { holdLock } from '../../src/storage/hold-lock.ts';
 import { FlushContext } from '../../src/tpm/commands/context.ts';
 import { TPM_CC } from '../../src/tpm/constants.ts';
@@ -112,6 +112,27 @@ const atFifo: Case['hangs'] = async ({ fifo }) => {
   const writer = await open(fifo, 'w');
   return () => writer.close();
 };
+
+/** A command that ends only by SIGKILL, and says when it runs. */
+const endless = ({ fifo }: World) => `exec 2>/dev/null; trap '' TERM HUP INT; echo >'${fifo}'; sleep 60; sleep 60`;
+const saidToFifo: Case['hangs'] = async ({ fifo }) => {
+  await (await open(fifo, 'r')).close();
+  return undefined;
+};
+
+/** The processes with this environment variable: those that a command has started, and what these have started. */
+function withVariable(variable: string): string[] {
+  const ofProcess = (pid: string, name: string) => {
+    try {
+      return readFileSync(`/proc/${pid}/${name}`, 'latin1');
+    } catch {
+      return ''; // it has ended
+    }
+  };
+  return readdirSync('/proc')
+    .filter((pid) => ofProcess(pid, 'environ').split('\0').includes(variable))
+    .map((pid) => ofProcess(pid, 'cmdline').replaceAll('\0', ' '));
+}
 
 /** Waits until the process handles signals, for cases in which its waiting is not visible from outside. */
 async function settled(pid = 0): Promise<void> {
@@ -283,18 +304,33 @@ const CASES: Readonly<Record<string, Case>> = {
     hangs: connected,
   },
   'sync-status, with a token command that does not end': {
+    args: (at) => [...['sync-status', '--store', at.world.store, '--graph-token-command', endless(at)]],
+    hangs: saidToFifo,
+  },
+  'provision, with a token command that does not end': {
     args: (at) => [
-      ...[
-        'sync-status',
-        '--store',
-        at.world.store,
-        '--graph-token-command',
-        `exec 2>/dev/null; trap '' TERM; echo >'${at.fifo}'; sleep 10`,
-      ],
+      ...override(['provision', ...at.world.runArgs], '--user', 'eve@contoso.test', '--token-command', endless(at)),
+      ...[...inSoftware, '--pin-file', at.pin, '--skip-prerequisites'],
     ],
-    hangs: async ({ fifo }) => {
-      await (await open(fifo, 'r')).close();
-      return undefined;
+    hangs: saidToFifo,
+  },
+  'reset, with a token command for Microsoft Graph that does not end': {
+    args: (at) => [
+      ...override(['reset', ...at.world.runArgs], '--token-command', 'echo x', '--graph-token-command', endless(at)),
+      ...['--tpm', at.tpm, '--pin-file', at.pin, '--yes'],
+    ],
+    hangs: saidToFifo,
+  },
+  'doctor, with a swtpm that does not end': {
+    args: () => ['doctor'],
+    hangs: saidToFifo,
+    env: (at) => {
+      const directory = join(at.world.path, 'programs');
+      mkdirSync(directory, { recursive: true });
+      writeFileSync(join(directory, 'swtpm'), `#!/bin/sh\n${endless(at).replace('sleep 60; ', 'exec ')}`, {
+        mode: 0o755,
+      });
+      return { PATH: `${directory}:${process.env.PATH}` };
     },
   },
   'sync-status, while it waits for the next look': {
@@ -310,6 +346,8 @@ const CASES: Readonly<Record<string, Case>> = {
   },
 };
 
+/** An environment variable of every process of a case. */
+const MARK = 'SIGNALS_TEST';
 const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 /** One signal per case, in turn. With KEYPROV_EVERY_SIGNAL=1, every signal in every case, which takes three times as long. */
 const ROWS = Object.entries(CASES).flatMap(([name, entry], row) =>
@@ -334,7 +372,9 @@ describe.skipIf(missingPrograms('swtpm'))('one signal ends', () => {
       start = resolve;
     });
     const hanging = hangs(at, started);
-    const { child, ended } = startKeyprov(await args(at), { env: { SSH_CONNECTION: '', ...env?.(at) } });
+    const { child, ended } = startKeyprov(await args(at), {
+      env: { SSH_CONNECTION: '', [MARK]: `${process.pid}`, ...env?.(at) },
+    });
     start(child);
     if (input !== 'open') child.stdin.end();
     const byItself = ended.then(({ stderr, stdout }) => expect.fail(`it ended by itself: ${stderr} ${stdout}`));
@@ -342,6 +382,8 @@ describe.skipIf(missingPrograms('swtpm'))('one signal ends', () => {
     byItself.catch(() => undefined);
     child.kill(signal);
     expect(await once(child, 'exit')).toEqual([null, signal]);
+    // A killed process is listed for a moment.
+    await vi.waitFor(() => expect(withVariable(`${MARK}=${process.pid}`)).toEqual([]), { timeout: 5_000 });
     await release?.();
     await at.relay.cut();
     expect((await ended).stderr).toMatch(new RegExp(`^keyprov: ended by ${signal}$`, 'm'));

@@ -26,6 +26,8 @@ const ENDS: Readonly<Record<string, string>> = {
   'src/cli/terminal/line-reader.ts': 'the signal of the command',
   'src/cli/terminal/output.ts': 'signals, which end the process by themselves when the work is done',
   'src/cli/terminal/pin-file.ts': 'fileIo, by the signal of the command',
+  'src/keys/key-sources.ts':
+    'nobody outside: calls that wait for the same opening go on in this turn of the event loop',
   'src/keys/software-provider.ts': 'nobody outside: OpenSSL makes a key on a thread of this process',
   'src/registration/ldap-connection.ts': 'unlessAborted, and the time-outs of the client',
   'src/registration/service-fetch.ts': 'exchange, which gives every request a time-out and the signal of the caller',

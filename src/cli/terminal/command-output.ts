@@ -4,6 +4,7 @@ import { MfaError } from '../../errors/mfa-error.ts';
 import { KeyprovError } from '../../errors.ts';
 import { endsWithin, unlessAborted, withTimeout } from '../../signal.ts';
 import { familyOf, mayHaveOwnGroup } from './process-family.ts';
+import { beforeEnd } from './signals.ts';
 
 /** An option that names a command. */
 type CommandOption = '--token-command' | '--graph-token-command' | '--recovery-command';
@@ -37,7 +38,7 @@ const GRACE_MS = 250;
 export async function commandOutput(command: string, options: CommandOptions): Promise<Bytes> {
   const late = () => failed(options.option, `it did not end within ${LIMIT_MINUTES} minutes`);
   const limit = { signal: options.signal, timeoutMs: LIMIT_MINUTES * 60_000, late };
-  return await withTimeout(limit, (signal) => run(command, { ...options, signal }));
+  return await beforeEnd(withTimeout(limit, (signal) => run(command, { ...options, signal })));
 }
 
 async function run(command: string, { option, environment, input, signal }: CommandOptions): Promise<Bytes> {
@@ -72,9 +73,13 @@ async function run(command: string, { option, environment, input, signal }: Comm
     child.stdout?.destroy();
     wipe(output);
     const family = familyOf(child, ownGroup);
+    const kill = () => family('SIGKILL');
+    process.once('exit', kill); // a second signal does not wait
     family('SIGTERM');
     await endsWithin(GRACE_MS, closed);
-    family('SIGKILL');
+    process.off('exit', kill);
+    kill();
+    await endsWithin(GRACE_MS, closed);
     throw error;
   } finally {
     // Processes that it started may live on, and must not hold us up.

@@ -13,6 +13,18 @@ export class Interrupted extends Error {
   }
 }
 
+const CLEANING = new Set<Promise<unknown>>();
+
+/** Makes the end of this process after a signal wait for `work`, which the signal ends, for what `work` does then. */
+export async function beforeEnd<T>(work: Promise<T>): Promise<T> {
+  CLEANING.add(work);
+  try {
+    return await work;
+  } finally {
+    CLEANING.delete(work);
+  }
+}
+
 const NAMES = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /**
@@ -54,6 +66,11 @@ export class Signals implements Disposable {
   [Symbol.dispose](): void {
     this.#stopCountDown();
     for (const name of NAMES) process.off(name, this.#onSignal);
+  }
+
+  /** If the work was aborted, waits for what {@link beforeEnd} got. */
+  async cleanedUp(): Promise<void> {
+    if (this.abortSignal.aborted) await Promise.allSettled(CLEANING);
   }
 
   /** If the work was aborted, ends the process by the same signal, so that its parent sees the cause. */
