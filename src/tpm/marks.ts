@@ -8,6 +8,7 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  realpathSync,
   rmSync,
   writeSync,
 } from 'node:fs';
@@ -41,7 +42,7 @@ export interface DeadMarks {
   remove(): void;
 }
 
-const LOOPBACK = /(?<=^[a-z]+:)(?:localhost|127\.0\.0\.1|\[::1\])(?=:\d)/;
+const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|::1)$/;
 const SUFFIX = '.marks';
 const NAME = /^\.keyprov-[0-9a-f-]{36}\.marks$/;
 /** Age in milliseconds (30 days) after which the TPM of these marks is certainly off. */
@@ -194,11 +195,29 @@ export const sinceBoot = (): number => Number(process.hrtime.bigint() / 1_000_00
  * compared. A loopback address leads elsewhere in each network namespace, as in containers.
  */
 function placeOf(address: string): string {
-  const path = /^([a-z]+:unix:)(.*)$/.exec(address);
-  const place = path === null ? address.replace(LOOPBACK, 'loopback') : `${path[1]}${absolutePath(path[2] ?? '')}`;
+  const { isLoopback = false, place } = findPlace(address);
   if (process.platform !== 'linux' || !existsSync('/proc/self/ns/net')) return place;
   const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
-  return LOOPBACK.test(address) ? `${place} ${boot} ${readlinkSync('/proc/self/ns/net')}` : `${place} ${boot}`;
+  return isLoopback ? `${place} ${boot} ${readlinkSync('/proc/self/ns/net')}` : `${place} ${boot}`;
+}
+
+/** One text for a device, a unix socket, or a host and port, also if tpm2-tss opens it. */
+function findPlace(address: string): { readonly place: string; readonly isLoopback?: boolean } {
+  const [, tcti, kind, rest = ''] = /^(tcti:)?(swtpm|mssim|device)(?::(.*))?$/s.exec(address) ?? [];
+  const setting = (name: string) => new RegExp(`(?:^|,)${name}=([^,]+)`).exec(rest)?.[1];
+  const path = kind === 'device' ? rest : tcti ? setting('path') : /^unix:(.*)$/s.exec(rest)?.[1];
+  if (path) return { place: `${kind}:${realPath(path)}` };
+  const data = tcti ? `${setting('host') ?? 'localhost'}:${setting('port') ?? 2321}` : rest;
+  const [, host, port] = /^\[?(.+?)\]?\.?:(\d+)$/.exec(data.toLowerCase()) ?? [];
+  if (kind === undefined || host === undefined) return { place: address };
+  const isLoopback = LOOPBACK.test(host);
+  return { place: `${kind}:${isLoopback ? 'loopback' : host}:${port}`, isLoopback };
+}
+
+/** The path without symbolic links; made absolute if there is nothing. */
+function realPath(path: string): string {
+  const absolute = absolutePath(path);
+  return existsSync(absolute) ? realpathSync(absolute) : absolute;
 }
 
 /** The paths of the mark files in a directory; none if it is missing or not private. */

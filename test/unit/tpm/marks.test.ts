@@ -6,11 +6,12 @@ import fs, {
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import path, { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Marks } from '../../../src/tpm/marks.ts';
 import { patchBuiltin } from '../../patch-builtin.ts';
@@ -60,6 +61,30 @@ describe('marks of the objects in a TPM', () => {
     expect(dead().map(({ handle }) => handle)).toEqual([0x02000000]);
     marks.close();
     expect(dead()).toHaveLength(1);
+  });
+
+  it('belong to one TPM, however its address is written', () => {
+    const at = (name: string) => join(directory, name);
+    writeFileSync(at('socket'), '');
+    symlinkSync('socket', at('link'));
+    const relative = path.relative(process.cwd(), at('socket'));
+    for (const same of [
+      ['localhost', 'LOCALHOST', 'localhost.', '127.0.0.1', '127.0.0.2', '[::1]'].map((host) => `swtpm:${host}:2321`),
+      ['swtpm:127.0.0.1:2321', 'tcti:swtpm', 'tcti:swtpm:host=LocalHost', 'tcti:swtpm:port=2321,host=::1'],
+      ['mssim:localhost:2400', 'tcti:mssim:port=2400'],
+      ['swtpm:tpm.example:2321', 'swtpm:TPM.example.:2321', 'tcti:swtpm:host=tpm.example'],
+      ['socket', 'link', './socket'].flatMap((name) => [`swtpm:unix:${at(name)}`, `tcti:swtpm:path=${at(name)}`]),
+      [`swtpm:unix:${at('socket')}`, `swtpm:unix:${relative}`],
+      [`device:${at('socket')}`, `device:${at('link')}`, `tcti:device:${at('link')}`],
+      ['device:/nowhere/tpm0', 'device:/nowhere/x/../tpm0'],
+    ]) {
+      const marks = make(same[0]);
+      marks.want(NAME);
+      for (const address of same) expect([address, dead(address).length]).toEqual([address, 1]);
+      for (const other of ['swtpm:localhost:1', 'swtpm:127.example:2321', 'device:/dev/tpm9', 'tcti:cmd:x'])
+        expect(dead(other)).toEqual([]);
+      for (const one of readdirSync(directory).filter((name) => name.endsWith('.marks'))) rmSync(at(one));
+    }
   });
 
   it('leave no file if the disk is full, and say so', () => {
