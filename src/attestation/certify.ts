@@ -198,7 +198,7 @@ function checkComputable(...areas: readonly TpmtPublic[]): void {
     'tpm-unsupported',
     `keyprov cannot check the attestation of a key with the name algorithm ${alg}`,
     {
-      remedy: 'use a key whose name algorithm is SHA-256, or certify it without this check',
+      remedy: 'use a key whose name algorithm is SHA-256, or call certifyKey, which does not check the result',
     },
   );
 }

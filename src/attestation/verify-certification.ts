@@ -120,5 +120,5 @@ const hashOf = (signature: TpmtSignature): number | undefined =>
 
 function digestBy(alg: number, bytes: Uint8Array): Bytes {
   if (isHashAlg(alg)) return digest(HASHES[alg].name, bytes);
-  throw new KeyprovError('statement-invalid', `digests of algorithm 0x${alg.toString(16)} are not supported`);
+  throw new KeyprovError('statement-invalid', `the hash algorithm 0x${alg.toString(16)} is not supported`);
 }

@@ -14,7 +14,7 @@ export function isHashAlg(alg: number): alg is HashAlg {
 /** `alg` in two bytes, then the digest of `parts`. @throws KeyprovError for an algorithm that we do not compute. */
 function tagged(alg: number, ...parts: readonly Uint8Array[]): Bytes {
   if (!isHashAlg(alg)) {
-    throw new TpmError('tpm-unsupported', `keyprov cannot compute digests of algorithm 0x${alg.toString(16)}`, {
+    throw new TpmError('tpm-unsupported', `keyprov does not support the hash algorithm 0x${alg.toString(16)}`, {
       remedy: 'use SHA-1, SHA-256, SHA-384 or SHA-512 as the name algorithm',
     });
   }

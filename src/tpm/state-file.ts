@@ -143,7 +143,7 @@ export class StateFile {
   }
 
   #isSaved(state: Uint8Array): boolean {
-    if (this.#lock === undefined) throw new TypeError(`${this.directory} was closed`);
+    if (this.#lock === undefined) throw new TypeError(`the TPM state in ${this.directory} was closed`);
     return this.#saved !== undefined && equal(state, this.#saved);
   }
 }

@@ -41,7 +41,7 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
   it('is not removed from the store alone', async () => {
     const { status, stderr } = await commands.run(['remove', ...inStore, '--yes']);
     expect({ status, stderr }).toEqual({ status: 7, stderr: expect.stringContaining('is registered at') });
-    expect(stderr).toContain('keyprov unregister removes it there, and from the store');
+    expect(stderr).toContain('to remove it from the service and the store, run keyprov unregister');
     expect(storeFiles(world.store)).toContain('key');
   });
 

@@ -148,7 +148,7 @@ for (const [engine, missing] of ENGINES) {
         await expect(attestKey(tpm, { ...common, key: keyOf('p-256').object })).rejects.toMatchObject({
           code: 'tpm-unsupported',
           message: 'keyprov cannot check the attestation of a key with the name algorithm 0x12',
-          remedy: 'use a key whose name algorithm is SHA-256, or certify it without this check',
+          remedy: 'use a key whose name algorithm is SHA-256, or call certifyKey, which does not check the result',
         });
       } finally {
         vi.restoreAllMocks();

@@ -74,7 +74,7 @@ async function findRemovable(store: KeyStore, choice: KeyChoice, context: Pick<C
   const { id, user, algorithm, backend } = found.record;
   if (found.registration !== undefined) {
     throw new KeyprovError('key-exists', `the key ${id} is registered at ${found.registration.service}`, {
-      remedy: 'keyprov unregister removes it there, and from the store; or select another key with --key',
+      remedy: 'to remove it from the service and the store, run keyprov unregister; to remove another key, pass --key',
     });
   }
   if (choice.id === undefined) await refuseDamaged(store);

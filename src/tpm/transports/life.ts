@@ -46,7 +46,9 @@ export class TransportLife {
   die(error: unknown): KeyprovError {
     const known = isKeyprovError(error)
       ? error
-      : new KeyprovError('transport-lost', `${this.#address}: the command failed`, { cause: error });
+      : new KeyprovError('transport-lost', `${this.#address}: the connection failed during a TPM command`, {
+          cause: error,
+        });
     if (this.#isFatal(known)) this.#death = known;
     return known;
   }

@@ -407,7 +407,7 @@ describe('verifyStatement', () => {
       ...genuine,
       pubArea: concat(genuine.pubArea.subarray(0, 2), fromHex('0010'), genuine.pubArea.subarray(4)),
     };
-    expect(detailOf(nameless, 'creation/creation-hash')).toBe('digests of algorithm 0x10 are not supported');
+    expect(detailOf(nameless, 'creation/creation-hash')).toBe('the hash algorithm 0x10 is not supported');
   });
 
   it('refuses what is not an asymmetric key', () => {
