@@ -1,3 +1,4 @@
+import { createPublicKey } from 'node:crypto';
 import { Option } from 'commander';
 import { decodeSpkiPem } from '../crypto/public-key.ts';
 import { isKeyprovError } from '../errors.ts';
@@ -131,13 +132,23 @@ export async function readRecovery(
   const pem = await fileOf(given, 'recovery-key');
   if (pem === undefined) return undefined;
   try {
-    const servicePublicKey = decodeSpkiPem(pem);
+    const servicePublicKey = decodeSpkiPem(asSpki(pem));
     if (servicePublicKey.kty === 'RSA') return { servicePublicKey, user };
   } catch (error) {
     if (!isKeyprovError(error)) throw error;
   }
-  given.problems.push('--recovery-key is not an RSA public key in PEM');
+  given.problems.push(`--recovery-key: ${given.text('recovery-key')} is not an RSA public key in PEM`);
   return undefined;
+}
+
+/** A public key of `openssl rsa -RSAPublicKey_out` (PKCS #1, RFC 8017, A.1.1) in the usual form. */
+function asSpki(pem: string): string {
+  if (!pem.includes('-----BEGIN RSA PUBLIC KEY-----')) return pem;
+  try {
+    return String(createPublicKey(pem).export({ type: 'spki', format: 'pem' }));
+  } catch {
+    return pem;
+  }
 }
 
 /** Runs `keyprov provision --service`. */

@@ -1,7 +1,8 @@
-import { type Bytes, byteCount, copy, uint16At } from '../bytes.ts';
+import { type Bytes, byteCount, copy, toHex, uint16At } from '../bytes.ts';
 import { isKeyprovError, KeyprovError } from '../errors.ts';
 import { checkSize, LIMIT } from '../limits.ts';
 import { latin1 } from '../primitives.ts';
+import { decodeFileText } from '../text.ts';
 import { DerNode } from './der-read.ts';
 import { TAG } from './der-write.ts';
 import { decodePemBody, pemBlocks } from './pem.ts';
@@ -9,22 +10,23 @@ import { decodePemBody, pemBlocks } from './pem.ts';
 /**
  * Splits `bytes` into X.509 certificates, each in DER. Takes certificates in a row, as TPMs keep them in NV: with zeros or
  * 0xff before, between and behind them, each bare or in a TCG_PCCLIENT_STORED_CERT. Or takes PEM blocks `CERTIFICATE` with
- * any text around them. Checks only the outermost length of each.
+ * any text around them, in any encoding of {@link decodeFileText}. A PKCS #7 file (`.p7b`) counts as the certificates in
+ * it. Checks only the outermost length of each.
  *
  * @throws KeyprovError `certificate-invalid` if there is anything else, or if the last one is cut off; for more than 4 MiB,
  * or 64 KiB in one certificate.
  */
 export function splitCertificates(bytes: Uint8Array): Bytes[] {
   checkSize(bytes, LIMIT.file, invalid);
-  const text = latin1(bytes);
-  if (text.includes('-----BEGIN CERTIFICATE-----')) return splitPem(text);
+  const text = decodeFileText(bytes) ?? latin1(bytes);
+  if (PEM_CERTIFICATE.test(text)) return splitPem(text).flatMap(certificatesIn);
   if (text.startsWith('-----BEGIN ')) throw invalid('PEM without a CERTIFICATE block');
   const certificates: Bytes[] = [];
   for (let rest = bytes; ; ) {
     rest = rest.subarray(paddingOf(rest));
     if (rest.length === 0) return certificates;
     const { der, size } = firstOf(rest);
-    certificates.push(copy(der));
+    certificates.push(...certificatesIn(copy(der)));
     rest = rest.subarray(size);
   }
 }
@@ -83,8 +85,28 @@ function sizeOf(bytes: Uint8Array): number {
   return der.length;
 }
 
+/** The labels of RFC 7468, 5.3 and 8, and of OpenSSL, for certificates. */
+const PEM_CERTIFICATE = /-----BEGIN (?:(?:X509 |TRUSTED )?CERTIFICATE|PKCS7)-----/;
+
+/** The certificates in the SignedData of PKCS #7 (RFC 2315, 9.1); anything else is a certificate. */
+function certificatesIn(der: Bytes): Bytes[] {
+  if (!toHex(der.subarray(0, 24)).includes(SIGNED_DATA)) return [der];
+  try {
+    const content = DerNode.lenient(der, 'PKCS #7').list(TAG.SEQUENCE)[1]?.first(0xa0);
+    const list = content?.list(TAG.SEQUENCE).find(({ tag }) => tag === 0xa0);
+    return list?.children().map((certificate) => copy(certificate.der)) ?? [];
+  } catch (cause) {
+    throw invalid('a PKCS #7 file cannot be read; convert it with openssl pkcs7 -print_certs', cause);
+  }
+}
+
+/** The OID 1.2.840.113549.1.7.2. No certificate has an OID so close to its beginning. */
+const SIGNED_DATA = '06092a864886f70d010702';
+
 function splitPem(text: string): Bytes[] {
-  const blocks = [...pemBlocks(text)].filter(({ label }) => label === 'CERTIFICATE');
+  const blocks = [...pemBlocks(text)].filter(({ label }) => PEM_CERTIFICATE.test(`-----BEGIN ${label}-----`));
+  if (blocks.some(({ label }) => label.startsWith('TRUSTED')))
+    throw invalid('a block TRUSTED CERTIFICATE restricts what it is trusted for; convert it with openssl x509');
   if (!blocks.every(({ isWhole }) => isWhole)) throw invalid('a PEM block has no end');
   try {
     const certificates = blocks.map(decodePemBody);

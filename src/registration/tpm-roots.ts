@@ -6,7 +6,6 @@ import { type Certificate, parseCertificate } from '../crypto/x509.ts';
 import { causedBy, KeyprovError, sayError } from '../errors.ts';
 import type { SignalOptions } from '../signal.ts';
 import { listFiles, readInput } from '../storage/read-input.ts';
-import { decodeFileText, markedEncoding } from '../text.ts';
 
 /** A CA that certifies endorsement keys. */
 export interface TpmAuthority {
@@ -94,7 +93,7 @@ export async function loadTpmRoots(path: string, { signal }: SignalOptions = {})
   return { roots: ofKind(true), intermediates: ofKind(false), authorities, problems };
 }
 
-/** Reads the certificates in a file: PEM, also in UTF-16 as PowerShell writes it, or DER. */
+/** Reads the certificates in a file. */
 function certificatesIn(bytes: Bytes): Bytes[] {
   if (CABINET.every((byte, index) => bytes[index] === byte)) {
     throw new KeyprovError('certificate-invalid', 'it is a cabinet file', {
@@ -103,8 +102,7 @@ function certificatesIn(bytes: Bytes): Bytes[] {
         'osslsigncode verify and cabextract elsewhere',
     });
   }
-  const text = markedEncoding(bytes) === undefined ? undefined : decodeFileText(bytes);
-  const certificates = splitCertificates(text === undefined ? bytes : utf8(text));
+  const certificates = splitCertificates(bytes);
   if (certificates.length === 0) throw new KeyprovError('certificate-invalid', 'it contains no certificate');
   return certificates;
 }

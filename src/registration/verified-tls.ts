@@ -1,9 +1,13 @@
-import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
+import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { PeerCertificate, SecureContext } from 'node:tls';
-import { checkObject, checkText } from '../bytes.ts';
-import { KeyprovError } from '../errors.ts';
+import { checkObject, checkText, utf8 } from '../bytes.ts';
+import { splitCertificates } from '../crypto/certificate-bytes.ts';
+import { TAG } from '../crypto/der-write.ts';
+import { encodePem } from '../crypto/pem.ts';
+import { isKeyprovError, KeyprovError, sayError } from '../errors.ts';
 import { describeFileError } from '../storage/file-error.ts';
+import { decodeFileText } from '../text.ts';
 
 /**
  * Loaded when a connection is made: it is Node's most expensive module, and many programs that import this never
@@ -15,7 +19,7 @@ const tls = (): typeof import('node:tls') => process.getBuiltinModule('node:tls'
  * The roots that a client trusts, and its certificate. No option turns off the verification of the peer's certificate.
  */
 export interface TlsTrust {
-  /** Further roots that are trusted, in PEM. */
+  /** Further roots that are trusted, in PEM. A text without one, or with one that cannot be read, is a TypeError. */
   readonly ca?: string | readonly string[] | undefined;
   /** Trusts only the roots in `ca`. */
   readonly onlyTheseRoots?: boolean | undefined;
@@ -41,9 +45,9 @@ export interface VerifiedTls {
  */
 export function verifiedTls({ ca, onlyTheseRoots = false, clientCertificate }: TlsTrust, host?: string): VerifiedTls {
   const given = ca === undefined ? [] : [ca].flat();
-  // Node would ignore a text without a certificate.
-  if (!given.every((text) => typeof text === 'string' && text.includes('CERTIFICATE-----')))
+  if (!given.every((text) => typeof text === 'string'))
     throw new TypeError('ca must be certificates in PEM: a string, or an array of strings');
+  const roots = given.flatMap(rootsIn);
   if (clientCertificate !== undefined) {
     checkObject(clientCertificate, 'clientCertificate', 'certificate', 'privateKey');
     checkText(clientCertificate.certificate, 'the certificate of clientCertificate');
@@ -55,7 +59,7 @@ export function verifiedTls({ ca, onlyTheseRoots = false, clientCertificate }: T
   return {
     minVersion: 'TLSv1.2',
     rejectUnauthorized: true,
-    secureContext: secureContextOf(given, onlyTheseRoots, clientCertificate),
+    secureContext: secureContextOf(roots, onlyTheseRoots, clientCertificate),
     checkServerIdentity: (name, certificate) => tls().checkServerIdentity(host ?? name, certificate),
   };
 }
@@ -82,6 +86,33 @@ export function clientKeyProblem({
   } catch {
     return undefined; // The TLS library reports an unreadable certificate.
   }
+}
+
+function rootsIn(text: string): string[] {
+  try {
+    return readableCertificates(utf8(text));
+  } catch (error) {
+    if (!isKeyprovError(error)) throw error;
+    throw new TypeError(`ca must be certificates in PEM: ${sayError(error)}`, { cause: error });
+  }
+}
+
+/**
+ * The certificates in a file, in any form that {@link splitCertificates} reads, each in PEM. Node would ignore a text
+ * without one, and one that it cannot read.
+ * @throws KeyprovError `certificate-invalid` for these.
+ */
+export function readableCertificates(bytes: Uint8Array): string[] {
+  const isAny = bytes[0] === TAG.SEQUENCE || decodeFileText(bytes)?.includes('-----BEGIN ');
+  const certificates = isAny ? splitCertificates(bytes) : [];
+  if (certificates.length === 0) throw new KeyprovError('certificate-invalid', 'it contains no certificate');
+  return certificates.map((der) => {
+    try {
+      return new X509Certificate(der) && encodePem('CERTIFICATE', der);
+    } catch (cause) {
+      throw new KeyprovError('certificate-invalid', 'it contains a certificate that cannot be read', { cause });
+    }
+  });
 }
 
 function secureContextOf(

@@ -18,13 +18,8 @@ describe('a file that is not of the kind that an option takes', () => {
   const service = ['unregister', '--yes', '--service', 'https://adfs.contoso.test'];
 
   it.each([
-    ['--service-ca', 'pin', service, ['--service-ca: pin contains no certificate in PEM']],
-    [
-      '--device-cert',
-      'pin',
-      [...service, '--device-key', 'pin'],
-      ['--device-cert: pin contains no certificate in PEM'],
-    ],
+    ['--service-ca', 'pin', service, ['--service-ca: pin: it contains no certificate']],
+    ['--device-cert', 'pin', [...service, '--device-key', 'pin'], ['--device-cert: pin: it contains no certificate']],
     [
       '--device-cert',
       'nope.pem',
@@ -35,7 +30,7 @@ describe('a file that is not of the kind that an option takes', () => {
       '--service-ca',
       'pin',
       ['tpm', '--ek-certificates', '--ek-service'],
-      ['--service-ca: pin contains no certificate in PEM'],
+      ['--service-ca: pin: it contains no certificate'],
     ],
   ])('is a problem of %s %s alone', async (option, file, args, problems) => {
     using directory = temporaryDirectory();

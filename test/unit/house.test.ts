@@ -19,6 +19,23 @@ describe('the sources', () => {
     expect(plural.filter((path) => !beyondLimits.includes(path))).toEqual([]);
   });
 
+  it("read a user's file only where its text is decoded: as UTF-16, too, and without a byte order mark", () => {
+    const decoders = [
+      'src/cli/commands/request.ts',
+      'src/cli/options/format-options.ts',
+      'src/cli/options/service-option.ts',
+      'src/policy/policy-in-force.ts', // by readPolicyFile
+      'src/policy/read-windows-registry.ts', // by readRegistryExport
+      'src/registration/tpm-roots.ts', // by splitCertificates
+      'src/tpm/transports/recording.ts',
+    ];
+    const readers = sources.filter((path) => /(?<!function )\breadInput\(/.test(textOf(path)));
+    expect(readers.sort()).toEqual(decoders);
+    const own = [...decoders.slice(0, 3), 'src/tpm/transports/recording.ts'];
+    const texts = ['src/crypto/certificate-bytes.ts', 'src/policy/read-policy-file.ts', 'src/policy/read-registry.ts'];
+    expect([...own, ...texts].filter((path) => !textOf(path).includes('decodeFileText('))).toEqual([]);
+  });
+
   it('contain nothing unfinished', () => {
     const unfinished = /\b(?:TO(?:DO)|FIX(?:ME)|XX(?:X))\b/;
     expect([...sources, ...tests].filter((path) => unfinished.test(textOf(path)))).toEqual([]);

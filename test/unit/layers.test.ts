@@ -34,7 +34,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   json: ['bytes', 'limits'],
   signal: ['bytes'],
   text: [],
-  crypto: ['errors', 'bytes', 'limits', 'finding', 'json', 'printable', 'primitives'],
+  crypto: ['errors', 'bytes', 'limits', 'finding', 'json', 'printable', 'primitives', 'text'],
   storage: ['errors', 'bytes', 'limits', 'json', 'signal', 'crypto', 'native'],
   tpm: [
     'errors',
@@ -44,6 +44,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'known-members',
     'json',
     'signal',
+    'text',
     'primitives',
     'crypto',
     'storage',

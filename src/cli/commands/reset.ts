@@ -10,6 +10,7 @@ import { pinRulesFor } from '../../provisioning/pin-state.ts';
 import type { RegisteredKey } from '../../provisioning/registration-record.ts';
 import { resetPinKeepingKey } from '../../provisioning/reset-pin.ts';
 import type { ProvisionOutcome } from '../../provisioning/run.ts';
+import { decodeFileText } from '../../text.ts';
 import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import { withKeyPlaces } from '../key-places.ts';
@@ -180,7 +181,7 @@ function recoverByCommand(command: string, signal: AbortSignal): RecoverPin {
 
 function readSecret(output: Uint8Array): Bytes {
   try {
-    return fromBase64(new TextDecoder().decode(output).trim());
+    return fromBase64((decodeFileText(output) ?? '').trim());
   } catch {
     // The error quotes the text.
     throw new KeyprovError('recovery-unavailable', 'the command given with --recovery-command did not print base64', {

@@ -1,10 +1,11 @@
 import type { Command } from 'commander';
-import type { Bytes } from '../../bytes.ts';
+import { type Bytes, concat } from '../../bytes.ts';
 import { splitCertificates } from '../../crypto/certificate-bytes.ts';
 import { decodeJwk } from '../../crypto/jwk.ts';
 import type { PublicKey } from '../../crypto/public-key.ts';
 import { isKeyprovError, KeyprovError } from '../../errors.ts';
 import { readInput } from '../../storage/read-input.ts';
+import { decodeFileText } from '../../text.ts';
 import type { Arguments } from './arguments.ts';
 import { valueOption } from './value-option.ts';
 
@@ -47,8 +48,7 @@ export interface FormatOptions {
   readonly challenge: Bytes | undefined;
   readonly accountKey: PublicKey | undefined;
   readonly akCertificates: readonly Bytes[];
-  /** PEM or DER. */
-  readonly ekCertificate: Uint8Array | undefined;
+  readonly ekCertificate: Bytes | undefined;
   readonly exchangeCertificate: Bytes | undefined;
 }
 
@@ -93,26 +93,33 @@ export function readFormatOptions(given: Arguments, { format, needed, used }: Fo
   }
   const read = async <T>(name: FormatOption, use: (content: Uint8Array) => T): Promise<T | undefined> => {
     const path = texts.get(name);
-    return path === undefined ? undefined : use(await readInput(path, given));
+    if (path === undefined) return undefined;
+    const content = await readInput(path, given);
+    try {
+      return use(content);
+    } catch (cause) {
+      const [code, remedy] =
+        name === 'account-key'
+          ? (['key-invalid', 'pass a public key as JSON Web Key (RFC 7517)'] as const)
+          : (['certificate-invalid', 'pass certificates in PEM or DER'] as const);
+      if (!isKeyprovError(cause, code)) throw cause;
+      throw new KeyprovError(code, `--${name}: ${path}: ${cause.message}`, { cause, remedy });
+    }
   };
   return async () => ({
     texts,
     challenge,
-    accountKey: await read('account-key', (content) => readAccountKey(content, texts.get('account-key'))),
-    akCertificates: (await read('ak-certificate', splitCertificates)) ?? [],
-    ekCertificate: await read('ek-certificate', (content) => content),
-    exchangeCertificate: (await read('exchange-certificate', splitCertificates))?.[0],
+    accountKey: await read('account-key', (content) => decodeJwk(decodeFileText(content) ?? content)),
+    akCertificates: (await read('ak-certificate', certificatesIn)) ?? [],
+    ekCertificate: await read('ek-certificate', (content) => concat(...certificatesIn(content))),
+    exchangeCertificate: (await read('exchange-certificate', certificatesIn))?.[0],
   });
 }
 
-function readAccountKey(content: Uint8Array, path: string | undefined): PublicKey {
-  try {
-    return decodeJwk(content);
-  } catch (cause) {
-    if (!isKeyprovError(cause, 'key-invalid')) throw cause;
-    const remedy = 'pass a public key as JSON Web Key (RFC 7517)';
-    throw new KeyprovError('key-invalid', `--account-key: ${path}: ${cause.message}`, { cause, remedy });
-  }
+function certificatesIn(content: Uint8Array): Bytes[] {
+  const certificates = splitCertificates(content);
+  if (certificates.length === 0) throw new KeyprovError('certificate-invalid', 'it contains no certificate');
+  return certificates;
 }
 
 const isFormatOption = (name: string): name is FormatOption => Object.hasOwn(OPTIONS, name);

@@ -5,7 +5,7 @@ import { parseCertificate } from '../../crypto/x509.ts';
 import { isKeyprovError, sayError } from '../../errors.ts';
 import { AUTHENTICATION_BROKER } from '../../provisioning/mfa-prompt.ts';
 import { isDots, isSafeUrl } from '../../registration/service-url.ts';
-import { clientKeyProblem } from '../../registration/verified-tls.ts';
+import { clientKeyProblem, readableCertificates } from '../../registration/verified-tls.ts';
 import { readInput } from '../../storage/read-input.ts';
 import { decodeFileText } from '../../text.ts';
 import type { Arguments } from './arguments.ts';
@@ -145,25 +145,35 @@ export function urlOf(given: Arguments, name: string): URL | undefined {
 
 /** The text of a file that an option names. */
 export async function fileOf(given: Arguments, name: string): Promise<string | undefined> {
+  return await readNamedBy(given, name, (bytes, path) => {
+    const text = decodeFileText(bytes);
+    if (text === undefined) given.problems.push(`--${name}: ${path} is not a text file`);
+    return text;
+  });
+}
+
+/** What `read` makes of a file that an option names. */
+async function readNamedBy<T>(
+  given: Arguments,
+  name: string,
+  read: (bytes: Uint8Array, path: string) => T,
+): Promise<T | undefined> {
   const path = given.text(name);
   if (path === undefined) return undefined;
   try {
-    const text = decodeFileText(await readInput(path, given));
-    if (text === undefined) given.problems.push(`--${name}: ${path} is not a text file`);
-    return text;
+    return read(await readInput(path, given), path);
   } catch (error) {
     if (!isKeyprovError(error)) throw error;
-    given.problems.push(`--${name}: ${sayError(error)}`);
+    // An error of the file system names the file.
+    const said = sayError(error);
+    given.problems.push(`--${name}: ${said.includes(path) ? said : `${path}: ${said}`}`);
     return undefined;
   }
 }
 
-/** The text of a file of certificates in PEM that an option names. */
+/** The certificates in a file that an option names, in PEM. */
 export async function certificatesOf(given: Arguments, name: string): Promise<string | undefined> {
-  const text = await fileOf(given, name);
-  if (text === undefined || text.includes('CERTIFICATE-----')) return text;
-  given.problems.push(`--${name}: ${given.text(name)} contains no certificate in PEM`);
-  return undefined;
+  return await readNamedBy(given, name, (bytes) => readableCertificates(bytes).join(''));
 }
 
 /** The common name of a device's certificate, which is its id. MS-DVRJ 3.1.5.1. */

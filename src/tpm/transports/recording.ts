@@ -4,6 +4,7 @@ import { causedBy, isKeyprovError, KeyprovError } from '../../errors.ts';
 import { isJsonObject, JsonMembers, type JsonRefusal, parseJson, showJson } from '../../json.ts';
 import { LIMIT } from '../../limits.ts';
 import { readInput } from '../../storage/read-input.ts';
+import { decodeFileText } from '../../text.ts';
 import { HEADER_SIZE } from '../frame.ts';
 import { decodeResponseCode, describeResponseCode } from '../response-code.ts';
 import type { TransportKind } from '../transport.ts';
@@ -70,7 +71,7 @@ export async function saveRecording(path: string, recording: Recording): Promise
 export async function loadRecording(path: string): Promise<Recording> {
   let text: string;
   try {
-    text = new TextDecoder().decode(await readInput(path));
+    text = decodeFileText(await readInput(path)) ?? '';
   } catch (cause) {
     if (!isKeyprovError(cause)) throw cause;
     throw new KeyprovError('recording-invalid', cause.message, causedBy(cause));

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { concat, fromHex, toHex, utf8 } from '../../../src/bytes.ts';
 import { firstCertificate, onlyCertificate, splitCertificates } from '../../../src/crypto/certificate-bytes.ts';
+import { derValue } from '../../../src/crypto/der-write.ts';
 import { encodePem } from '../../../src/crypto/pem.ts';
 import { refusal } from '../../refusal.ts';
 
@@ -41,6 +42,37 @@ describe('splitCertificates', () => {
   it('passes over PEM blocks of another kind', () => {
     const text = `${encodePem('X509 CRL', longer)}${encodePem('CERTIFICATE', short)}`;
     expect(splitCertificates(utf8(text)).map(toHex)).toEqual([toHex(short)]);
+  });
+
+  it.each<[string, (text: string) => Buffer]>([
+    ['UTF-8 with a mark', (text) => Buffer.from(`\ufeff${text}`)],
+    ['UTF-16LE with a mark', (text) => Buffer.from(`\ufeff${text}`, 'utf16le')],
+    ['UTF-16LE', (text) => Buffer.from(text, 'utf16le')],
+    ['UTF-16BE', (text) => Buffer.from(text, 'utf16le').swap16()],
+    ['a code page', (text) => Buffer.from(`\u00fc ${text}`, 'latin1')],
+    ['a text with zeros behind it', (text) => Buffer.from(`${text}\0\0`)],
+    ['lines that end with CR CR LF', (text) => Buffer.from(text.replaceAll('\n', '\r\r\n'))],
+    ['the older label', (text) => Buffer.from(text.replaceAll('CERTIFICATE', 'X509 CERTIFICATE'))],
+  ])('accepts PEM in %s', (_, encoded) => {
+    const text = encodePem('CERTIFICATE', short) + encodePem('CERTIFICATE', long);
+    expect(splitCertificates(encoded(text)).map(toHex)).toEqual([short, long].map(toHex));
+  });
+
+  it('accepts a PKCS #7 file in DER, and in PEM under both labels', () => {
+    const [oid, certificates] = [fromHex('06092a864886f70d010702'), concat(short, long)];
+    const list = derValue(0xa0, certificates);
+    const signed = derValue(0x30, fromHex('020101' + '3100' + '30020500'), list, fromHex('3100'));
+    const whole = derValue(0x30, oid, derValue(0xa0, signed));
+    for (const bytes of [whole, utf8(encodePem('PKCS7', whole)), utf8(encodePem('CERTIFICATE', whole))]) {
+      expect(splitCertificates(bytes).map(toHex)).toEqual([short, long].map(toHex));
+    }
+    expect(refusal(() => splitCertificates(concat(fromHex('3010'), oid, fromHex('a003300102'))))).toBe(
+      'certificate-invalid: certificates: a PKCS #7 file cannot be read; convert it with openssl pkcs7 -print_certs',
+    );
+  });
+
+  it("refuses OpenSSL's trusted certificates, whose restrictions it does not read", () => {
+    expect(refusal(() => splitCertificates(utf8(encodePem('TRUSTED CERTIFICATE', short))))).toContain('openssl x509');
   });
 
   it('accepts a certificate of up to 64 KiB', () => {
