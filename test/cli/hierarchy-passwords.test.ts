@@ -162,7 +162,7 @@ describe.skipIf(missingPrograms('swtpm', 'tpm2_changeauth') !== undefined)('pass
   });
 
   it('are looked at before the TPM asks for them, which may be on another machine only', async () => {
-    const refused = async (content: string | undefined) => {
+    const refused = async (content: string | Uint8Array | undefined) => {
       if (content !== undefined) writeFileSync(path('x'), content, { mode: 0o600 });
       const { status, stderr } = await commands.run(['tpm', ...tpm, '--tpm-auth', `owner=${path('x')}`]);
       return `${status} ${stderr}`;
@@ -175,6 +175,10 @@ describe.skipIf(missingPrograms('swtpm', 'tpm2_changeauth') !== undefined)('pass
       expect(await refused('x'.repeat(size))).toContain('2 keyprov: --tpm-auth owner: a TPM password has at most 64');
     }
     expect(await refused(`${'x'.repeat(64)}\r\n`)).toBe('0 ');
+    // `>` of Windows PowerShell, and an editor.
+    for (const encoded of [Buffer.from(`\ufeff${PASSWORDS.owner}\r\n`, 'utf16le'), `\ufeff${PASSWORDS.owner}\n`]) {
+      expect(await refused(encoded)).toContain('2 keyprov: --tpm-auth owner: the password is in UTF-16 or has a byte');
+    }
     const directory = await commands.run(['tpm', ...tpm, '--tpm-auth', `owner=${path('.')}`]);
     expect(directory).toMatchObject({ status: 2, stderr: expect.stringContaining('is a directory, not a file') });
   });

@@ -6,6 +6,7 @@ import { KeyprovError } from '../../errors.ts';
 import { MAX_PIN_BYTES, pinFromFile } from '../../policy/index.ts';
 import { withoutNewline } from '../../policy/judge-pin.ts';
 import { errorCode } from '../../storage/file-error.ts';
+import { decodeAs } from '../../text.ts';
 import { fileIo } from '../file-io.ts';
 import { UsageError } from '../options/arguments.ts';
 import type { Report } from './report.ts';
@@ -35,12 +36,9 @@ export async function readPassword(path: string, option: string, report: Report,
     const password = withoutNewline(file);
     if (password.length === 0) throw wrong('is empty');
     if (password.length > MAX_PIN_BYTES) throw wrong(`has more than ${MAX_PIN_BYTES} bytes`);
-    try {
-      return new TextDecoder('utf-8', { fatal: true }).decode(password);
-    } catch {
-      // The decoder's error says no more.
-      throw wrong('is not UTF-8');
-    }
+    const text = decodeAs('utf-8', password);
+    if (text === undefined || text.includes('\0')) throw wrong('is not UTF-8');
+    return text;
   });
 }
 
