@@ -32,7 +32,7 @@ export {
   type PolicyWarning,
   policyInForce,
 } from './policy-in-force.ts';
-export type { LayerValues, PolicyLayer, PolicyReading, PolicyScope } from './policy-layer.ts';
+export type { LayerValues, NothingKnown, PolicyLayer, PolicyReading, PolicyScope } from './policy-layer.ts';
 export type { LayerName, OverriddenValue, PolicyValue, SettledValue } from './precedence.ts';
 export { ENVIRONMENT_VARIABLES, layerFromEnvironment } from './read-environment.ts';
 export { type ReadPolicyFileOptions, readPolicyFile } from './read-policy-file.ts';

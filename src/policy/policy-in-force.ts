@@ -5,7 +5,7 @@ import { readInput } from '../storage/read-input.ts';
 import type { PolicySettings } from './define-policy.ts';
 import { MERGE_MEMBERS, type MergedPolicy, type MergeOptions, mergePolicy } from './merge-policy.ts';
 import { PIN_SETTING_NAMES } from './pin-policy.ts';
-import type { PolicyLayer } from './policy-layer.ts';
+import type { NothingKnown, PolicyLayer } from './policy-layer.ts';
 import { byRank, type PolicyValue } from './precedence.ts';
 import { layerFromEnvironment } from './read-environment.ts';
 import { type ReadPolicyFileOptions, readPolicyFile } from './read-policy-file.ts';
@@ -35,6 +35,8 @@ export interface PolicyInForceOptions
 export type PolicyWarning =
   /** It is among the settings of a file, but has no effect there. */
   | { readonly kind: 'ignored'; readonly origin: string; readonly setting: string; readonly problem: string }
+  /** The file at `origin`, which is also in `setting`, contains no setting that this library knows. */
+  | ({ readonly kind: 'nothing-known'; readonly origin: string; readonly setting: string } & NothingKnown)
   /** The command line replaces another value, which is set at `origin`. */
   | {
       readonly kind: 'overrides';
@@ -101,6 +103,8 @@ export async function policyInForce(options: PolicyInForceOptions = {}): Promise
       const bytes = typeof file === 'string' ? await readInput(file, { signal }) : file.bytes;
       const reading = readPolicyFile(bytes, { userSid, tenantId, origin: name });
       layers.push(...reading.layers);
+      if (reading.nothingKnown)
+        warnings.push({ kind: 'nothing-known', origin: name, setting: name, ...reading.nothingKnown });
       warnings.push(
         ...reading.ignored.map(
           ({ setting, problem }) => ({ kind: 'ignored', origin: name, setting, problem }) as const,

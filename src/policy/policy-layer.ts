@@ -27,7 +27,20 @@ export interface PolicyReading {
   readonly layers: readonly PolicyLayer[];
   /** What has no effect: unknown names, machine settings for a user, and a `userSid` or `tenantId` without settings. */
   readonly ignored: readonly PolicyProblem[];
+  /** What was expected, if a file contains no setting that this library knows. Only from {@link readPolicyFile}. */
+  readonly nothingKnown?: NothingKnown;
 }
+
+/** The form of a file without a known setting, and where one is expected. */
+export interface NothingKnown {
+  readonly form: 'json' | 'registry-export' | 'syncml';
+  readonly expected: string;
+}
+
+/** Expected in place of an unknown name. */
+export const KNOWN_NAME = 'a known name';
+/** Expected in place of an unknown node. */
+export const KNOWN_NODE = 'a known node';
 
 /**
  * How many problems a reader reports before it stops, and how many `ignored` entries it keeps: more than anyone reads.

@@ -2,10 +2,11 @@ import { PolicyError } from '../errors/policy-error.ts';
 import { checkMembers } from '../known-members.ts';
 import { checkSize, LIMIT } from '../limits.ts';
 import { decodeFileText } from '../text.ts';
-import type { PolicyReading } from './policy-layer.ts';
-import { type ReadRegistryOptions, readRegistryExport } from './read-registry.ts';
+import { KNOWN_NAME, KNOWN_NODE, type NothingKnown, type PolicyReading } from './policy-layer.ts';
+import { CSP_KEY, type ReadRegistryOptions, readRegistryExport } from './read-registry.ts';
 import { parseLayer } from './read-settings.ts';
 import { readSyncMl } from './read-syncml.ts';
+import { GPO_KEY } from './windows-settings.ts';
 
 /** Options of {@link readPolicyFile}. */
 export interface ReadPolicyFileOptions extends ReadRegistryOptions {
@@ -15,7 +16,8 @@ export interface ReadPolicyFileOptions extends ReadRegistryOptions {
 
 /**
  * Reads the settings in a file of any supported kind, recognized by the beginning of its text: a registry export,
- * SyncML (`<`), or the JSON of this library (`{`), in UTF-8 or UTF-16.
+ * SyncML (`<`), or the JSON of this library (`{`), in UTF-8 or UTF-16. A file that sets nothing is no error: see
+ * `nothingKnown` of the result.
  * @throws PolicyError for other text, and like {@link readRegistryExport}, {@link readSyncMl} and {@link parseLayer}.
  */
 export function readPolicyFile(file: Uint8Array, options: ReadPolicyFileOptions = {}): PolicyReading {
@@ -27,10 +29,26 @@ export function readPolicyFile(file: Uint8Array, options: ReadPolicyFileOptions 
     ]);
   });
   const text = (decodeFileText(file) ?? '').trimStart();
-  if (text.startsWith('<')) return readSyncMl(text, { tenantId, origin });
-  if (text.startsWith('{') && !text.includes('@odata.')) return { layers: [parseLayer(text, { origin })], ignored: [] };
-  if (/^(?:Windows Registry Editor|REGEDIT4)/.test(text)) return readRegistryExport(text, { userSid, tenantId });
+  if (text.startsWith('<')) return judged('syncml', readSyncMl(text, { tenantId, origin }));
+  if (text.startsWith('{') && !text.includes('@odata.'))
+    return judged('json', { layers: [parseLayer(text, { origin })], ignored: [] });
+  if (/^(?:Windows Registry Editor|REGEDIT4)/.test(text))
+    return judged('registry-export', readRegistryExport(text, { userSid, tenantId }));
   throw new PolicyError([{ setting: origin, ...refusalOf(text) }]);
+}
+
+const EXPECTED = {
+  json: 'a setting, such as { "hardware": "required" }',
+  'registry-export': `values below HKEY_LOCAL_MACHINE\\${GPO_KEY}, or below HKEY_LOCAL_MACHINE\\${CSP_KEY}`,
+  syncml: 'Add or Replace for ./Device/Vendor/MSFT/PassportForWork/TENANT/Policies/…',
+};
+
+/** Notes that a file contains nothing known. A known setting without effect here is something. */
+function judged(form: NothingKnown['form'], reading: PolicyReading): PolicyReading {
+  const isEmpty =
+    reading.layers.every(({ values }) => Object.keys(values).length === 0) &&
+    reading.ignored.every(({ expected }) => expected === KNOWN_NAME || expected === KNOWN_NODE);
+  return isEmpty ? { ...reading, nothingKnown: { form, expected: EXPECTED[form] } } : reading;
 }
 
 /** Says what the text is, if that is known, and what is expected instead. */

@@ -5,6 +5,7 @@ import { type DeviceLockValue, fromDeviceLock } from './device-lock.ts';
 import {
   countsFor,
   type FoundSetting,
+  KNOWN_NAME,
   MAX_NOTES,
   type PolicyReading,
   type PolicyScope,
@@ -98,7 +99,7 @@ export function readRegistryExport(file: Uint8Array | string, options: ReadRegis
       ignored.push({
         setting,
         problem: `is not a known setting${(source === 'gpo' && valueHint(section.path, name)) || settingHint(name)}`,
-        expected: 'a known name',
+        expected: KNOWN_NAME,
       });
     } else if (!countsFor(scope, place)) {
       if (ignored.length >= MAX_NOTES) continue;
@@ -118,9 +119,17 @@ export function readRegistryExport(file: Uint8Array | string, options: ReadRegis
   return { layers: toLayers(found), ignored };
 }
 
+/** What reg.exe accepts for the hives. */
+const HIVES: ReadonlyMap<string, string> = new Map([
+  ['hklm', 'hkey_local_machine'],
+  ['hkcu', 'hkey_current_user'],
+  ['hku', 'hkey_users'],
+]);
+
 /** The kind of settings in a registry key; undefined if it has none. */
 function sectionOf(key: string): Section | undefined {
-  const [hive = '', ...parts] = key.toLowerCase().split('\\', 16);
+  const [first = '', ...parts] = key.toLowerCase().split('\\', 16);
+  const hive = HIVES.get(first) ?? first;
   const below = parts.join('\\');
   if (hive === 'hkey_current_user') return gpoSection(below, 'user', CURRENT_USER);
   if (hive === 'hkey_users') return gpoSection(parts.slice(1).join('\\'), 'user', parts[0]);

@@ -4,6 +4,7 @@ import { type DeviceLockValue, fromDeviceLock } from './device-lock.ts';
 import {
   countsFor,
   type FoundSetting,
+  KNOWN_NODE,
   MAX_NOTES,
   type PolicyReading,
   settingValue,
@@ -58,7 +59,11 @@ export function readSyncMl(xml: string, options: ReadSyncMlOptions = {}): Policy
     }
     const [, whose = 'device', below] =
       /^\.\/(?:(device|user)\/)?vendor\/msft\/passportforwork\/(.+)$/i.exec(uri) ?? [];
-    if (below === undefined) continue;
+    if (below === undefined) {
+      if (!/(?:passportforwork|config\/+devicelock)\//i.test(uri) || ignored.length >= MAX_NOTES) continue;
+      ignored.push({ setting: uri, problem: 'is not the path of a node', expected: KNOWN_NODE });
+      continue;
+    }
     const scope = whose.toLowerCase() === 'user' ? 'user' : 'machine';
     const { tenant, node } = splitNode(below.toLowerCase());
     if (tenant !== undefined && tenantId !== undefined && tenant !== plainId(tenantId)) {
@@ -77,7 +82,7 @@ export function readSyncMl(xml: string, options: ReadSyncMlOptions = {}): Policy
     const place = name && WINDOWS_SETTINGS[name].csp;
     if (name === undefined || place === undefined) {
       if (data === undefined || ignored.length >= MAX_NOTES) continue;
-      ignored.push({ setting: uri, problem: `is not a known node${settingHint(node)}`, expected: 'a known node' });
+      ignored.push({ setting: uri, problem: `is not a known node${settingHint(node)}`, expected: KNOWN_NODE });
     } else if (!countsFor(scope, place)) {
       if (ignored.length >= MAX_NOTES) continue;
       ignored.push({ setting: uri, problem: 'applies only to the machine', expected: './Device/Vendor/MSFT/…' });

@@ -29,6 +29,41 @@ describe('a policy from a pipe', () => {
   });
 });
 
+describe('a policy file without a setting that keyprov knows', () => {
+  it.each([
+    [
+      'other.reg',
+      REG.replace('Policies', 'WOW6432Node\\Policies'),
+      /HKEY_LOCAL_MACHINE.SOFTWARE.Policies.Microsoft.Pass/,
+    ],
+    ['other.xml', SYNCML.replace('PassportForWork', 'BitLocker'), /\.\/Device\/Vendor\/MSFT\/PassportForWork\//],
+  ])('is refused: %s', async (name, text, place) => {
+    using directory = temporaryDirectory();
+    const file = join(directory.path, name);
+    writeFileSync(file, text);
+    const out = join(directory.path, 'out');
+    for (const args of [
+      ['create', '--tpm', 'none', '--out', out, '--policy'],
+      ['policy', 'explain'],
+    ]) {
+      const { status, stderr } = await commands.run([...args, file]);
+      expect({ status, stderr }).toEqual({ status: 2, stderr: expect.stringMatching(place) });
+      expect(stderr).toContain(`${file}: contains no setting that keyprov knows (expected: `);
+    }
+    expect(existsSync(out)).toBe(false);
+  });
+
+  it("gets a warning if it is keyprov's own JSON", async () => {
+    using directory = temporaryDirectory();
+    const file = join(directory.path, 'policy.json');
+    writeFileSync(file, '{}');
+    expect(await commands.onlyJson(['policy', 'explain', file])).toMatchObject({
+      status: 0,
+      json: { warnings: [expect.stringContaining(`${file}: contains no setting that keyprov knows`)] },
+    });
+  });
+});
+
 describe('the variables KEYPROV_POLICY_…', () => {
   const create = ['create', '--tpm', 'none', '--out'];
 

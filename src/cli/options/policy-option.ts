@@ -82,7 +82,11 @@ export async function findPolicy(
     }
     const layers = registry?.layers;
     const inForce = await policyInForce({ ...options, layers, environment, userSid, tenantId, signal });
-    for (const warning of inForce.warnings) report.warn(inOwners(describeWarning(warning)));
+    for (const warning of inForce.warnings) {
+      // A JSON file without settings may be meant.
+      if (warning.kind === 'nothing-known' && warning.form !== 'json') given.problems.push(describeWarning(warning));
+      else report.warn(inOwners(describeWarning(warning)));
+    }
     return inForce;
   } catch (error) {
     if (!(error instanceof PolicyError)) throw error;
@@ -114,6 +118,8 @@ const inOwners = (text: string): string =>
 const optionOf = (setting: string): string => (isOptionSetting(setting) ? `--${OPTIONS[setting]}` : setting);
 
 function describeWarning(warning: PolicyWarning): string {
+  if (warning.kind === 'nothing-known')
+    return `${warning.origin}: contains no setting that keyprov knows (expected: ${warning.expected})`;
   const { kind, setting } = warning;
   if (kind === 'ignored') return `${warning.origin}: ${setting} ${warning.problem}, and is ignored`;
   if (kind === 'contradictory')

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { utf8 } from '../../../src/bytes.ts';
-import { readPolicyFile } from '../../../src/policy/index.ts';
+import { policyInForce, readPolicyFile } from '../../../src/policy/index.ts';
 import { problemsOf } from './problems-of.ts';
 
 const KEY = 'HKEY_LOCAL_MACHINE\\SOFTWARE\\Policies\\Microsoft\\PassportForWork';
@@ -18,6 +18,41 @@ describe('readPolicyFile', () => {
     for (const file of [utf8(text), utf8(`\uFEFF${text}`), utf8(`\n ${text}`), utf16(text)]) {
       expect(readPolicyFile(file, options)).toEqual({ layers: [{ scope: 'machine', ...layer }], ignored: [] });
     }
+  });
+
+  const REG_PLACES = `values below ${KEY}, or below HKEY_LOCAL_MACHINE\\SOFTWARE\\Microsoft\\Policies\\PassportForWork`;
+  const CSP_PLACE = 'Add or Replace for ./Device/Vendor/MSFT/PassportForWork/TENANT/Policies/…';
+  const JSON_SETTING = 'a setting, such as { "hardware": "required" }';
+  it.each([
+    ['another registry key', REG.replaceAll('PassportForWork', 'FVE'), 'registry-export', REG_PLACES],
+    ['the keys of 32-bit programs', REG.replace('Policies', 'WOW6432Node\\Policies'), 'registry-export', REG_PLACES],
+    ['a misspelt value', REG.replace('SecurityDevice', 'SecureDevice'), 'registry-export', REG_PLACES],
+    ['no value', REG.replace(/"Req.*/, ''), 'registry-export', REG_PLACES],
+    ['another node', XML.replace('PassportForWork', 'BitLocker'), 'syncml', CSP_PLACE],
+    ['a node without ./', XML.replace('./', ''), 'syncml', CSP_PLACE],
+    ['a node with a second slash', XML.replace('MSFT/', 'MSFT//'), 'syncml', CSP_PLACE],
+    ['results', `<Results>${XML.replaceAll(/<.?Replace>/g, '')}</Results>`, 'syncml', CSP_PLACE],
+    ['no setting', '{}', 'json', JSON_SETTING],
+    ['no settings of Windows', '{"windows": {}, "pin": {}}', 'json', JSON_SETTING],
+  ])('says what was expected if there is %s', async (_, text, form, expected) => {
+    const file = { name: 'a file', bytes: utf8(text) };
+    expect(readPolicyFile(file.bytes, options).nothingKnown).toEqual({ form, expected });
+    const { warnings } = await policyInForce({ files: [file], environment: {} });
+    expect(warnings[0]).toEqual({ kind: 'nothing-known', origin: 'a file', setting: 'a file', form, expected });
+  });
+
+  it.each([
+    ['the hive is abbreviated', REG.replace('HKEY_LOCAL_MACHINE', 'HKLM'), [1, 0]],
+    [
+      "the user's hive is abbreviated",
+      REG.replace('HKEY_LOCAL_MACHINE', 'HKCU').replace('RequireSecurityDevice', 'Enabled'),
+      [1, 0],
+    ],
+    ['it applies only to the machine', REG.replace('LOCAL_MACHINE', 'CURRENT_USER'), [0, 1]],
+    ['a second node has a wrong path', XML + XML.replace('MSFT/', 'MSFT//'), [1, 1]],
+  ])('finds a known setting if %s', (_, text, counts) => {
+    const { layers, ignored, nothingKnown } = readPolicyFile(utf8(text), options);
+    expect([[layers.length, ignored.length], nothingKnown]).toEqual([counts, undefined]);
   });
 
   it('chooses a user and a tenant like the reader of that kind', () => {
