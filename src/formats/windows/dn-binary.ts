@@ -12,7 +12,7 @@ export interface DnBinary {
 
 /**
  * `B:828:…:CN=…`: the number of hexadecimal digits, the digits in upper case, and the name. @throws TypeError for empty
- * parts.
+ * parts, and for a name with a line break.
  *
  * @example
  * ```ts
@@ -25,8 +25,12 @@ export interface DnBinary {
 export function encodeDnBinary(value: { readonly binary: Uint8Array; readonly dn: string }): string {
   const { binary, dn } = checkObject(value, 'a DN-Binary value', 'binary:bytes', 'dn:string');
   if (binary.length === 0 || dn === '') throw new TypeError('a DN-Binary value needs bytes and a name');
+  if (LINE_BREAK.test(dn)) throw new TypeError('the name in a DN-Binary value has a line break: write it as \\0A');
   return `B:${2 * binary.length}:${toHex(binary).toUpperCase()}:${dn}`;
 }
+
+/** Directories escape it in names; in a text, it separates values. */
+const LINE_BREAK = /[\r\n]/;
 
 /** Reads a DN-Binary value, also with lower case digits. @throws KeyprovError `request-invalid` for anything else. */
 export function decodeDnBinary(text: string): DnBinary {
@@ -35,6 +39,9 @@ export function decodeDnBinary(text: string): DnBinary {
   if (count === undefined || dn === undefined)
     throw requestInvalid('DN-Binary value', 'it does not have the form B:count:digits:name');
   checkTextSize(dn, LIMIT.line, (problem) => requestInvalid('DN-Binary value', `its name: ${problem}`));
+  if (LINE_BREAK.test(dn)) {
+    throw requestInvalid('DN-Binary value', 'it has a line break: pass one value at a time');
+  }
   if (Number(count) !== hex.length)
     throw requestInvalid('DN-Binary value', `it has ${hex.length} digits, but its count is ${count}`);
   return { binary: inRequest('DN-Binary value', () => fromHex(hex)), dn };

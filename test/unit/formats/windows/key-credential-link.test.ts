@@ -309,6 +309,8 @@ describe('a DN-Binary value', () => {
     ['B:2:AG:CN=a', 'it does not have the form B:count:digits:name'],
     ['B:3:ABC:CN=a', 'not an even number of hexadecimal digits'],
     ['B:4:AB:CN=a', 'it has 2 digits, but its count is 4'],
+    ['B:2:AB:CN=a\nB:2:CD:CN=b', 'it has a line break: pass one value at a time'],
+    ['B:2:AB:CN=a\r\n', 'it has a line break: pass one value at a time'],
   ])('%s is refused', (text, problem) => {
     expect(refusal(() => decodeDnBinary(text))).toBe(`request-invalid: DN-Binary value: ${problem}`);
   });
@@ -317,6 +319,7 @@ describe('a DN-Binary value', () => {
     expect(decodeDnBinary('B:2:ab:CN=a:b')).toEqual({ binary: fromHex('ab'), dn: 'CN=a:b' });
     expect(() => encodeDnBinary({ binary: fromHex(''), dn: 'CN=a' })).toThrow(TypeError);
     expect(() => encodeDnBinary({ binary: fromHex('00'), dn: '' })).toThrow(TypeError);
+    expect(() => encodeDnBinary({ binary: fromHex('00'), dn: 'CN=a\nb' })).toThrow(TypeError);
   });
 });
 
