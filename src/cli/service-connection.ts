@@ -11,7 +11,7 @@ import { openKeyRegistrar } from '../registration/open-key-registrar.ts';
 import { createServiceFetch, type ServiceFetch } from '../registration/service-fetch.ts';
 import { UsageError } from './options/arguments.ts';
 import type { AttestationCaArguments, ServiceArguments } from './options/service-option.ts';
-import { commandText } from './terminal/command-output.ts';
+import { commandToken } from './terminal/command-output.ts';
 import { sayingProblems, showCode, tokenCommandPrompt } from './terminal/mfa-prompt.ts';
 import type { Prompter } from './terminal/prompter.ts';
 
@@ -68,7 +68,7 @@ export async function withService<T>(
     const graphToken = once(async () =>
       graphTokenCommand === undefined
         ? await tokenByCode({ user, resource: graphUrl ? bare(graphUrl) : GRAPH }, { ...signIn, signal })
-        : await commandText(graphTokenCommand, { option: '--graph-token-command', signal }),
+        : await commandToken(graphTokenCommand, { option: '--graph-token-command', signal }),
     );
     const graph = { token: graphToken, graphUrl };
     const registrar = await openKeyRegistrar({ ...server, signal, graph });

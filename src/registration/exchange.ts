@@ -96,6 +96,12 @@ function connectionError(request: ServiceRequest, where: string, cause: Error, e
   });
 }
 
+/** The header for a token. @throws TypeError for other characters: fetch would quote them, and the token, in its message. */
+export function bearer(token: string): string {
+  if (/^[!-~]+$/.test(token)) return `Bearer ${token}`;
+  throw new TypeError('the token is empty, or has characters that are not allowed in a token');
+}
+
 /** Of `Bearer T`, the whole and T. */
 function authorizations(headers: Readonly<Record<string, string>>): string[] {
   return Object.entries(headers)

@@ -9,7 +9,7 @@ import { JsonMembers } from '../json.ts';
 import { checkMembers } from '../known-members.ts';
 import { type SignalOptions, unlessAborted } from '../signal.ts';
 import { statusError } from './answer-error.ts';
-import { exchange } from './exchange.ts';
+import { bearer, exchange } from './exchange.ts';
 import { getJson } from './json-service.ts';
 import { isRegistrationId } from './peer-text.ts';
 import type { ServiceOptions } from './service-message.ts';
@@ -173,7 +173,7 @@ const graphUrl = (path: string, { graphUrl = 'https://graph.microsoft.com/' }: P
 async function authorized(ask: GraphOptions['token'], { signal }: SignalOptions): Promise<{ authorization: string }> {
   const token = await unlessAborted(ask, signal);
   checkText(token, 'the result of token');
-  return { authorization: `Bearer ${token}` };
+  return { authorization: bearer(token) };
 }
 
 async function ask(url: URL, { token, ...options }: GraphOptions): Promise<JsonMembers> {

@@ -6,7 +6,7 @@ import { isJsonObject, showJson } from '../json.ts';
 import { checkMembers } from '../known-members.ts';
 import { type SignalOptions, unlessAborted } from '../signal.ts';
 import { answerError, statusError } from './answer-error.ts';
-import { exchange } from './exchange.ts';
+import { bearer, exchange } from './exchange.ts';
 import { jsonOf } from './json-service.ts';
 import { isContext, isRegistrationId, peerLine } from './peer-text.ts';
 import { registrationRefusal } from './registration-refusal.ts';
@@ -147,9 +147,6 @@ function buildRequest(
   { apiVersionIn = 'query', now }: RegisterKeyOptions,
 ): ServiceRequest {
   checkGuid(clientRequestId, 'clientRequestId');
-  // fetch would quote the token in its message.
-  if (!/^[!-~]+$/.test(token))
-    throw new TypeError('the token is empty, or has characters that are not allowed in a token');
   const url = absoluteUrl(endpoint, 'endpoint');
   if (apiVersionIn === 'query') url.searchParams.set('api-version', version);
   else url.searchParams.delete('api-version');
@@ -157,7 +154,7 @@ function buildRequest(
     method: 'POST',
     url,
     headers: {
-      authorization: `Bearer ${token}`,
+      authorization: bearer(token),
       accept: 'application/json',
       'content-type': 'application/json',
       'client-request-id': clientRequestId,

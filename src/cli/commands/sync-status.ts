@@ -26,7 +26,7 @@ import { openExistingStore } from '../options/store-option.ts';
 import { valueOption } from '../options/value-option.ts';
 import { openFetch, withUsableFiles } from '../service-connection.ts';
 import { findRegisteredKey } from '../stored-key.ts';
-import { commandText } from '../terminal/command-output.ts';
+import { commandToken } from '../terminal/command-output.ts';
 import { readPassword } from '../terminal/pin-file.ts';
 import { errorToJson, type Outcome, type Report } from '../terminal/report.ts';
 
@@ -154,7 +154,7 @@ async function withReader(
   if (place.kind === 'nowhere') return await look(undefined);
   if (place.kind === 'graph') {
     const fetch = openFetch({ ca: roots.graph, proxy, device: undefined });
-    const token = () => commandText(place.command, { option: '--graph-token-command', signal });
+    const token = () => commandToken(place.command, { option: '--graph-token-command', signal });
     const graphUrl = place.url === undefined ? {} : { graphUrl: place.url };
     return await withCleanup(
       () => look(graphReader({ token, fetch, ...graphUrl })),

@@ -3,6 +3,7 @@ import { type Bytes, concat, wipe, withSecret } from '../../bytes.ts';
 import { MfaError } from '../../errors/mfa-error.ts';
 import { KeyprovError } from '../../errors.ts';
 import { endsWithin, unlessAborted, withTimeout } from '../../signal.ts';
+import { decodeFileText } from '../../text.ts';
 import { familyOf, mayHaveOwnGroup } from './process-family.ts';
 import { beforeEnd } from './signals.ts';
 
@@ -96,7 +97,14 @@ function failed(option: CommandOption, problem: string): KeyprovError {
   return new MfaError(option === '--token-command' ? 'mfa-failed' : 'token-invalid', message, options);
 }
 
-/** The output as text without surrounding white space, such as a token. */
-export async function commandText(command: string, options: CommandOptions): Promise<string> {
-  return await withSecret(await commandOutput(command, options), (output) => new TextDecoder().decode(output).trim());
+/** Returns the access token that a command prints. @throws MfaError `token-invalid` if it prints anything else. */
+export async function commandToken(command: string, options: CommandOptions): Promise<string> {
+  return await withSecret(await commandOutput(command, options), (output) => {
+    const text = decodeFileText(output)?.trim() ?? '';
+    if (/^[!-~]+$/.test(text)) return text;
+    const problem = text.includes('\n') ? 'several lines' : 'something that is not a token';
+    throw new MfaError('token-invalid', `the command given with ${options.option} printed ${problem}`, {
+      remedy: 'make it print only the access token',
+    });
+  });
 }

@@ -55,6 +55,13 @@ describe('graphReader', () => {
     expect(sent[0]?.init.method).toBe('GET');
   });
 
+  it.each(['', 'a token', 'WARNING\nT0ken', 'T0\0ken'])('sends no request with the token %j', async (token) => {
+    const { sent, reading } = keys();
+    const said = await asyncRefusal(() => graphReader({ ...reading, token: async () => token }).read('ada'));
+    expect(said).toMatch(/^foreign: TypeError: .*token/);
+    expect(sent).toEqual([]);
+  });
+
   it.each<[string, unknown]>([
     ['no object', 'NGC'],
     ['no device', { ...deviceKey, deviceId: undefined }],

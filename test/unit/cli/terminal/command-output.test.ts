@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { commandOutput, commandText } from '../../../../src/cli/terminal/command-output.ts';
+import { commandOutput, commandToken } from '../../../../src/cli/terminal/command-output.ts';
 import { asyncRefusal } from '../../../refusal.ts';
 
 let directory: string;
@@ -28,8 +28,10 @@ const isAlive = (pid: number) =>
   existsSync(`/proc/${pid}/stat`) && !/^\d+ \(.*\) [ZX]/.test(readFileSync(`/proc/${pid}/stat`, 'latin1'));
 const allEnded = () => vi.waitFor(() => expect(pids().filter(isAlive)).toEqual([]), { timeout: 200_000 });
 
+const runFor = (option: '--token-command' | '--graph-token-command', command: string) =>
+  commandToken(command, { option, signal: new AbortController().signal });
 const run = (command: string, signal = new AbortController().signal) =>
-  commandText(command, { option: '--token-command', signal });
+  commandToken(command, { option: '--token-command', signal });
 
 // The test runner's time limit reveals an endless wait.
 describe.skipIf(process.platform !== 'linux')('a command of the user', () => {
@@ -43,6 +45,22 @@ describe.skipIf(process.platform !== 'linux')('a command of the user', () => {
     expect(await asyncRefusal(() => run(`${member('background')} & ${member('child')} & yes; true`))).toContain(text);
     await allEnded();
     expect(await asyncRefusal(() => run('head -c 65537 /dev/zero'))).toContain(text);
+  });
+
+  it.each([
+    ['text before the token', 'printf "WARNING: update\\ntok\\n"', 'several lines'],
+    ['a byte of value zero', 'printf "to\\0ken"', 'something that is not a token'],
+    ['a word before the token', 'echo Bearer tok', 'something that is not a token'],
+    ['blanks only', 'echo " "', 'something that is not a token'],
+  ])('prints no token if it prints %s', async (_, command, what) => {
+    const message = `the command given with --graph-token-command printed ${what}`;
+    expect(await asyncRefusal(() => runFor('--graph-token-command', command))).toBe(
+      `token-invalid: ${message}; make it print only the access token`,
+    );
+  });
+
+  it('may print the token in UTF-16', async () => {
+    expect(await run("printf '\\377\\376t\\0o\\0k\\0\\r\\0\\n\\0'")).toBe('tok');
   });
 
   it.each([
