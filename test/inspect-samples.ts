@@ -160,6 +160,9 @@ export async function inspectSamples(): Promise<Sample[]> {
     add('tpm-state', encodeStateFile(new Uint8Array(500).fill(5)));
     add('swtpm-state', exportSwtpmState(new Uint8Array(500).fill(5)));
     add('tpm2-tools-credential', encodeTpm2ToolsCredential(credential));
+    const context = fromHex(`badcc0de00000001${'40000001'}${'80000000'}${'0000000000000001'}${'0004'}01020304`);
+    add('tpm2-tools-context', context);
+    add('tpm2-tools-context', concat(fromHex('badcc0de0000000200000b'), context), 'tpm2-tools-context of a session');
     add('sized-credential', encodeSizedCredential(credential));
     const contentBytes = encodeIdevidContent({
       ...{ hashAlgoId: TPM_ALG.SHA256, prodModel: 'model', prodSerial: 'serial', pad: new Uint8Array(0) },

@@ -1,5 +1,5 @@
 import type { Credential } from '../attestation/credential.ts';
-import { toHex, wipe } from '../bytes.ts';
+import { toHex, uint32At, wipe } from '../bytes.ts';
 import { sayError } from '../errors.ts';
 import { decodeSizedCredential, decodeTpm2ToolsCredential } from '../formats/services/credential-encodings.ts';
 import { type CngBlob, decodeCngBlob } from '../formats/windows/cng-blob.ts';
@@ -22,6 +22,7 @@ import { bytesField, dateField, field, group, listOf, nested, optional, secretFi
 import type { Format } from './format.ts';
 import type { Description, Field, Part } from './inspection.ts';
 import { certificationFields, publicAreaField, structureField } from './tpm-formats.ts';
+import { isOfTpm2Tools, TPM2_TOOLS_CONTEXT } from './tpm2-tools-context.ts';
 
 const startsWith =
   (mark: string) =>
@@ -187,9 +188,10 @@ export const WINDOWS_FORMATS: readonly Format<Uint8Array>[] = [
   {
     format: 'tpm2-tools-credential',
     title: 'tpm2-tools credential file',
-    claims: (bytes) => toHex(bytes.subarray(0, 4)) === 'badcc0de',
+    claims: (bytes) => isOfTpm2Tools(bytes) && uint32At(bytes, 4) === 1 && !TPM2_TOOLS_CONTEXT.claims(bytes),
     read: (bytes) => credentialFields(decodeTpm2ToolsCredential(bytes)),
   },
+  TPM2_TOOLS_CONTEXT,
   {
     format: 'sized-credential',
     title: 'credential (TPM2B_ID_OBJECT, TPM2B_ENCRYPTED_SECRET)',
