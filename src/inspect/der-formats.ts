@@ -3,6 +3,7 @@ import type { DerNode } from '../crypto/der-read.ts';
 import { TAG } from '../crypto/der-write.ts';
 import { decodePkcs1 } from '../crypto/public-key.ts';
 import { CodecError } from '../errors/codec-error.ts';
+import { sayError } from '../errors.ts';
 import { parseEnvelope } from '../formats/x509/enveloped-data.ts';
 import { describeCertificate } from './certificate.ts';
 import { envelopeFields } from './certificate-parts.ts';
@@ -132,7 +133,13 @@ function describeCms(der: Uint8Array, oid: string): Description {
       fields: [field('type', oid)],
     };
   }
-  return { title: 'CMS EnvelopedData', fields: envelopeFields(parseEnvelope(der)) };
+  const title = 'CMS EnvelopedData';
+  try {
+    return { title, fields: envelopeFields(parseEnvelope(der)) };
+  } catch (error) {
+    // All of it is there. Other programs write more forms, such as passwords for recipients.
+    return { title, problems: [`keyprov cannot read it: ${sayError(error)}`], fields: [] };
+  }
 }
 
 const ENVELOPED_DATA = '1.2.840.113549.1.7.3';

@@ -1,5 +1,5 @@
 import { byteCount, toHex } from '../bytes.ts';
-import { onlyCertificate } from '../crypto/certificate-bytes.ts';
+import { firstCertificate, onlyCertificate } from '../crypto/certificate-bytes.ts';
 import { TAG } from '../crypto/der-write.ts';
 import { readOr, sayError } from '../errors.ts';
 import { isJsonObject, parseJson } from '../json.ts';
@@ -244,9 +244,14 @@ async function readPem(blocks: readonly Decoded[], context: Context): Promise<Fo
   if (only !== undefined && more.length === 0) return only;
   const { problems, fields } = gathered(read.map((one, i) => nested(`${i + 1}`, one)));
   const size = read.reduce((sum, one) => sum + one.size, 0);
-  const isDamaged = read.some(({ confidence }) => confidence === 'damaged');
+  const confidences = new Set(read.map(({ confidence }) => confidence));
+  const confidence = confidences.has('damaged')
+    ? 'damaged'
+    : confidences.has('certain') || confidences.has('likely')
+      ? 'certain'
+      : 'none';
   const title = `${read.length} PEM blocks`;
-  return within({ format: 'pem', title, confidence: isDamaged ? 'damaged' : 'certain', problems, fields }, size, {
+  return within({ format: 'pem', title, confidence, problems, fields }, size, {
     ...context,
     encodings: [...context.encodings, 'PEM'],
   });
@@ -260,6 +265,7 @@ async function readBlock({ encoding, bytes, problems, encryption }: Decoded, con
   };
   const label = encoding.slice('PEM '.length);
   const wanted = LABELS.get(label);
+  const content = label === 'TRUSTED CERTIFICATE' ? (readOr(undefined, () => firstCertificate(bytes)) ?? bytes) : bytes;
   if (encryption !== undefined) {
     const description = {
       title: 'encrypted private key in traditional PEM',
@@ -268,12 +274,17 @@ async function readBlock({ encoding, bytes, problems, encryption }: Decoded, con
     return within({ format: 'encrypted-private-key', confidence: 'certain', ...description }, bytes.length, inner);
   }
   const binary = await candidatesOf([OPENSSH_PRIVATE_KEY], bytes, { size: bytes.length, hint: wanted });
-  const [best] = byRank([...(await readDer(bytes, context.hint)), ...binary], wanted ?? context.hint);
-  if (best !== undefined && best.format !== 'der') {
-    const found = within(best, bytes.length, inner);
+  const [best] = byRank([...(await readDer(content, context.hint)), ...binary], wanted ?? context.hint);
+  const isKnown = (found: Candidate) =>
+    found.format !== 'der' && (wanted !== undefined || found.confidence !== 'likely');
+  if (best !== undefined && isKnown(best)) {
+    const found = within(best, content.length, inner);
     const isLabelled = wanted === undefined || wanted === best.format;
     return isLabelled ? found : { ...found, problems: [...found.problems, `the PEM block's label is ${label}`] };
   }
+  const [inside] = context.encodings.length >= MAX_LAYERS ? [] : byRank(await readBytes(bytes, inner), context.hint);
+  if (inside !== undefined && isKnown(inside) && RANK[inside.confidence] < RANK.damaged && !label.endsWith('KEY'))
+    return { ...inside, problems: [...inside.problems, `the PEM block's label is ${label}`] };
   if (wanted === undefined && label.endsWith('PRIVATE KEY')) {
     const fields = [secretField('key', bytes.length)];
     const title = 'private key of an unknown kind';
@@ -286,6 +297,16 @@ async function readBlock({ encoding, bytes, problems, encryption }: Decoded, con
   }
   const format = wanted ?? 'pem';
   const title = FORMATS.find((one) => one.format === format)?.title ?? `PEM block ${shortened(label)}`;
-  const problem = best?.problems ?? ['it does not contain a complete DER value'];
-  return within({ format, title, confidence: 'damaged', problems: problem, fields: [] }, bytes.length, inner);
+  if (best?.confidence === 'damaged' || (wanted !== undefined && best !== undefined)) {
+    return within({ format, title, confidence: 'damaged', problems: best.problems, fields: [] }, bytes.length, inner);
+  }
+  // Nothing says that it is damaged: programs write many kinds of blocks, and `certutil -encode` any content.
+  const unread =
+    wanted === undefined ? 'keyprov does not read blocks of this kind' : 'it does not contain what its label says';
+  const other: Candidate = {
+    ...{ format: 'pem', title: `PEM block ${shortened(label)}`, problems: [unread], fields: [] },
+    confidence: 'none',
+  };
+  // The text of OpenPGP has headers, a checksum, and for a signed message no end.
+  return within(other, bytes.length, label.startsWith('PGP ') ? { ...inner, problems: context.problems } : inner);
 }

@@ -1,7 +1,7 @@
 /**
  * How certain a reading is. `certain`: the bytes identify their format, and could be read. `likely`: they do not
  * identify it, but could be read, with nothing left over. `damaged`: they begin like the format, but could not be read.
- * `none`: the format is unknown.
+ * `none`: the format is unknown, also that in a PEM block.
  */
 export type Confidence = 'certain' | 'likely' | 'damaged' | 'none';
 

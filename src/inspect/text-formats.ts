@@ -12,7 +12,7 @@ import { decodeDnBinary } from '../formats/windows/dn-binary.ts';
 import { parseNgcAssertion } from '../formats/windows/ngc-assertion.ts';
 import { latin1 } from '../primitives.ts';
 import { describePublicKey } from './describe-key.ts';
-import { bytesField, dateField, field, nested } from './fields.ts';
+import { bytesField, dateField, field, listOf, nested } from './fields.ts';
 import type { Format } from './format.ts';
 import type { Content, Description } from './inspection.ts';
 import { describeEncrypted, describePrivateKey } from './private-key.ts';
@@ -34,15 +34,13 @@ export const TEXT_FORMATS: readonly Format<string>[] = [
   {
     format: 'ssh-public-key',
     title: 'SSH public key',
-    claims: (text) =>
-      /^(?:ssh-rsa|ecdsa-sha2-nistp(?:256|384|521)) /.test(text) || UNUSED_SSH_KEYS.has(text.split(' ', 1)[0] ?? ''),
+    claims: (text) => sshLines(text).every(isSshLine),
     read: (text) => {
-      const [type = '', base64 = '', ...words] = text.split(' ');
-      const comment = words.join(' ');
-      const { fields, ...rest } = UNUSED_SSH_KEYS.has(type)
-        ? describeUnusedSsh(fromBase64(base64))
-        : describeSsh(decodeSshPublicKeyLine(text).publicKey);
-      return { ...rest, fields: [field('comment', comment), ...fields] };
+      const [only = '', ...more] = sshLines(text);
+      if (more.length === 0) return describeSshLine(only);
+      const keys = [only, ...more];
+      const list = listOf('keys', keys, (name, line) => nested(name, describeSshLine(line)));
+      return { title: `${keys.length} SSH public keys`, fields: [list] };
     },
   },
   {
@@ -55,6 +53,25 @@ export const TEXT_FORMATS: readonly Format<string>[] = [
     read: describeJws,
   },
 ];
+
+/** The lines with keys. authorized_keys may have several, and comments. */
+const sshLines = (text: string): string[] => {
+  const lines = text.split(/\r?\n/).map((line) => line.trim());
+  const keys = lines.filter((line) => line !== '' && !line.startsWith('#'));
+  return keys.length === 0 ? [text] : keys;
+};
+
+const isSshLine = (line: string): boolean =>
+  /^(?:ssh-rsa|ecdsa-sha2-nistp(?:256|384|521))[ \t]/.test(line) ||
+  UNUSED_SSH_KEYS.has(line.split(/[ \t]/, 1)[0] ?? '');
+
+function describeSshLine(line: string): Description {
+  const [type = '', base64 = '', ...words] = line.split(/[ \t]+/);
+  const { fields, ...rest } = UNUSED_SSH_KEYS.has(type)
+    ? describeUnusedSsh(fromBase64(base64))
+    : describeSsh(decodeSshPublicKeyLine(`${type} ${base64}`).publicKey);
+  return { ...rest, fields: [field('comment', words.join(' ')), ...fields] };
+}
 
 /** Length and beginning of `ssh-rsa` and `ecdsa-sha2-nistp`. */
 const SSH_MARKS = ['000000077373682d727361', '0000001365636473612d73686132'];

@@ -48,8 +48,30 @@ export const describeUnusedKey = (kind: string): Description => ({
 /** A SubjectPublicKeyInfo. If this library does not use keys of its kind, says which kind it is. */
 export function describeSpki(spki: Uint8Array, read: () => PublicKey = () => decodeSpki(spki)): Description {
   const kind = unusedKind(spki);
-  return kind === undefined ? describePublicKey(read()) : describeUnusedKey(kind);
+  if (kind !== undefined) return describeUnusedKey(kind);
+  try {
+    return describePublicKey(read());
+  } catch (error) {
+    const form = unusedForm(spki);
+    if (form === undefined) throw error;
+    return describeUnusedKey(form);
+  }
 }
+
+/** The form of a key whose kind this library uses in other forms: RFC 4055, 1.2; RFC 3279, 2.3.5; SEC 1, 2.3.3. */
+function unusedForm(spki: Uint8Array): string | undefined {
+  const [algorithm, key] = DerNode.lenient(spki, 'SPKI').children();
+  const [kind, parameters] = algorithm?.list(TAG.SEQUENCE) ?? [];
+  if (kind?.tag !== TAG.OID) return undefined;
+  if (kind.oid() !== EC_KEY) return FORMS.get(kind.oid());
+  if (parameters?.tag === TAG.SEQUENCE) return 'elliptic-curve (explicit parameters)';
+  return [2, 3].includes(key?.content[1] ?? 0) ? 'elliptic-curve (compressed point)' : undefined;
+}
+
+const FORMS: ReadonlyMap<string, string> = new Map([
+  ['1.2.840.113549.1.1.7', 'RSAES-OAEP'],
+  ['1.2.840.113549.1.1.10', 'RSASSA-PSS'],
+]);
 
 /** The key of a certificate or request. If it cannot be read, says why and shows its bytes. */
 export function keyField(spki: Uint8Array, read?: () => PublicKey): Part {

@@ -93,7 +93,9 @@ describe('inspect', () => {
       problems: ["the PEM block's label is PUBLIC KEY"],
     });
     const named = await inspect(utf8(encodePem('constructor', fromHex('0500'))));
-    expect(named).toMatchObject({ format: 'pem', title: 'PEM block constructor', confidence: 'damaged' });
+    expect(named).toMatchObject({ format: 'pem', title: 'PEM block constructor', confidence: 'none' });
+    const cut = await inspect(utf8(encodePem('CERTIFICATE', sample('an authority').subarray(0, -1))));
+    expect(cut).toMatchObject({ format: 'certificate', confidence: 'damaged' });
   });
 
   it('describes the parts of structures of a TPM by their names', async () => {
