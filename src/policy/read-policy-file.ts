@@ -3,7 +3,7 @@ import { checkMembers } from '../known-members.ts';
 import { checkSize, LIMIT } from '../limits.ts';
 import { decodeFileText } from '../text.ts';
 import { KNOWN_NAME, KNOWN_NODE, type NothingKnown, type PolicyReading } from './policy-layer.ts';
-import { CSP_KEY, type ReadRegistryOptions, readRegistryExport } from './read-registry.ts';
+import { CSP_KEY, DEVICE_LOCK_KEY, type ReadRegistryOptions, readRegistryExport } from './read-registry.ts';
 import { parseLayer } from './read-settings.ts';
 import { readSyncMl } from './read-syncml.ts';
 import { GPO_KEY } from './windows-settings.ts';
@@ -29,11 +29,11 @@ export function readPolicyFile(file: Uint8Array, options: ReadPolicyFileOptions 
     ]);
   });
   const text = (decodeFileText(file) ?? '').trimStart();
-  if (text.startsWith('<')) return judged('syncml', readSyncMl(text, { tenantId, origin }));
+  if (text.startsWith('<')) return judged('syncml', text, readSyncMl(text, { tenantId, origin }));
   if (text.startsWith('{') && !text.includes('@odata.'))
-    return judged('json', { layers: [parseLayer(text, { origin })], ignored: [] });
+    return judged('json', text, { layers: [parseLayer(text, { origin })], ignored: [] });
   if (/^(?:Windows Registry Editor|REGEDIT4)/.test(text))
-    return judged('registry-export', readRegistryExport(text, { userSid, tenantId }));
+    return judged('registry-export', text, readRegistryExport(text, { userSid, tenantId }));
   throw new PolicyError([{ setting: origin, ...refusalOf(text) }]);
 }
 
@@ -43,8 +43,22 @@ const EXPECTED = {
   syncml: 'Add or Replace for ./Device/Vendor/MSFT/PassportForWork/TENANT/Policies/…',
 };
 
+/** Tells whether a text is a policy in which nothing is set: one of its keys without values, or SyncML that deletes. */
+function setsNothing(form: NothingKnown['form'], text: string): boolean {
+  if (form === 'syncml')
+    return /<(?:\w+:)?Delete\b/.test(text) && /\/msft\/(?:passportforwork|policy\/config\/devicelock)\//i.test(text);
+  const isOurs = (line: string): boolean =>
+    line.startsWith('[') &&
+    !/WOW6432Node/i.test(line) &&
+    [GPO_KEY, CSP_KEY, DEVICE_LOCK_KEY].some((key) => has(line, key));
+  return form === 'registry-export' && text.split('\n').some(isOurs);
+}
+
+const has = (line: string, key: string): boolean => line.toLowerCase().includes(`\\${key.toLowerCase()}`);
+
 /** Notes that a file contains nothing known. A known setting without effect here is something. */
-function judged(form: NothingKnown['form'], reading: PolicyReading): PolicyReading {
+function judged(form: NothingKnown['form'], text: string, reading: PolicyReading): PolicyReading {
+  if (reading.ignored.length === 0 && setsNothing(form, text)) return reading;
   const isEmpty =
     reading.layers.every(({ values }) => Object.keys(values).length === 0) &&
     reading.ignored.every(({ expected }) => expected === KNOWN_NAME || expected === KNOWN_NODE);

@@ -204,10 +204,11 @@ function placeOf(address: string): string {
 /** One text for a device, a unix socket, or a host and port, also if tpm2-tss opens it. */
 function findPlace(address: string): { readonly place: string; readonly isLoopback?: boolean } {
   const [, tcti, kind, rest = ''] = /^(tcti:)?(swtpm|mssim|device)(?::(.*))?$/s.exec(address) ?? [];
-  const setting = (name: string) => new RegExp(`(?:^|,)${name}=([^,]+)`).exec(rest)?.[1];
+  const settings = rest.split(',');
+  const setting = (name: string) => settings.find((one) => one.startsWith(`${name}=`))?.slice(name.length + 1);
   const path = kind === 'device' ? rest : tcti ? setting('path') : /^unix:(.*)$/s.exec(rest)?.[1];
   if (path) return { place: `${kind}:${realPath(path)}` };
-  const data = tcti ? `${setting('host') ?? 'localhost'}:${setting('port') ?? 2321}` : rest;
+  const data = tcti ? `${setting('host') || 'localhost'}:${setting('port') || 2321}` : rest;
   const [, host, port] = /^\[?(.+?)\]?\.?:(\d+)$/.exec(data.toLowerCase()) ?? [];
   if (kind === undefined || host === undefined) return { place: address };
   const isLoopback = LOOPBACK.test(host);

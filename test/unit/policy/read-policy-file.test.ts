@@ -27,7 +27,6 @@ describe('readPolicyFile', () => {
     ['another registry key', REG.replaceAll('PassportForWork', 'FVE'), 'registry-export', REG_PLACES],
     ['the keys of 32-bit programs', REG.replace('Policies', 'WOW6432Node\\Policies'), 'registry-export', REG_PLACES],
     ['a misspelt value', REG.replace('SecurityDevice', 'SecureDevice'), 'registry-export', REG_PLACES],
-    ['no value', REG.replace(/"Req.*/, ''), 'registry-export', REG_PLACES],
     ['another node', XML.replace('PassportForWork', 'BitLocker'), 'syncml', CSP_PLACE],
     ['a node without ./', XML.replace('./', ''), 'syncml', CSP_PLACE],
     ['a node with a second slash', XML.replace('MSFT/', 'MSFT//'), 'syncml', CSP_PLACE],
@@ -53,6 +52,18 @@ describe('readPolicyFile', () => {
   ])('finds a known setting if %s', (_, text, counts) => {
     const { layers, ignored, nothingKnown } = readPolicyFile(utf8(text), options);
     expect([[layers.length, ignored.length], nothingKnown]).toEqual([counts, undefined]);
+  });
+
+  it.each([
+    ['the key of Group Policy', REG.replace(/"Req.*/, '')],
+    ['the key of the CSP', `REGEDIT4\r\n[${REG_PLACES.split('or below ')[1]}]\r\n`],
+    [
+      'the key of DeviceLock',
+      `REGEDIT4\r\n[HKEY_LOCAL_MACHINE\\SOFTWARE\\Microsoft\\PolicyManager\\current\\device\\DeviceLock]\r\n`,
+    ],
+    ['a message that deletes', `<Delete>${XML.replaceAll(/<.?Replace>/g, '')}</Delete>`],
+  ])('takes %s without a setting for a policy that sets nothing', (_, text) => {
+    expect(readPolicyFile(utf8(text), options)).toEqual({ layers: [], ignored: [] });
   });
 
   it('chooses a user and a tenant like the reader of that kind', () => {
