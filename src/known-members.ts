@@ -22,6 +22,10 @@ const isTrusted = (one: unknown): boolean =>
 /** The kinds of option members that are checked: the words for messages, and the test. */
 const KINDS = {
   bytes: { what: 'a Uint8Array', is: isBytes },
+  data: {
+    what: 'a Uint8Array, or an async iterable of them such as a stream',
+    is: (value: unknown) => isBytes(value) || (isObject(value) && Symbol.asyncIterator in value),
+  },
   pin: { what: "a Uint8Array or 'none'", is: (value: unknown) => value === 'none' || isBytes(value) },
   text: { what: 'a string', is: (value: unknown) => typeof value === 'string' },
   number: { what: 'a number', is: (value: unknown) => typeof value === 'number' && value >= 0 },
@@ -82,7 +86,9 @@ type KindOf<Type> = [Type] extends [Uint8Array]
                       ? `=${Type & string}`
                       : [Type] extends [Uint8Array | 'none']
                         ? 'pin'
-                        : never;
+                        : [Type] extends [Uint8Array | AsyncIterable<Uint8Array>]
+                          ? 'data'
+                          : never;
 
 /** A member as {@link checkMembers} wants it: with its kind, and `?` if it may be absent. */
 type Marked<Name extends string, Type> = [KindOf<NonNullable<Type>>] extends [never]

@@ -11,14 +11,15 @@ import {
   createHash,
   createHmac,
   createPublicKey,
+  createVerify,
   randomBytes as draw,
   getCiphers,
   type KeyObject,
   publicEncrypt,
   timingSafeEqual,
-  verify,
 } from 'node:crypto';
 import { aesCfbByBlocks } from './aes-cfb.ts';
+import { feed } from './pieces.ts';
 
 // Every subpath loads this file first. An older Node.js would fail somewhere for lack of a function, and not say why.
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
@@ -92,16 +93,12 @@ export function randomBytes(size: number): Bytes {
 
 /** The digest of all `parts`, concatenated. */
 export function digestOf(hash: HashName, ...parts: readonly Uint8Array[]): Bytes {
-  const context = createHash(hash);
-  for (const part of parts) context.update(part);
-  return plain(context.digest());
+  return plain(feed(createHash(hash), ...parts).digest());
 }
 
 /** The HMAC of all `parts`, concatenated (RFC 2104). */
 export function hmac(hash: HashName, key: Uint8Array, ...parts: readonly Uint8Array[]): Bytes {
-  const context = createHmac(hash, key);
-  for (const part of parts) context.update(part);
-  return plain(context.digest());
+  return plain(feed(createHmac(hash, key), ...parts).digest());
 }
 
 /** AES-128, 192 or 256 (by the length of the key) in CFB mode with full blocks (SP 800-38A, 6.3). */
@@ -134,10 +131,10 @@ export function verifyRsa(
 ): boolean {
   // OpenSSL also accepts a PSS signature without its leading zeros; RFC 8017, 8.1.2, step 1 does not.
   if (signature.length !== key.n.length) return false;
-  if (padding === 'pkcs1') return verify(hash, data, rsaKey(key), signature);
+  if (padding === 'pkcs1') return feed(createVerify(hash), data).verify(rsaKey(key), signature);
   const { RSA_PKCS1_PSS_PADDING: pss, RSA_PSS_SALTLEN_AUTO: anyLength, RSA_PSS_SALTLEN_DIGEST: asDigest } = constants;
   const saltLength = padding === 'pss' ? anyLength : asDigest;
-  return verify(hash, data, { key: rsaKey(key), padding: pss, saltLength }, signature);
+  return feed(createVerify(hash), data).verify({ key: rsaKey(key), padding: pss, saltLength }, signature);
 }
 
 /** Verifies an ECDSA signature: r and s as long as the field (`raw`), or an Ecdsa-Sig-Value (RFC 3279, 2.2.3). */
@@ -148,7 +145,10 @@ export function verifyEcdsa(
   data: Uint8Array,
   signature: Uint8Array,
 ): boolean {
-  return verify(hash, data, { key: ecKey(key), dsaEncoding: format === 'raw' ? 'ieee-p1363' : 'der' }, signature);
+  // Node's verify throws for such a signature.
+  if (format === 'raw' && signature.length !== 2 * key.x.length) return false;
+  const dsaEncoding = format === 'raw' ? 'ieee-p1363' : 'der';
+  return feed(createVerify(hash), data).verify({ key: ecKey(key), dsaEncoding }, signature);
 }
 
 /** RSAES-OAEP with that hash, also in MGF1 (RFC 8017, 7.1.1). */

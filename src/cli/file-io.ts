@@ -1,5 +1,5 @@
-import { createReadStream } from 'node:fs';
-import { chmod, realpath, stat, writeFile } from 'node:fs/promises';
+import { constants, createReadStream } from 'node:fs';
+import { access, chmod, realpath, stat, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { addAbortSignal } from 'node:stream';
 import { type Bytes, concat } from '../bytes.ts';
@@ -24,24 +24,38 @@ export async function fileIo<T>(path: string, work: () => Promise<T>, signal?: A
  * Reads a file that the user named; `-` is standard input. Of one that is longer than `most`, reads just enough to show
  * that. @throws KeyprovError `store-io`; the reason of `signal`.
  */
-export async function readNamed(
-  path: string,
-  signal: AbortSignal,
-  most: number = Number.POSITIVE_INFINITY,
-): Promise<Bytes> {
+export async function readNamed(path: string, signal: AbortSignal, most: number): Promise<Bytes> {
   const parts: Uint8Array[] = [];
   let length = 0;
-  const read = async (): Promise<void> => {
-    const stream = path === '-' ? process.stdin : createReadStream(path, { end: most });
-    for await (const chunk of addAbortSignal(signal, stream)) {
-      const part: Uint8Array = chunk;
-      parts.push(part);
-      length += part.length;
-      if (length > most) break;
-    }
-  };
-  await fileIo(path === '-' ? 'standard input' : path, read, signal);
+  for await (const part of piecesOfNamed(path, signal, most)) {
+    parts.push(part);
+    length += part.length;
+    if (length > most) break;
+  }
   return concat(...parts);
+}
+
+/** Does the same piece by piece, so the file may be of any length. @throws like {@link readNamed}. */
+export async function* piecesOfNamed(path: string, signal: AbortSignal, most?: number): AsyncGenerator<Uint8Array> {
+  const stream = addAbortSignal(
+    signal,
+    path === '-' ? process.stdin : createReadStream(path, { end: most, highWaterMark: 2 ** 20 }),
+  );
+  const pieces: AsyncIterator<Uint8Array> = stream[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      const { done, value } = await fileIo(path === '-' ? 'standard input' : path, () => pieces.next(), signal);
+      if (done === true) return;
+      yield value;
+    }
+  } finally {
+    stream.destroy();
+  }
+}
+
+/** Checks that a file that the user named can be read, before a PIN is asked for. @throws KeyprovError `store-io` */
+export async function checkInput(path: string): Promise<void> {
+  if (path !== '-') await fileIo(path, () => access(path, constants.R_OK));
 }
 
 /**

@@ -34,6 +34,7 @@ export type {
   Backend,
   ChangePinOptions,
   CreateKeyOptions,
+  DataToSign,
   KeyProvider,
   PinDerivation,
   ProvidedKey,

@@ -52,10 +52,13 @@ export interface CreateKeyOptions extends SignalOptions {
 /** The members of {@link CreateKeyOptions}, for `checkMembers`. */
 export const CREATE_MEMBERS = 'algorithm:=rsa-2048|rsa-3072|p-256|p-384 pin:bytes? signal';
 
+/** Data in one piece, or in several that are read one after the other, such as the stream of a file. */
+export type DataToSign = Uint8Array | AsyncIterable<Uint8Array>;
+
 /** The data to sign, and the form of the signature. */
-export interface SignOptions extends SignalOptions {
+export interface SignOptions<Data extends DataToSign = Uint8Array> extends SignalOptions {
   /** Hashed first. */
-  readonly data: Uint8Array;
+  readonly data: Data;
   /** Default `sha256`. */
   readonly hash?: 'sha256' | 'sha384' | 'sha512' | undefined;
   /** For RSA: RSASSA-PKCS1-v1_5 (the default), or RSASSA-PSS with a salt at least as long as the digest. */
@@ -68,7 +71,7 @@ export interface SignOptions extends SignalOptions {
 
 /** The members of {@link SignOptions}, and `force` for a key in a TPM, for `checkMembers`. */
 export const SIGN_MEMBERS =
-  'data:bytes hash:=sha256|sha384|sha512? padding:=pkcs1|pss? format:=der|raw? pin:bytes? force:boolean? signal';
+  'data:data hash:=sha256|sha384|sha512? padding:=pkcs1|pss? format:=der|raw? pin:bytes? force:boolean? signal';
 
 /** The old and the new PIN. */
 export interface ChangePinOptions extends SignalOptions {
@@ -98,7 +101,7 @@ export interface KeyProvider {
    * @throws KeyprovError `pin-required`; `key-invalid` for a private key that is damaged or belongs to another
    * provider. PinError `pin-wrong`, or `pin-last-try` or `key-locked` if the PIN was not tried; TpmError `tpm-lockout`.
    */
-  sign(key: ProvidedKey, options: SignOptions): Promise<Bytes>;
+  sign(key: ProvidedKey, options: SignOptions<DataToSign>): Promise<Bytes>;
   /**
    * Gives a key another PIN. The key itself stays the same, and so does its registration. Keep the returned key instead
    * of the old one. As long as the old one's bytes exist, the old PIN opens them.

@@ -1,8 +1,7 @@
-import { constants, createPrivateKey, generateKeyPair, type SignKeyObjectInput, sign as signData } from 'node:crypto';
+import { constants, createPrivateKey, createSign, generateKeyPair, type SignKeyObjectInput } from 'node:crypto';
 import { type Bytes, byteCount, view, wipe, withSecret } from '../bytes.ts';
 import { ecdsaRawToDer } from '../crypto/ecdsa-signature.ts';
 import { decodeSpki, type PublicKey } from '../crypto/public-key.ts';
-import { verifySignature } from '../crypto/verify-signature.ts';
 import { PinError } from '../errors/pin-error.ts';
 import { KeyprovError } from '../errors.ts';
 import { checkMembers } from '../known-members.ts';
@@ -15,11 +14,13 @@ import {
   type ChangePinOptions,
   CREATE_MEMBERS,
   type CreateKeyOptions,
+  type DataToSign,
   type KeyProvider,
   type ProvidedKey,
   SIGN_MEMBERS,
   type SignOptions,
 } from './provider.ts';
+import { checkedData, feedAll } from './signed-data.ts';
 import type { PinTryOptions } from './tpm-pin.ts';
 
 /** Options of {@link openSoftwareKeyProvider}. */
@@ -88,17 +89,19 @@ async function create(options: CreateKeyOptions, wrappingSecret: Uint8Array | un
 
 async function sign(
   key: ProvidedKey,
-  options: SignOptions & PinTryOptions,
+  options: SignOptions<DataToSign> & PinTryOptions,
   opened: SoftwareKeyProviderOptions,
 ): Promise<Bytes> {
   options = checkMembers('sign', options, SIGN_MEMBERS);
-  const { data, hash = 'sha256', padding = 'pkcs1', format = 'der', pin, signal } = options;
+  const { hash = 'sha256', padding = 'pkcs1', format = 'der', pin, signal } = options;
   signal?.throwIfAborted();
+  const { data, verifies } = checkedData(hash, options.data);
+  const signing = await feedAll(createSign(hash), data);
   const pkcs8 = await decryptKey(key, { pin, signal }, opened);
   let signature: Bytes;
   try {
     signal?.throwIfAborted();
-    signature = view(signData(hash, data, signingKey(pkcs8, key.publicKey, padding)));
+    signature = view(signing.sign(signingKey(pkcs8, key.publicKey, padding)));
   } catch (cause) {
     signal?.throwIfAborted();
     throw new KeyprovError('key-invalid', 'the software key cannot be used', { cause });
@@ -106,7 +109,7 @@ async function sign(
     wipe(pkcs8);
   }
   // Nothing else ties the two parts of the record together; and a faulty RSA signature would reveal the key.
-  if (!verifySignature(key.publicKey, hash, data, signature, key.publicKey.kty === 'RSA' ? padding : 'raw')) {
+  if (!verifies(key.publicKey, signature, key.publicKey.kty === 'RSA' ? padding : 'raw')) {
     throw new KeyprovError('key-invalid', "the software key's private key does not belong to its public key");
   }
   return key.publicKey.kty === 'EC' && format === 'der' ? ecdsaRawToDer(key.publicKey.crv, signature) : signature;

@@ -1,6 +1,6 @@
-import { type Bytes, checkObject, EMPTY, withSecret } from '../bytes.ts';
+import { createHash } from 'node:crypto';
+import { type Bytes, checkObject, EMPTY, view, withSecret } from '../bytes.ts';
 import { CURVES } from '../crypto/curve.ts';
-import { digest } from '../crypto/kdf.ts';
 import { KeyprovError, withCleanup } from '../errors.ts';
 import { checkMembers } from '../known-members.ts';
 import type { KeyAlgorithm } from '../policy/index.ts';
@@ -30,12 +30,14 @@ import {
   type ChangePinOptions,
   CREATE_MEMBERS,
   type CreateKeyOptions,
+  type DataToSign,
   type KeyProvider,
   type PinDerivation,
   type ProvidedKey,
   SIGN_MEMBERS,
   type SignOptions,
 } from './provider.ts';
+import { feedAll } from './signed-data.ts';
 import type { ParentOptions } from './storage-parent.ts';
 import { type PinTryOptions, tryPin } from './tpm-pin.ts';
 
@@ -188,16 +190,17 @@ export class TpmKeyProvider implements KeyProvider {
     return await withCleanup(finish, () => prepared.close());
   }
 
-  async sign(key: ProvidedKey, options: SignOptions & PinTryOptions): Promise<Bytes> {
+  async sign(key: ProvidedKey, options: SignOptions<DataToSign> & PinTryOptions): Promise<Bytes> {
     options = checkMembers('TpmKeyProvider.sign', options, SIGN_MEMBERS);
     const { data, hash = 'sha256', padding = 'pkcs1', format = 'der', pin, force, signal } = options;
     const { RSAPSS, RSASSA } = TPM_ALG;
     const scheme = key.publicKey.kty === 'EC' ? TPM_ALG.ECDSA : padding === 'pss' ? RSAPSS : RSASSA;
+    const hashed = view((await feedAll(createHash(hash), data)).digest());
     const inScheme = { scheme, details: { hashAlg: HASH_ALGS[hash] } };
     return await this.use(key, { pin, force, signal }, async ({ object, authValue, session }) => {
       session.use = { ...session.use, encrypt: false, continueSession: false };
       const keyHandle = { handle: object, auth: { session, authValue } };
-      const args = { keyHandle, digest: digest(hash, data), inScheme, validation: NULL_HASHCHECK };
+      const args = { keyHandle, digest: hashed, inScheme, validation: NULL_HASHCHECK };
       const { signature } = await this.tpm.run(Sign, args, { signal });
       return key.publicKey.kty === 'EC' && format === 'raw'
         ? rawSignature(signature, CURVES[key.publicKey.crv].size)

@@ -2,13 +2,13 @@ import type { webcrypto } from 'node:crypto';
 import type { AttestationStatement } from '../attestation/statement.ts';
 import { type Bytes, equal } from '../bytes.ts';
 import { encodeSpki, type PublicKey } from '../crypto/public-key.ts';
-import { verifySignature } from '../crypto/verify-signature.ts';
 import { SelectionError } from '../errors/selection-error.ts';
 import { KeyprovError, undoOnFailure } from '../errors.ts';
 import { decodeKeyRecord, encodeKeyRecord, type KeyRecord } from '../keys/key-record.ts';
 import { checkSources, type KeySources, keySources, leaseTpm, softwareOf } from '../keys/key-sources.ts';
 import { checkStore, type KeyStore } from '../keys/key-store.ts';
-import type { Assurance, Backend, KeyProvider, SignOptions } from '../keys/provider.ts';
+import type { Assurance, Backend, DataToSign, KeyProvider, SignOptions } from '../keys/provider.ts';
+import { checkedData } from '../keys/signed-data.ts';
 import type { PinTryOptions } from '../keys/tpm-pin.ts';
 import { openTpmKeyProvider, TpmKeyProvider, type TpmKeyProviderOptions } from '../keys/tpm-provider.ts';
 import { checkMembers } from '../known-members.ts';
@@ -188,17 +188,18 @@ export class UserKey {
    * the PIN was not tried `pin-last-try`, `key-locked`; PinRefusedError for bytes that no PIN has; TpmError
    * `tpm-lockout`; TypeError if data or PIN are not bytes.
    */
-  async sign(options: SignOptions & PinTryOptions): Promise<Bytes> {
+  async sign(options: SignOptions<DataToSign> & PinTryOptions): Promise<Bytes> {
     options = checkMembers(
       'sign',
       options,
-      'data:bytes hash:=sha256|sha384|sha512? padding:=pkcs1|pss? format:=der|raw? pin:bytes? force:boolean? signal',
+      'data:data hash:=sha256|sha384|sha512? padding:=pkcs1|pss? format:=der|raw? pin:bytes? force:boolean? signal',
     );
-    const { data, hash = 'sha256', padding = 'pkcs1', format = 'der', pin } = options;
+    const { hash = 'sha256', padding = 'pkcs1', format = 'der', pin } = options;
     const { publicKey, hasPin } = this.#record;
     if (pin !== undefined && (hasPin || pin.length > 0)) checkPossiblePin(pin);
-    const signature = await this.#use((provider) => provider.sign(this.#record, options), options);
-    if (verifySignature(publicKey, hash, data, signature, publicKey.kty === 'RSA' ? padding : format)) return signature;
+    const { data, verifies } = checkedData(hash, options.data);
+    const signature = await this.#use((provider) => provider.sign(this.#record, { ...options, data }), options);
+    if (verifies(publicKey, signature, publicKey.kty === 'RSA' ? padding : format)) return signature;
     throw mixedUp(this.#record);
   }
 

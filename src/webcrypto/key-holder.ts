@@ -1,10 +1,11 @@
-import { constants, verify } from 'node:crypto';
+import { constants, createVerify } from 'node:crypto';
 import { type Bytes, byteCount, copy } from '../bytes.ts';
 import { CURVES, toBigInt } from '../crypto/curve.ts';
 import { importPublicKey } from '../crypto/key-object.ts';
 import { bitLength, type EcPublicKey, type PublicKey } from '../crypto/public-key.ts';
 import type { KeyProvider, ProvidedKey } from '../keys/provider.ts';
 import { TpmKeyProvider } from '../keys/tpm-provider.ts';
+import { feed } from '../pieces.ts';
 import { isKeyAlgorithm, type KeyAlgorithm } from '../policy/index.ts';
 import type { Entity } from '../tpm/command.ts';
 import { ECDH_ZGen, RSA_Decrypt } from '../tpm/commands/asymmetric.ts';
@@ -74,7 +75,8 @@ export class KeyHolder implements HeldKeyUser {
       return this.provider.sign(key, { data, hash: node, padding, format: 'raw', pin, signal: this.#signal });
     });
     const padding = constants.RSA_PKCS1_PSS_PADDING;
-    if (isPss && !verify(node, data, { key: importPublicKey(key.publicKey), padding, saltLength }, signature)) {
+    const publicKey = { key: importPublicKey(key.publicKey), padding, saltLength };
+    if (isPss && !feed(createVerify(node), data).verify(publicKey, signature)) {
       throw domError(
         'OperationError',
         `the key cannot make RSA-PSS signatures with a salt of ${byteCount(saltLength)}`,

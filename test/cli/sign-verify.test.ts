@@ -1,5 +1,5 @@
-import { createPublicKey, verify } from 'node:crypto';
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createPublicKey, createVerify, verify } from 'node:crypto';
+import { createReadStream, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { libtpmsMissing } from '../integration/support/libtpms.ts';
@@ -35,6 +35,26 @@ describe.skipIf(missing)('a key in a TPM', () => {
     const { status, stdout } = await commands.run([...sign, path('rsa'), '--tpm', tpm]);
     expect(status).toBe(0);
     expect(verifies('rsa', Buffer.from(stdout, 'base64'))).toBe(true);
+  });
+
+  it('signs a file of more than 2 GiB, which nothing holds in one piece', async () => {
+    const big = path('big');
+    writeFileSync(big, '');
+    truncateSync(big, 2_200_000_000);
+    const soft = ['--tpm', 'none', '--algorithm', 'p-256', '--out', path('soft')];
+    expect((await commands.run(['create', ...soft])).status).toBe(0);
+    const { stdout } = await commands.run(['sign', '--in', big, '--store', path('rsa'), '--tpm', tpm]);
+    const check = createVerify('sha256');
+    for await (const piece of createReadStream(big, { highWaterMark: 2 ** 24 })) check.update(piece);
+    const publicKey = createPublicKey(readFileSync(join(path('rsa'), 'public.pem')));
+    expect(check.verify(publicKey, stdout, 'base64')).toBe(true);
+    const bySoftware = await commands.onlyJson(['sign', '--in', big, '--store', path('soft')]);
+    expect(bySoftware).toMatchObject({ status: 0, json: { backend: 'software' } });
+  }, 120_000);
+
+  it('asks for no PIN if it cannot read the file', async () => {
+    const args = ['sign', '--store', path('ec'), '--tpm', tpm, '--in', path('nothing')];
+    expect(await commands.onlyJson(args)).toMatchObject({ json: { error: { code: 'store-io' } } });
   });
 
   it('signs with its PIN, into a file', async () => {

@@ -2,6 +2,7 @@ import '../cheap-scrypt.mjs';
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { verifyStatement } from '../../src/attestation/index.ts';
 import { toHex, utf8 } from '../../src/bytes.ts';
@@ -66,7 +67,17 @@ describe.each(Object.entries(PLACES))('a key in %s', (name, start) => {
       expect(key.record).toEqual(made.record);
       const verifies = (signature: Uint8Array) => verifySignature(key.publicKey, 'sha256', DATA, signature, 'der');
       expect(verifies(await key.sign({ data: DATA, pin: PIN }))).toBe(true);
-      expect(await asyncRefusal(() => key.sign({ data: DATA, pin: utf8('591834\n') }))).toMatch(/^pin-refused: .*line/);
+      async function* pieces() {
+        yield DATA.subarray(0, 4);
+        yield DATA.subarray(4);
+      }
+      expect(verifies(await key.sign({ data: pieces(), pin: PIN }))).toBe(true);
+      expect(await asyncRefusal(() => key.sign({ data: Readable.from(['text']), pin: PIN }))).toMatch(
+        /each piece of the/,
+      );
+      expect(await asyncRefusal(() => key.sign({ data: pieces(), pin: utf8('591834\n') }))).toMatch(
+        /^pin-refused: .*line/,
+      );
       expect(await asyncRefusal(() => key.sign({ data: DATA, pin: NEW_PIN }))).toMatch(/^pin-wrong: /);
       expect(await key.prove()).toMatchObject({ backend: made.record.backend, assurance: made.record.assurance });
 

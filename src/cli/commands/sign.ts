@@ -3,7 +3,7 @@ import { toBase64, withSecret } from '../../bytes.ts';
 import { absolutePath } from '../../storage/user-paths.ts';
 import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
-import { checkOutput, readNamed, writeResult } from '../file-io.ts';
+import { checkInput, checkOutput, piecesOfNamed, writeResult } from '../file-io.ts';
 import { type Arguments, UsageError } from '../options/arguments.ts';
 import { keyOptions, readKeyArguments } from '../options/key-option.ts';
 import { openExistingStore } from '../options/store-option.ts';
@@ -43,6 +43,7 @@ async function runSign(given: Arguments, context: Context): Promise<Outcome> {
   const wanted = await readKeyArguments(given, context);
   if (input === '-' && file === '-') given.problems.push('--in and --pin-file cannot both be standard input');
   given.check();
+  await checkInput(input);
   await checkOutput(output);
   const store = await openExistingStore(given, context);
   return await withStoredKey(store, wanted, context, async (stored) => {
@@ -50,10 +51,9 @@ async function runSign(given: Arguments, context: Context): Promise<Outcome> {
     if (input === '-' && file === undefined && record.hasPin) {
       throw new UsageError(['--pin-file is missing: standard input is the file to sign']);
     }
-    const data = await readNamed(input, signal);
     return await withSecret(await readPinOf(stored, file, context), async (pin) => {
       report.progress.begin('sign', `with the ${record.algorithm} key ${record.id}`);
-      const signature = await key.sign({ data, pin, force, signal });
+      const signature = await key.sign({ data: piecesOfNamed(input, signal), pin, force, signal });
       if (output !== undefined) await writeResult(output, signature, signal);
       report.progress.end('done, and verified');
       const base64 = toBase64(signature);
