@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type SwtpmProcess, startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
 import { tctiOf } from '../integration/support/swtpm-address.ts';
@@ -59,6 +59,13 @@ describe.skipIf(missingPrograms('swtpm', 'tpm2_changeauth') !== undefined)('pass
     const none = await commands.run(create());
     expect(none).toMatchObject({ status: 4, stderr: expect.stringContaining('the owner hierarchy has a password') });
     expect(none.stderr).toContain("provide the owner hierarchy's password (--tpm-auth owner=FILE)");
+    expect((await commands.run([...create(), ...files()])).status).toBe(0);
+    for (const more of [[], ['--json']]) {
+      const { stdout } = await commands.run(['status', ...tpm, '--store', path('key'), ...more]);
+      expect(stdout).toContain("provide the owner hierarchy's password (--tpm-auth owner=FILE)");
+      expect(stdout).not.toContain('hierarchyAuth');
+    }
+    rmSync(path('key'), { recursive: true });
     const [option = '', file = ''] = files();
     const half = await commands.run([...create(), option, file, '--attestation', 'required']);
     expect(half).toMatchObject({ status: 3, stderr: expect.stringContaining('the endorsement hierarchy has') });
@@ -69,6 +76,7 @@ describe.skipIf(missingPrograms('swtpm', 'tpm2_changeauth') !== undefined)('pass
       ...{ backend: 'tpm', fellBack: false },
       warnings: [expect.stringContaining('(--tpm-auth endorsement=FILE)')],
     });
+    expect(JSON.stringify(made)).not.toContain('hierarchyAuth');
     writeFileSync(path('owner'), 'another');
     const { json } = await commands.onlyJson([...create(), ...files(), '--force']);
     expect(json).toMatchObject({ error: { code: 'tpm-unavailable' } });

@@ -342,6 +342,14 @@ describe('the state', () => {
     expect(JSON.parse((await next.answer).text)).toEqual({ version: 2, state: { step: 2 } });
   });
 
+  it('names the options of the command line where the library names its own', async () => {
+    state.set({ remedy: "provide the owner hierarchy's password (hierarchyAuth.owner)" });
+    const { text } = await ask('/state?after=0', { headers: await openSession() });
+    expect(JSON.parse(text).state).toEqual({
+      remedy: "provide the owner hierarchy's password (--tpm-auth owner=FILE)",
+    });
+  });
+
   it('is told again, unchanged, before the wait becomes too long', async () => {
     await start({ poll: 20 });
     const { text } = await ask('/state?after=1', { headers: await openSession() });

@@ -1,4 +1,5 @@
 import { printable, printableJson } from '../../printable.ts';
+import { inOptions } from './ways-on.ts';
 
 /** The target of text: the needed part of `process.stdout` and `process.stderr`. */
 export interface TextStream {
@@ -24,7 +25,8 @@ export function hasColor({ isTTY }: TextStream, { NO_COLOR, FORCE_COLOR, TERM }:
 
 /**
  * The only way from this program to a terminal. It writes only printable characters, and decides where a line ends: no
- * service, file or TPM can move the cursor, set the clipboard or add a line.
+ * service, file or TPM can move the cursor, set the clipboard or add a line. It names the options of the command line
+ * where the library names its own.
  */
 export class Printer {
   readonly #stream: TextStream;
@@ -52,12 +54,12 @@ export class Printer {
 
   /** One JSON object. */
   json(value: object): void {
-    this.#stream.write(`${printableJson(value)}\n`);
+    this.#stream.write(`${inOptions(printableJson(value))}\n`);
   }
 
   /** A question, on a line that the user completes. */
   ask(text: string): void {
-    this.#stream.write(printable(text));
+    this.#stream.write(said(text));
   }
 
   /** Replaces the line that {@link draw} has left. */
@@ -67,7 +69,7 @@ export class Printer {
 
   /** Shows a line that the next call replaces. Cuts the text, since a wrapped line could not be erased. */
   draw(text: string): void {
-    this.#stream.write(ERASE_LINE + printable(text).slice(0, (this.#stream.columns || 80) - 1));
+    this.#stream.write(ERASE_LINE + said(text).slice(0, (this.#stream.columns || 80) - 1));
   }
 
   #write(lines: readonly string[]): void {
@@ -77,13 +79,15 @@ export class Printer {
   /** A terminal of unknown width, or a very narrow one, breaks lines itself. */
   #shaped(text: string): string {
     const { isTTY, columns = 0 } = this.#stream;
-    const line = isTTY && columns >= 20 ? wrap(printable(text), columns) : printable(text);
+    const line = isTTY && columns >= 20 ? wrap(said(text), columns) : said(text);
     const [word = ''] = line.split(' ', 1);
     if (!hasColor(this.#stream, this.#env)) return line;
     const [color] = COLORS.find(([, words]) => words.split(' ').includes(word)) ?? [];
     return color === undefined ? line : `${color}${word}\x1b[39m${line.slice(word.length)}`;
   }
 }
+
+const said = (text: string): string => printable(inOptions(text));
 
 /**
  * Breaks a line at blanks, and continues it below the second column of a table. A word that is longer than `width` stays

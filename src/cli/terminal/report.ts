@@ -13,7 +13,7 @@ import { MissingPartsError } from './missing-parts-error.ts';
 import { Printer } from './printer.ts';
 import { isLive, LiveProgress, PlainProgress, type Progress, SILENT } from './progress.ts';
 import { Interrupted } from './signals.ts';
-import { inOptions, wayOn } from './ways-on.ts';
+import { wayOn } from './ways-on.ts';
 
 /** The result of a command that does not throw. */
 export interface Outcome {
@@ -64,8 +64,7 @@ export class Report {
   }
 
   /** Warns the user; the work continues. */
-  warn(said: string): void {
-    const text = inOptions(said);
+  warn(text: string): void {
     this.#warnings.push(text);
     this.progress.note(`warning: ${text}`);
   }
@@ -109,7 +108,7 @@ export class Report {
 
   #errorLines(error: unknown): string[] {
     const lines = [...linesOf(error), wayOn(error) ?? [], this.windowsLine(error)].flat();
-    return lines.map((line) => `keyprov: ${inOptions(line)}`);
+    return lines.map((line) => `keyprov: ${line}`);
   }
 
   #write(json: object): void {
@@ -129,14 +128,14 @@ function attemptLines(attempts: readonly RecordedAttempt[]): string[] {
 /** An error for programs, with the code with which Windows reports it. It contains no secret. */
 export function errorToJson(error: unknown): object {
   if (error instanceof UsageError) {
-    return { code: 'usage', message: inOptions(error.message), problems: error.problems.map(inOptions) };
+    return { code: 'usage', message: error.message, problems: error.problems };
   }
   if (error instanceof Interrupted) return { code: 'interrupted', message: error.message };
   if (!(error instanceof KeyprovError)) return { code: 'unexpected', message: String(error) };
   const { code } = error;
   const windows = windowsErrorOf(error);
   return {
-    ...{ code, message: inOptions(error.message), remedy: error.remedy && inOptions(error.remedy) },
+    ...{ code, message: error.message, remedy: error.remedy },
     ...(windows && { windows: { code: formatWindowsCode(windows.code), name: windows.name } }),
     ...(error instanceof SelectionError && {
       attempts: error.attempts,

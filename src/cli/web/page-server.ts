@@ -5,6 +5,7 @@ import { connect, type Socket } from 'node:net';
 import { type Bytes, concatSecrets, equal, toBase64Url, utf8, wipe } from '../../bytes.ts';
 import { ServiceError } from '../../errors/service-error.ts';
 import { countDown, endsWithin } from '../../signal.ts';
+import { inOptions } from '../terminal/ways-on.ts';
 import type { LiveState } from './live-state.ts';
 import { type PageFile, type PageName, readPageFiles } from './page-files.ts';
 
@@ -266,7 +267,7 @@ export class PageServer implements AsyncDisposable {
     // An answer that waits behind another one on a connection that is cut is never told that it is closed.
     if (response.destroyed || response.socket?.destroyed !== false) return leave();
     const { version, value } = state;
-    answer(200, JSON.stringify({ version, state: value }));
+    answer(200, inOptions(JSON.stringify({ version, state: value })));
   }
 
   #awaitNextPoll(): void {

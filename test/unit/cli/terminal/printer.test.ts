@@ -80,3 +80,21 @@ describe('a line', () => {
     expect(all).toBe('ssh-rsa AAAAB3NzaC1yc2E ada@x\n');
   });
 });
+
+describe('a text of the library', () => {
+  const said = "provide the owner hierarchy's password (hierarchyAuth.owner)";
+  const told = "provide the owner hierarchy's password (--tpm-auth owner=FILE)";
+  type Way = (printer: Printer) => void;
+
+  it.each<readonly [way: string, print: Way]>([
+    ['lines', (printer) => printer.lines(said)],
+    ['json', (printer) => printer.json({ keys: [{ proof: { remedy: said } }] })],
+    ['ask', (printer) => printer.ask(said)],
+    ['replace', (printer) => printer.replace(said)],
+    ['draw', (printer) => printer.draw(said)],
+  ])('names options of the command line, wherever a command shows it: %s', (_way, print) => {
+    let all = '';
+    print(new Printer({ write: (part) => (all += part) }));
+    expect(all).toContain(told);
+  });
+});

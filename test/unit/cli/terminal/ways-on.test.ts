@@ -3,7 +3,7 @@ import { inOptions, wayOn } from '../../../../src/cli/terminal/ways-on.ts';
 import { ServiceError } from '../../../../src/errors/service-error.ts';
 import { filesIn, textOf } from '../../source-files.ts';
 
-/** Remedies that no command prints, with the reason. */
+/** Texts that no command prints, with the reason. */
 const NOT_PRINTED: Readonly<Record<string, string>> = {
   "pass the right key's record, or leave out id, user and deviceId": 'commands call openKey with a record only',
   'pass a record that KeyStore.load returned': 'commands load records',
@@ -11,26 +11,35 @@ const NOT_PRINTED: Readonly<Record<string, string>> = {
     'commands keep software keys in a store, whose secret encrypts them',
   'use a key whose name algorithm is SHA-256, or call certifyKey, which does not check the result':
     "keyprov's own keys have the name algorithm SHA-256",
+  'the privateKey of clientCertificate ': 'commands check --device-key before they use it',
+  'the attestation key is not in trustedAks': 'no command passes trustedAks',
 };
+
+/** Names in policy files and TPM structures, which the user of a command knows. */
+const NOT_OPTIONS = /\b(?:allowedAlgorithms|maxLength|authPolicy)\b/g;
 
 const unreachable = (url: string) =>
   new ServiceError('service-unreachable', `GET ${url}: getaddrinfo ENOTFOUND`, { retry: 'backoff' });
 
-/** The text after each word "remedy". */
-const remediesIn = (source: string): string[] =>
-  [...source.matchAll(/\bremedy\b[^'"`]{0,80}?(?:'([^'\n]+)'|"([^"\n]+)"|`([^`\n]+)`)/g)].map(
-    ([, a, b, c]) => a ?? b ?? c ?? '',
-  );
+/** The text after each of the words that introduce what a command prints. */
+const textsIn = (source: string): string[] =>
+  [
+    ...source.matchAll(/\b(?:remedy|reason|detail|problems?)\b[^'"`]{0,80}?(?:'([^'\n]+)'|"([^"\n]+)"|`([^`\n]+)`)/g),
+  ].map(([, a, b, c]) => a ?? b ?? c ?? '');
 
-describe('a remedy', () => {
+describe('a remedy, a reason, a detail or a problem', () => {
   it('that a command prints names no option of the library', () => {
-    const remedies = filesIn(['src'], '.ts')
+    const texts = filesIn(['src'], '.ts')
       .filter((path) => !/^src\/(?:cli|testing|webcrypto)\//.test(path))
-      .flatMap((path) => remediesIn(textOf(path)))
+      .flatMap((path) => textsIn(textOf(path)))
       .filter((text) => text.includes(' '));
-    expect(remedies.length).toBeGreaterThan(100);
-    const inWords = remedies
-      .map((text) => inOptions(text).replaceAll(/\$\{[^}]*\}/g, ''))
+    expect(texts.length).toBeGreaterThan(200);
+    const inWords = texts
+      .map((text) =>
+        inOptions(text)
+          .replaceAll(/\$\{[^}]*\}/g, '')
+          .replaceAll(NOT_OPTIONS, ''),
+      )
       .filter((text) => !Object.hasOwn(NOT_PRINTED, text));
     expect(inWords.filter((text) => /\b[a-z]+[A-Z]\w*|\w: (?:true|')/.test(text))).toEqual([]);
   });
