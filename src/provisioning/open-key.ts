@@ -83,7 +83,9 @@ export interface ChangeKeyPinOptions extends Omit<ReplacePinOptions, 'provider' 
 }
 
 /** Options of {@link UserKey.webCrypto}. */
-export interface UserKeyCryptoOptions extends LoadKeyOptions, Pick<CreateCryptoOptions, 'pin' | 'pinCacheMs'> {}
+export interface UserKeyCryptoOptions
+  extends LoadKeyOptions,
+    Pick<CreateCryptoOptions, 'pin' | 'pinCacheMs' | 'force'> {}
 
 /**
  * Opens a key in a TPM or in software. A TPM given by address is opened at the first use, and {@link UserKey.close}
@@ -293,11 +295,11 @@ export class UserKey {
     readonly crypto: KeyprovCrypto;
     readonly keys: webcrypto.CryptoKeyPair;
   }> {
-    given = checkMembers('webCrypto', given, 'algorithm usages:texts? pin:function? pinCacheMs:number?');
-    const { pin, pinCacheMs, ...options } = given;
+    given = checkMembers('webCrypto', given, 'algorithm usages:texts? pin:function? pinCacheMs:number? force:boolean?');
+    const { pin, pinCacheMs, force, ...options } = given;
     const { createCrypto } = await import('../webcrypto/create-crypto.ts');
     const { provider } = await this.#open();
-    const crypto = createCrypto({ provider, pin, pinCacheMs });
+    const crypto = createCrypto({ provider, pin, pinCacheMs, force });
     this.#cryptos.push(crypto);
     return { crypto, keys: await crypto.loadKey(this.#record, options) };
   }

@@ -25,6 +25,8 @@ export interface CreateCryptoOptions {
   readonly pin?: PinPrompt | undefined;
   /** How long a key's correct PIN is kept in memory, in milliseconds. Default 0: not at all. */
   readonly pinCacheMs?: number | undefined;
+  /** Tries a PIN even if a wrong one would lock the TPM for all its keys. Default false. */
+  readonly force?: boolean | undefined;
   /** Gives new keys a PIN, for which `pin` is called once; no PIN rules apply. Default false. */
   readonly newKeysHavePin?: boolean | undefined;
   /** Aborts running operations and ends the object, as `close` does. */
@@ -77,7 +79,7 @@ export function createCrypto(options: CreateCryptoOptions = {}): KeyprovCrypto {
   options = checkMembers(
     'createCrypto',
     options,
-    'provider store pin:function? pinCacheMs:number? newKeysHavePin:boolean? signal',
+    'provider store pin:function? pinCacheMs:number? force:boolean? newKeysHavePin:boolean? signal',
   );
   const { provider, store } = options;
   if (provider !== undefined) checkObject(provider, 'createCrypto: provider', 'create', 'sign');
@@ -102,11 +104,19 @@ class ProviderCrypto implements KeyprovCrypto {
   readonly #store: KeyStore | undefined;
   readonly #ended = new AbortController();
 
-  constructor({ provider, store, pin, pinCacheMs = 0, newKeysHavePin = false, signal }: CreateCryptoOptions) {
+  constructor({
+    provider,
+    store,
+    pin,
+    pinCacheMs = 0,
+    force = false,
+    newKeysHavePin = false,
+    signal,
+  }: CreateCryptoOptions) {
     const ended = this.#ended.signal;
     const either = signal === undefined ? ended : AbortSignal.any([ended, signal]);
     setMaxListeners(0, either); // every use of a key listens to it
-    const pins = new PinEntry(pin, pinCacheMs, either);
+    const pins = new PinEntry(pin, pinCacheMs, either, force);
     this.#holder = provider && new KeyHolder(provider, pins, newKeysHavePin, either);
     this.#store = store;
     this.subtle = new Subtle(this.#holder);

@@ -3,7 +3,8 @@ import { type Bytes, byteCount, copy } from '../bytes.ts';
 import { CURVES, toBigInt } from '../crypto/curve.ts';
 import { importPublicKey } from '../crypto/key-object.ts';
 import { bitLength, type EcPublicKey, type PublicKey } from '../crypto/public-key.ts';
-import type { KeyProvider, ProvidedKey } from '../keys/provider.ts';
+import type { KeyProvider, ProvidedKey, SignOptions } from '../keys/provider.ts';
+import type { PinTryOptions } from '../keys/tpm-pin.ts';
 import { TpmKeyProvider } from '../keys/tpm-provider.ts';
 import { feed } from '../pieces.ts';
 import { isKeyAlgorithm, type KeyAlgorithm } from '../policy/index.ts';
@@ -72,7 +73,8 @@ export class KeyHolder implements HeldKeyUser {
     if (isPss) checkSaltLength(key.publicKey, size, saltLength);
     const signature = await this.#use(key, 'sign', (pin) => {
       const padding = isPss ? 'pss' : 'pkcs1';
-      return this.provider.sign(key, { data, hash: node, padding, format: 'raw', pin, signal: this.#signal });
+      const how: SignOptions & PinTryOptions = { data, hash: node, padding, format: 'raw', ...this.#tryOf(pin) };
+      return this.provider.sign(key, how);
     });
     const padding = constants.RSA_PKCS1_PSS_PADDING;
     const publicKey = { key: importPublicKey(key.publicKey), padding, saltLength };
@@ -121,6 +123,10 @@ export class KeyHolder implements HeldKeyUser {
     });
   }
 
+  #tryOf(pin: Uint8Array | undefined): Pick<SignOptions, 'pin'> & PinTryOptions {
+    return { pin, force: this.#pins.force, signal: this.#signal };
+  }
+
   /** With a handle that authorizes one command, the last of its session. */
   async #useInTpm<T>(
     key: ProvidedKey,
@@ -131,7 +137,7 @@ export class KeyHolder implements HeldKeyUser {
     const { provider } = this;
     if (!(provider instanceof TpmKeyProvider)) throw onlySigns(algorithm);
     return await this.#use(key, operation, (pin) =>
-      provider.use(key, { pin, signal: this.#signal }, ({ object, authValue, session }) => {
+      provider.use(key, this.#tryOf(pin), ({ object, authValue, session }) => {
         session.use = { ...session.use, continueSession: false };
         return work(provider.tpm, { handle: object, auth: { session, authValue } });
       }),

@@ -32,6 +32,8 @@ interface CachedPin {
  * an operation that waited finds the PIN that another one has just put into the cache.
  */
 export class PinEntry {
+  /** Whether to try a PIN even if a wrong one would lock the TPM. */
+  readonly force: boolean;
   readonly #prompt: PinPrompt | undefined;
   readonly #cacheMs: number;
   readonly #signal: AbortSignal;
@@ -39,9 +41,10 @@ export class PinEntry {
   readonly #cache = new Map<string, CachedPin>();
   readonly #queue = new Queue();
 
-  constructor(prompt: PinPrompt | undefined, cacheMs: number, signal: AbortSignal) {
+  constructor(prompt: PinPrompt | undefined, cacheMs: number, signal: AbortSignal, force = false) {
     if (!(cacheMs <= LONGEST_TIMER_MS))
       throw new RangeError(`pinCacheMs must be at most ${LONGEST_TIMER_MS}, not ${cacheMs}`);
+    this.force = force;
     this.#prompt = prompt;
     this.#cacheMs = cacheMs;
     this.#signal = signal;
@@ -60,8 +63,8 @@ export class PinEntry {
     const prompt = this.#prompt;
     if (!key.hasPin) return await work(undefined);
     if (prompt === undefined) return await work(undefined).catch(nameOption); // a provider may ask on its own
-    // The TPM provider does not try the PIN that could lock the TPM.
-    const untried = key.backend === 'tpm' ? 1 : 0;
+    // The TPM provider does not try the PIN that could lock the TPM, unless forced.
+    const untried = key.backend === 'tpm' && !this.force ? 1 : 0;
     return await this.#inTurn(async () => {
       let lastError: PinError | undefined;
       for (;;) {

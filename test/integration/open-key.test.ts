@@ -287,6 +287,13 @@ it('overlapping tries of wrong PINs stop before the one that would lock the TPM'
   expect(codes.filter((code) => code === 'pin-wrong')).toHaveLength(maxTries - 1);
   expect(codes.filter((code) => code === 'pin-last-try')).toHaveLength(4);
   expect(await readLockout(kit.tpm)).toMatchObject({ inLockout: false, failedTries: maxTries - 1 });
+  const algorithm = { name: 'ECDSA', hash: 'SHA-256' };
+  const unforced = await key.webCrypto({ pin: async () => utf8('591834') });
+  await expect(unforced.crypto.subtle.sign(algorithm, unforced.keys.privateKey, DATA)).rejects.toMatchObject({
+    cause: { code: 'pin-last-try', remedy: expect.stringContaining('`force: true`') },
+  });
+  const forced = await key.webCrypto({ pin: async () => utf8('591834'), force: true });
+  expect((await forced.crypto.subtle.sign(algorithm, forced.keys.privateKey, DATA)).byteLength).toBe(64);
   expect((await key.sign({ data: DATA, pin: PIN, force: true })).length).toBeGreaterThan(60);
 });
 

@@ -6,7 +6,7 @@ import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import { keyJson } from '../key-report.ts';
 import { type Arguments, UsageError } from '../options/arguments.ts';
-import { keyOptions, readKeyArguments } from '../options/key-option.ts';
+import { keyOptions, pinOptions, readKeyArguments } from '../options/key-option.ts';
 import { openExistingStore } from '../options/store-option.ts';
 import { valueOption } from '../options/value-option.ts';
 import { readRecovery } from '../provision-run.ts';
@@ -24,12 +24,11 @@ export const changePinCommand: CliCommand = {
 
 function define(command: Command): void {
   command.description("change a key's PIN; the key and its registration stay the same");
-  for (const option of keyOptions()) command.addOption(option);
+  const pin = pinOptions('file with the current PIN, - for standard input');
+  for (const option of [...keyOptions(), ...pin]) command.addOption(option);
   command
-    .addOption(valueOption('--pin-file <file>', 'file with the current PIN, - for standard input'))
     .addOption(valueOption('--new-pin-file <file>', 'file with the new PIN, - for standard input'))
-    .addOption(valueOption('--recovery-key <file>', 'public key of a PIN recovery service (RSA, PEM)'))
-    .option('--force', 'try the PIN even if a wrong one would lock the TPM');
+    .addOption(valueOption('--recovery-key <file>', 'public key of a PIN recovery service (RSA, PEM)'));
 }
 
 async function runChangePin(given: Arguments, context: Context): Promise<Outcome> {

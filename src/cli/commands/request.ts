@@ -23,7 +23,7 @@ import {
   type FormatOptions,
   readFormatOptions,
 } from '../options/format-options.ts';
-import { keyOptions, readKeyArguments } from '../options/key-option.ts';
+import { keyOptions, pinOptions, readKeyArguments } from '../options/key-option.ts';
 import {
   type AttestationCaArguments,
   attestationCaOptions,
@@ -67,8 +67,8 @@ export function defineFormats(
     .addOption(requiredOption('--format <format>', 'format to build', Object.keys(formats)))
     .option('--formats', 'list the formats with their required options')
     .addOption(valueOption('--out <file>', 'file to write (default: standard output)'));
-  for (const option of keyOptions()) command.addOption(option);
-  command.addOption(valueOption('--pin-file <file>', 'file with the PIN, if the key signs'));
+  const pin = pinOptions('file with the PIN, if the key signs');
+  for (const option of [...keyOptions(), ...pin]) command.addOption(option);
   const used = Object.values(formats).flatMap((format) => [...usedBy(format)]);
   addFormatOptions(command, new Set(used.filter(isOffered)));
   for (const option of [...attestationCaOptions(), ...connectionOptions()]) command.addOption(option);
@@ -91,6 +91,7 @@ export async function runFormat(given: Arguments, context: Context, { formats, n
   const name = given.choice('format', Object.keys(formats)) ?? '';
   const format = formats[name];
   const [output, pinFile, statementFile] = [given.text('out'), given.text('pin-file'), given.text('statement')];
+  const force = given.has('force');
   const wanted = await readKeyArguments(given, context);
   const used = format && usedBy(format);
   const why = used?.has('ak-certificate') === false ? `cannot be used with --format ${name}` : undefined;
@@ -106,7 +107,7 @@ export async function runFormat(given: Arguments, context: Context, { formats, n
   return await withStoredKey(store, wanted, context, async (stored) => {
     const { progress } = context.report;
     progress.begin(name, `for the ${stored.record.algorithm} key ${stored.record.id}`);
-    const built = await buildFor(stored, format, { options, enrolment, pinFile, statementFile, context });
+    const built = await buildFor(stored, format, { options, enrolment, pinFile, force, statementFile, context });
     if (output !== undefined) await writeResult(output, built.content, context.signal);
     return describe(name, built, output, context);
   });
@@ -125,12 +126,14 @@ async function buildFor(
     options,
     enrolment,
     pinFile,
+    force,
     statementFile,
     context,
   }: {
     readonly options: FormatOptions;
     readonly enrolment: AttestationCaArguments;
     readonly pinFile: string | undefined;
+    readonly force: boolean;
     readonly statementFile: string | undefined;
     readonly context: Context;
   },
@@ -140,7 +143,7 @@ async function buildFor(
   let pin: Promise<Bytes | undefined> | undefined;
   const sign: RequestInput['signing']['sign'] = async (what) => {
     pin ??= readPinOf({ key, record }, pinFile, context);
-    return await key.sign({ ...what, pin: await pin, signal });
+    return await key.sign({ ...what, pin: await pin, force, signal });
   };
   const endorsementKey = async () =>
     readEndorsementKey(await places.tpm({ signal }), { given: options.ekCertificate, signal });

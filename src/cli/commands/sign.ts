@@ -5,7 +5,7 @@ import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import { checkInput, checkOutput, piecesOfNamed, writeResult } from '../file-io.ts';
 import { type Arguments, UsageError } from '../options/arguments.ts';
-import { keyOptions, readKeyArguments } from '../options/key-option.ts';
+import { keyOptions, pinOptions, readKeyArguments } from '../options/key-option.ts';
 import { openExistingStore } from '../options/store-option.ts';
 import { requiredOption, valueOption } from '../options/value-option.ts';
 import { withStoredKey } from '../stored-key.ts';
@@ -28,10 +28,8 @@ function define(command: Command): void {
     .description('sign a file with SHA-256 (RSASSA-PKCS1-v1_5, or ECDSA in DER), and verify the signature')
     .addOption(requiredOption('--in <file>', 'file to sign, - for standard input'))
     .addOption(valueOption('--out <file>', 'file for the signature (default: base64 to standard output)'));
-  for (const option of keyOptions()) command.addOption(option);
-  command
-    .addOption(valueOption('--pin-file <file>', 'file with the PIN, - for standard input'))
-    .option('--force', 'try the PIN even if a wrong one would lock the TPM');
+  const pin = pinOptions('file with the PIN, - for standard input');
+  for (const option of [...keyOptions(), ...pin]) command.addOption(option);
 }
 
 async function runSign(given: Arguments, context: Context): Promise<Outcome> {

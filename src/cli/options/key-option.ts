@@ -1,4 +1,4 @@
-import type { Option } from 'commander';
+import { Option } from 'commander';
 import { isRecordId } from '../../keys/key-record.ts';
 import type { PolicyInForce } from '../../policy/index.ts';
 import { isBase64KeyId, type KeyChoice } from '../../provisioning/find-key.ts';
@@ -22,6 +22,14 @@ export function keyChoiceOptions(otherwise = 'the only key'): Option[] {
     valueOption('--user <name>', `user of the key (default: ${otherwise})`),
     valueOption('--device-id <guid>', 'device of the key'),
     keyIdOption(),
+  ];
+}
+
+/** The options for the PIN of a key; `help` says what is in the file. */
+export function pinOptions(help: string): Option[] {
+  return [
+    valueOption('--pin-file <file>', help),
+    new Option('--force', 'try the PIN even if a wrong one would lock the TPM'),
   ];
 }
 

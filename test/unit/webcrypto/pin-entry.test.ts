@@ -71,11 +71,12 @@ describe('PinEntry', () => {
   });
 
   it.each([
-    ['tpm', 3, 2],
-    ['software', 3, 3],
-  ] as const)('does not ask for a PIN that the %s provider would not try', async (backend, tries, asked) => {
+    ['tpm', 3, false, 2],
+    ['tpm', 3, true, 3],
+    ['software', 3, false, 3],
+  ] as const)('does not ask for a PIN that the %s provider would not try', async (backend, tries, force, asked) => {
     const { prompt, requests } = promptOf();
-    const use = new PinEntry(prompt, 0, never()).use({ ...key, backend }, 'sign', lockOf('right', tries));
+    const use = new PinEntry(prompt, 0, never(), force).use({ ...key, backend }, 'sign', lockOf('right', tries));
     await expect(use).rejects.toMatchObject({ code: 'pin-wrong', triesLeft: tries - asked });
     expect(requests.length).toBe(asked);
   });

@@ -1,4 +1,7 @@
+import type { Command } from 'commander';
 import { describe, expect, it } from 'vitest';
+import { COMMANDS } from '../../../../src/cli/commands/index.ts';
+import { buildProgram } from '../../../../src/cli/program.ts';
 import { inOptions, wayOn } from '../../../../src/cli/terminal/ways-on.ts';
 import { ServiceError } from '../../../../src/errors/service-error.ts';
 import { filesIn, textOf } from '../../source-files.ts';
@@ -21,6 +24,15 @@ const NOT_OPTIONS = /\b(?:allowedAlgorithms|maxLength|authPolicy)\b/g;
 const unreachable = (url: string) =>
   new ServiceError('service-unreachable', `GET ${url}: getaddrinfo ENOTFOUND`, { retry: 'backoff' });
 
+const LOADED = await Promise.all(COMMANDS.map(async (entry) => ({ ...entry, command: await entry.load() })));
+
+/** Every command with its options, also those in groups. */
+function programCommands(): readonly Command[] {
+  const nothing = async () => {};
+  const program = buildProgram(LOADED, { version: '0', call: nothing, onText: () => {}, onErrorText: () => {} });
+  return program.commands.flatMap((command) => [command, ...command.commands]);
+}
+
 /** The text after each of the words that introduce what a command prints. */
 const textsIn = (source: string): string[] =>
   [
@@ -42,6 +54,36 @@ describe('a remedy, a reason, a detail or a problem', () => {
       )
       .filter((text) => !Object.hasOwn(NOT_PRINTED, text));
     expect(inWords.filter((text) => /\b[a-z]+[A-Z]\w*|\w: (?:true|')/.test(text))).toEqual([]);
+  });
+
+  it('names an option only if a command has it', () => {
+    const named = [...textOf('src/cli/terminal/ways-on.ts').matchAll(/--[a-z][a-z-]*/g)].map(([option]) => option);
+    expect(named.length).toBeGreaterThan(15);
+    const had = new Set(programCommands().flatMap(({ options }) => options.map(({ long }) => long)));
+    expect(named.filter((option) => !had.has(option))).toEqual([]);
+  });
+
+  it('with force is open to every command and function that tries a PIN', () => {
+    const forced = /even if a wrong one would lock the TPM/;
+    const files = filesIn(['src/cli/commands'], '.ts').filter(
+      // The demo uses keys that it has just made.
+      (path) => !path.includes('/demo/') && /\bread(?:PinOf|CurrentPin)\(/.test(textOf(path)),
+    );
+    expect(files.length).toBeGreaterThan(2);
+    expect(files.filter((path) => !textOf(path).includes('pinOptions('))).toEqual([]);
+    const names = programCommands().flatMap((command) =>
+      command.options.some(({ long, description }) => long === '--force' && forced.test(description))
+        ? command.name()
+        : [],
+    );
+    expect(names.sort()).toEqual(['attest', 'change-pin', 'request', 'sign']);
+    const members = filesIn(['src'], '.ts').flatMap((path) =>
+      [...textOf(path).matchAll(/'([^'\n]*\bpin:(?:bytes|function)[^'\n]*)'/g)].map(([, text = '']) => text),
+    );
+    // These make a key, or give it its first PIN.
+    const makes = /algorithm:=rsa|^pin:bytes signal$/;
+    expect(members.length).toBeGreaterThan(6);
+    expect(members.filter((text) => !makes.test(text) && !/ force:boolean\?/.test(text))).toEqual([]);
   });
 
   it.each([
