@@ -34,7 +34,7 @@ export function lockoutRemedy(lockout: LockoutState): string {
  * try that could lock it unless forced, since the lockout affects every protected key of that TPM.
  *
  * @throws PinError `pin-wrong` with the tries left, or `pin-last-try`; TpmError `tpm-lockout`. Each says after how many
- * seconds one try is given back. Part 1, 19.8.
+ * seconds one try is given back, unless the next PIN would be tried at once. Part 1, 19.8.
  */
 export async function tryPin<T>(tpm: Tpm, options: PinTryOptions, work: () => Promise<T>): Promise<T> {
   // Another try between counting and trying could be the one that locks the TPM.
@@ -44,11 +44,7 @@ export async function tryPin<T>(tpm: Tpm, options: PinTryOptions, work: () => Pr
 async function tryInTurn<T>(tpm: Tpm, { force = false, signal }: PinTryOptions, work: () => Promise<T>): Promise<T> {
   const before = await readLockout(tpm, { signal });
   if (before.inLockout && !force) throw lockedOut(before);
-  if (!force)
-    refuseLastTry(before, [
-      'the PIN was not tried: one more wrong PIN',
-      'for another try, or try it anyway with `force: true`',
-    ]);
+  if (!force) refuseLastTry(before, 'the PIN was not tried: one more wrong PIN', forceLastTry(before));
   try {
     return await work();
   } catch (error) {
@@ -62,8 +58,8 @@ async function tryInTurn<T>(tpm: Tpm, { force = false, signal }: PinTryOptions, 
     throw new PinError('pin-wrong', `the PIN is wrong; ${counted}`, {
       cause: error,
       triesLeft: left,
-      retryAfterSeconds: lockoutEnds(after),
-      remedy: left === 0 ? `wait ${after.recoveryTimeSeconds} s for the next try` : 'try again with the right PIN',
+      ...(left !== undefined && left <= 1 && { retryAfterSeconds: lockoutEnds(after) }),
+      remedy: left === 1 ? forceLastTry(after) : left === 0 ? waitForTry(after) : 'try again with the right PIN',
     });
   }
 }
@@ -73,17 +69,20 @@ async function tryInTurn<T>(tpm: Tpm, { force = false, signal }: PinTryOptions, 
  * @throws PinError `pin-last-try`.
  */
 export async function spareLastTry(tpm: Tpm, options: SignalOptions): Promise<void> {
+  const lockout = await readLockout(tpm, options);
   const what = 'the password of the storage root key was not tried: a wrong one';
-  refuseLastTry(await readLockout(tpm, options), [what, 'for another try']);
+  refuseLastTry(lockout, what, waitForTry(lockout));
 }
 
-function refuseLastTry(before: LockoutState, [what, whatFor]: readonly [string, string]): void {
+const waitForTry = ({ recoveryTimeSeconds }: LockoutState): string => `wait ${recoveryTimeSeconds} s for another try`;
+
+const forceLastTry = (lockout: LockoutState): string =>
+  `${waitForTry(lockout)}, or, if you are sure of the PIN, use the last try with \`force: true\``;
+
+function refuseLastTry(before: LockoutState, what: string, remedy: string): void {
   if (triesLeft(before) !== 1) return;
-  throw new PinError('pin-last-try', `${what} would lock the TPM`, {
-    triesLeft: 1,
-    retryAfterSeconds: before.recoveryTimeSeconds,
-    remedy: `wait ${before.recoveryTimeSeconds} s ${whatFor}`,
-  });
+  const retryAfterSeconds = before.recoveryTimeSeconds;
+  throw new PinError('pin-last-try', `${what} would lock the TPM`, { triesLeft: 1, retryAfterSeconds, remedy });
 }
 
 function lockedOut(lockout: LockoutState, refusal?: TpmRefusal): TpmError {

@@ -208,7 +208,7 @@ describe.skipIf(missingPrograms('swtpm', 'tpm2_changeauth') !== undefined)('pass
     writeFileSync(path('pin'), '731903', { mode: 0o600 });
     await commands.run([...sign(), ...files()]);
     const last = await commands.run([...sign(), ...files(), '--force']);
-    expect(last.stderr).toContain('the PIN is wrong; 0 tries are left; wait 1000 s for the next try');
+    expect(last.stderr).toContain('the PIN is wrong; 0 tries are left; wait 1000 s for another try');
     const locked = 'locked: 2 of 2 wrong tries; the count decreases by one every 1000 seconds';
     expect((await commands.run(['tpm', ...tpm])).stdout).toContain(
       `PIN tries: ${locked}\nwait, or end it with keyprov tpm --reset-lockout\n`,

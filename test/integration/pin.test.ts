@@ -60,16 +60,20 @@ describe('the PIN of a TPM key', () => {
     const key = await provider.create({ algorithm: 'p-256', pin: PIN });
     const bystander = await provider.create({ algorithm: 'p-256' });
 
-    const left: (number | undefined)[] = [];
+    const left: (number | string | undefined)[][] = [];
     for (let i = 0; i < 31; i++) {
       const error = await refusal(provider, key, WRONG);
       if (!isKeyprovError(error, 'pin-wrong')) throw error;
-      left.push(error.triesLeft);
+      left.push([error.triesLeft, error.retryAfterSeconds, error.remedy]);
     }
-    expect(left).toEqual(Array.from({ length: 31 }, (_, i) => 31 - i));
+    const remedy = 'wait 600 s for another try, or, if you are sure of the PIN, use the last try with `force: true`';
+    expect(left).toEqual([
+      ...Array.from({ length: 30 }, (_, i) => [31 - i, undefined, 'try again with the right PIN']),
+      [1, 600, remedy],
+    ]);
 
-    const refused = await refusal(provider, key, WRONG);
-    expect(refused).toMatchObject({ code: 'pin-last-try', triesLeft: 1, retryAfterSeconds: 600 });
+    const refused = await refusal(provider, key, PIN);
+    expect(refused).toMatchObject({ code: 'pin-last-try', triesLeft: 1, retryAfterSeconds: 600, remedy });
     expect((await readLockout(tpm)).failedTries).toBe(31);
 
     expect(await refusal(provider, key, WRONG, true)).toMatchObject({ code: 'pin-wrong', triesLeft: 0 });

@@ -87,13 +87,13 @@ describe('a remedy, a reason, a detail or a problem', () => {
   });
 
   it.each([
-    ['for another try, or try it anyway with `force: true`', 'for another try, or try it anyway with --force'],
+    ['use the last try with `force: true`', 'use the last try with --force'],
     ['if you trust that resource, add it to trustedResources', 'if you trust that resource, accept it with --resource'],
     ['provide your own token or prompt', 'pass --token-command'],
     ["or allow a software key (fallBack: 'any')", 'or allow a software key (--fall-back any)'],
     [
-      "wait 9 s for the next try, or reset the lockout with the lockout hierarchy's password",
-      'wait 9 s for the next try, or reset the lockout with keyprov tpm --reset-lockout and the password for the ' +
+      "wait 9 s for another try, or reset the lockout with the lockout hierarchy's password",
+      'wait 9 s for another try, or reset the lockout with keyprov tpm --reset-lockout and the password for the ' +
         'lockout hierarchy, if one is set',
     ],
   ])('%s is told in options', (text, told) => expect(inOptions(text)).toBe(told));
