@@ -92,6 +92,9 @@ describe('a misspelled argument', () => {
     [['policy', 'explain', '--jsno', 'x'], 'keyprov: unknown option --jsno, did you mean --json?'],
     [['policy', 'explain', 'p.reg', '--hardwear', 'preferred'], 'unknown option --hardwear'],
     [['inspect', 'a', '--jsno'], 'unknown option --jsno, did you mean --json?'],
+    [['inspect', 'a', '--json=1'], '--json takes no value'],
+    [['status', '--', '--verbose'], '--verbose must come before --'],
+    [['status', '--', '--store=x'], '--store must come before --'],
     [['status', '--tpm', '/dev/tpm0'], 'did you mean device:/dev/tpm0?'],
     [['status', '--tpm', 'libtmps'], 'did you mean libtpms?'],
   ])('of %j is recognized', async (args, hint) => {

@@ -158,6 +158,12 @@ export class Arguments {
     }
   }
 
+  /** Why the parser did not take an option of the command. */
+  #misplaced(name: string, argument: string): string {
+    const takesValue = this.#command.options.some(({ long, optional }) => long === name && optional);
+    return argument === name || takesValue ? `${name} must come before --` : `${name} takes no value`;
+  }
+
   /** Notes unknown options and unexpected arguments. Returns the others; what follows an unknown option may be its value. */
   #findOperands(): readonly string[] {
     const takes = this.#command.registeredArguments.map((argument) => argument.name());
@@ -170,8 +176,7 @@ export class Arguments {
       if (!isOption && takesCommand) break;
       if (isOption) {
         const name = argument.startsWith('--') ? argument.replace(/=.*$/s, '') : argument.slice(0, 2);
-        const meant = known.find((long) => long.startsWith(`${name}-`)) ?? nearest(name, known);
-        this.problems.push(`unknown option ${name}${meant === undefined ? '' : `, did you mean ${meant}?`}`);
+        this.problems.push(known.includes(name) ? this.#misplaced(name, argument) : unknown(name, known));
       } else if (!afterStranger && takes.length > 0) {
         operands.push(argument);
       } else if (!afterStranger) {
@@ -185,6 +190,11 @@ export class Arguments {
     }
     return takesCommand ? this.#command.args : operands;
   }
+}
+
+function unknown(name: string, known: readonly string[]): string {
+  const meant = known.find((long) => long.startsWith(`${name}-`)) ?? nearest(name, known);
+  return `unknown option ${name}${meant === undefined ? '' : `, did you mean ${meant}?`}`;
 }
 
 const isSingle = (option: Option): boolean => option instanceof ValueOption && !option.isRepeatable;
