@@ -1,4 +1,4 @@
-import { type Bytes, checkObject, toBase64, toHex } from '../bytes.ts';
+import { type Bytes, checkObject, checkText, toBase64, toHex } from '../bytes.ts';
 import { bitLength, decodeSpki, encodeSpki, type PublicKey } from '../crypto/public-key.ts';
 import { isJsonObject, JsonMembers, type JsonObject } from '../json.ts';
 import {
@@ -82,7 +82,9 @@ export function isRecordId(id: string): boolean {
   return /^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$/.test(id);
 }
 
+/** @throws RangeError for an invalid id; TypeError for one that is not text. */
 export function checkKeyId(id: string): void {
+  checkText(id, 'the key id');
   if (!isRecordId(id)) {
     throw new RangeError(
       `the key id ${JSON.stringify(id)} must have 1 to 64 characters from a-z 0-9 . _ - and start and end with a-z 0-9`,

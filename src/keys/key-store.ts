@@ -120,7 +120,7 @@ export class KeyStore {
 
   /**
    * Loads a record.
-   * @throws KeyprovError `key-not-found`, `store-invalid`, `not-private`, `store-io`; RangeError for an invalid id.
+   * @throws KeyprovError `key-not-found`, `store-invalid`, `not-private`, `store-io`; RangeError or TypeError for an invalid id.
    */
   async load(id: string): Promise<KeyRecord> {
     checkKeyId(id);
@@ -130,11 +130,13 @@ export class KeyStore {
   /**
    * Adds a key: its record, or an object with one, as `provisionKey` returns it.
    * @throws KeyprovError `key-exists`, `store-busy`, `store-io`, `store-invalid` for a record that could not be read
-   * again; RangeError for an invalid id.
+   * again; RangeError or TypeError for an invalid id.
    */
   async save(key: KeyRecord | { readonly record: KeyRecord }, options: StoreLockOptions = {}): Promise<void> {
     const lock = checkMembers('KeyStore.save', options, LOCK_MEMBERS);
-    const record = 'record' in key ? key.record : key;
+    const what = 'the key to save';
+    checkObject(key, what);
+    const record = checkObject('record' in key ? key.record : key, what);
     const text = this.#encode(record);
     await withLockInLine(this.directory, lock, async () => {
       const isOld = (await readOldDirectory(this.directory))?.id === record.id;
@@ -170,7 +172,7 @@ export class KeyStore {
    * Removes a key and its count of PIN tries, or a damaged record. Keeps a note of whether the user's last key was in a
    * TPM or in software, so the next key is not weaker by accident; `note: false`, for a key that was replaced, keeps no
    * note. A registered key stays registered at its service: see `unregisterKey`.
-   * @throws KeyprovError `key-not-found`, `store-busy`, `store-io`; RangeError for an invalid id.
+   * @throws KeyprovError `key-not-found`, `store-busy`, `store-io`; RangeError or TypeError for an invalid id.
    */
   async delete(id: string, given: StoreLockOptions & { readonly note?: boolean | undefined } = {}): Promise<void> {
     const { note = true, ...options } = checkMembers('KeyStore.delete', given, LOCK_MEMBERS, 'note:boolean?');

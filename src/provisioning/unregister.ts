@@ -1,7 +1,7 @@
 import { checkObject } from '../bytes.ts';
 import { ServiceError } from '../errors/service-error.ts';
 import { KeyprovError } from '../errors.ts';
-import type { KeyStore } from '../keys/key-store.ts';
+import { checkStore, type KeyStore } from '../keys/key-store.ts';
 import { checkMembers } from '../known-members.ts';
 import type { KeyRegistrar } from '../registration/key-registrar.ts';
 import type { SignalOptions } from '../signal.ts';
@@ -27,6 +27,7 @@ export async function unregisterKey(
   id: string,
   options: UnregisterOptions,
 ): Promise<'deleted' | 'absent'> {
+  checkStore('unregisterKey', store);
   options = checkMembers('unregisterKey', options, 'registrar signal');
   const { registrar, signal } = options;
   checkObject(registrar, 'registrar', 'address:string', 'unregister:function?');

@@ -1,3 +1,5 @@
+import { checkText } from '../bytes.ts';
+
 const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])$/;
 
 /** Whether the host of a URL is this machine. */
@@ -41,6 +43,7 @@ export function baseUrl(url: string | URL, name = 'url'): URL {
 
 /** Encodes a segment of a path. @throws TypeError if it is empty or of dots only, which would change the URL. */
 export function pathSegment(text: string): string {
+  checkText(text, 'a path segment');
   if (isDots(text)) throw new TypeError(`not a path segment: ${JSON.stringify(text)}`);
   return encodeURIComponent(text);
 }

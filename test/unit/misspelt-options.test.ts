@@ -6,6 +6,7 @@ import * as keyprov from '../../src/index.ts';
 import * as provisioning from '../../src/provisioning/index.ts';
 import { UserKey } from '../../src/provisioning/open-key.ts';
 import * as windows from '../../src/provisioning/windows/index.ts';
+import { deleteHelloMethod } from '../../src/registration/graph.ts';
 import * as testing from '../../src/testing/index.ts';
 import { createCrypto } from '../../src/webcrypto/index.ts';
 import { asyncRefusal } from '../refusal.ts';
@@ -113,6 +114,41 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
       'resetPinKeepingKey',
       () => provisioning.resetPinKeepingKey(store, 'id', Object({ recovr: 1 })),
       "resetPinKeepingKey has no option 'recovr'",
+    ],
+    [
+      'changeUserPin',
+      () => {
+        const given = { provider: Object({ backend: 'tpm', sign: 0, changePin: 0 }), currentPin: pin, prompt: pin };
+        return provisioning.changeUserPin(store, Object(undefined).id, { ...given, policy: policy.pin });
+      },
+      'the key id must be a string',
+    ],
+    [
+      'resetPinKeepingKey',
+      () => {
+        const given = { provider: Object({ backend: 'tpm', sign: 0, changePin: 0 }), recover: async () => pin };
+        return provisioning.resetPinKeepingKey(store, Object(undefined).id, {
+          ...given,
+          prompt: pin,
+          policy: policy.pin,
+        });
+      },
+      'the key id must be a string',
+    ],
+    [
+      'unregisterKey',
+      () => provisioning.unregisterKey(store, Object(undefined).id, { registrar: { address: 'own' } }),
+      'the key id must be a string',
+    ],
+    [
+      'unregisterKey',
+      () => provisioning.unregisterKey(Object({ store }), 'a', { registrar: { address: 'own' } }),
+      'unregisterKey: store must be a KeyStore from openKeyStore',
+    ],
+    [
+      'deleteHelloMethod',
+      () => deleteHelloMethod('ada@contoso.test', Object(undefined).id, { token: async () => 'unused' }),
+      'a path segment must be a string',
     ],
     [
       'create',

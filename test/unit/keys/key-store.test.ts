@@ -140,6 +140,20 @@ describe('the key store', () => {
     }
   });
 
+  it('refuses an id that is no text, and nothing instead of a key', async () => {
+    for (const id of [undefined, null, 5] as unknown as string[]) {
+      const problem = new TypeError('the key id must be a string');
+      await expect(store.load(id)).rejects.toThrow(problem);
+      await expect(store.delete(id)).rejects.toThrow(problem);
+      await expect(store.update(id, (record) => record)).rejects.toThrow(problem);
+      await expect(store.save({ ...keyRecord('a'), id })).rejects.toThrow(problem);
+      const record = id as unknown as KeyRecord;
+      await expect(store.save(record)).rejects.toThrow('the key to save must be an object');
+      await expect(store.save({ record })).rejects.toThrow('the key to save must be an object');
+    }
+    expect(await readdir(directory)).toEqual([]);
+  });
+
   it('updates a record, and leaves it as it was when the change fails or would rename it', async () => {
     await store.save(keyRecord('a'));
     const changed = await store.update('a', (record) => ({ ...record, annotations: { counter: 1 } }));
