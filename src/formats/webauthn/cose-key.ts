@@ -74,6 +74,21 @@ export function decodeCoseKey(bytes: Uint8Array): CoseKey {
   return inRequest('COSE key', () => readCoseKey(decodeCbor(bytes)));
 }
 
+/** The algorithms that a credential key may have. WebAuthn Level 3, 5.8.5. */
+const CREDENTIAL_ALGORITHMS: Readonly<Record<'RSA' | Curve, readonly number[]>> = {
+  RSA: [COSE_ALG.RS256, COSE_ALG.RS384, COSE_ALG.RS512, COSE_ALG.PS256, COSE_ALG.PS384, COSE_ALG.PS512],
+  'P-256': [COSE_ALG.ES256],
+  'P-384': [COSE_ALG.ES384],
+  'P-521': [COSE_ALG.ES512],
+};
+
+/** Why the key cannot be a credential's: WebAuthn wants an algorithm (Level 3, 6.5.1.1), and one that suits the key. */
+export function findCredentialAlgorithmProblem({ publicKey, algorithm }: CoseKey): string | undefined {
+  if (algorithm === undefined) return 'the credential key has no alg';
+  const suitable = CREDENTIAL_ALGORITHMS[publicKey.kty === 'RSA' ? 'RSA' : publicKey.crv];
+  return suitable.includes(algorithm) ? undefined : `the credential key cannot be used with alg ${algorithm}`;
+}
+
 /** {@link decodeCoseKey} for decoded CBOR. */
 export function readCoseKey(value: CborValue): CoseKey {
   if (!isMap(value)) throw requestInvalid('COSE key', 'not a map');

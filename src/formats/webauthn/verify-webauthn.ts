@@ -12,6 +12,7 @@ import { checkMembers } from '../../known-members.ts';
 import { HASHES, TPM_ALG } from '../../tpm/constants.ts';
 import { requestInvalid } from '../x509/in-request.ts';
 import { findAaguidProblem, findAkCertificateProblem, findAkPublicArea } from './ak-certificate-rules.ts';
+import { findCredentialAlgorithmProblem } from './cose-key.ts';
 import { findCoseScheme } from './tpm-attestation-object.ts';
 import {
   type AttestedCredential,
@@ -56,6 +57,7 @@ export type WebauthnCheck =
   | 'webauthn/rp-id'
   | 'webauthn/user'
   | 'webauthn/backup'
+  | 'webauthn/algorithm'
   | 'webauthn/ak-certificate'
   | 'webauthn/aaguid'
   | 'webauthn/ak-key';
@@ -114,6 +116,7 @@ export async function verifyWebauthnTpm(
   const [certificate = new Uint8Array(0)] = object.certificates;
   checkClientData(findings, clientData, options);
   checkAuthenticatorData(findings, authenticatorData, options);
+  findings.check('webauthn/algorithm', () => findCredentialAlgorithmProblem(credential.key));
   findings.check(
     'webauthn/ak-certificate',
     () => findAkCertificateProblem(certificate),

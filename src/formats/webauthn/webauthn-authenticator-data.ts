@@ -19,7 +19,7 @@ import { type CborMap, decodeCborPrefix, encodeCbor, isMap } from '../../crypto/
 import { digest } from '../../crypto/kdf.ts';
 import { checkSize, LIMIT } from '../../limits.ts';
 import { inRequest, requestInvalid } from '../x509/in-request.ts';
-import { type CoseKey, encodeCoseKey, readCoseKey } from './cose-key.ts';
+import { type CoseKey, encodeCoseKey, findCredentialAlgorithmProblem, readCoseKey } from './cose-key.ts';
 
 /** A new credential in authenticator data. WebAuthn Level 3, 6.5.1. */
 export interface AttestedCredential {
@@ -27,6 +27,7 @@ export interface AttestedCredential {
   readonly aaguid: Uint8Array;
   /** 1 to 1023 bytes that identify the credential to the relying party. */
   readonly credentialId: Uint8Array;
+  /** With its algorithm, which WebAuthn requires (Level 3, 6.5.1.1). */
   readonly key: CoseKey;
 }
 
@@ -89,7 +90,8 @@ export function computeRpIdHash(rpId: string): Bytes {
 }
 
 /**
- * The bytes of authenticator data. @throws RangeError for a part of a wrong length or size.
+ * The bytes of authenticator data. @throws RangeError for a part of a wrong length or size; TypeError for a credential
+ * key without an algorithm that suits it (Level 3, 6.5.1.1).
  *
  * @example
  * ```ts
@@ -137,7 +139,10 @@ function encodeCredential(credential: AttestedCredential): Uint8Array[] {
   const { length } = credentialId;
   if (length < 1 || length > MAX_CREDENTIAL_ID)
     throw new RangeError(`a credential id has 1 to 1023 bytes, not ${length}`);
-  return [aaguid, uint16(length), credentialId, encodeCoseKey(key)];
+  const coseKey = encodeCoseKey(key);
+  const problem = findCredentialAlgorithmProblem(key);
+  if (problem !== undefined) throw new TypeError(problem);
+  return [aaguid, uint16(length), credentialId, coseKey];
 }
 
 /**

@@ -10,6 +10,7 @@ import { TPMS_ATTEST } from '../../tpm/structures/attest.ts';
 import { TPMT_PUBLIC } from '../../tpm/structures/object.ts';
 import { inRequest, requestInvalid } from '../x509/in-request.ts';
 import { findAaguidProblem, findAkCertificateProblem } from './ak-certificate-rules.ts';
+import { findCredentialAlgorithmProblem } from './cose-key.ts';
 import {
   decodeTpmAttestationObject,
   encodeTpmAttestationObject,
@@ -45,7 +46,7 @@ export function computeWebauthnExtraData(context: WebauthnContext, hash: HashNam
  *
  * @throws KeyprovError `request-invalid` without certificates, if that of the attestation key breaks WebAuthn's rules
  * (see `findAkCertificateProblem` and `findAaguidProblem`), if the credential of the authenticator data is not the
- * attested key, or if the key was certified with a challenge other than {@link computeWebauthnExtraData}.
+ * attested key or has no algorithm that suits it, or if the key was certified with a challenge other than {@link computeWebauthnExtraData}.
  *
  * @example
  * ```ts
@@ -76,6 +77,8 @@ export function buildWebauthnTpm(statement: AttestationStatement, context: Webau
   ]);
   const object = { algorithm, certificates, signature, certInfo, pubArea, authData };
   checkCredential(object);
+  const wrongKey = credential && findCredentialAlgorithmProblem(credential.key);
+  if (wrongKey !== undefined) throw invalid(wrongKey);
   if (!equal(attest.extraData, computeWebauthnExtraData(context, hash))) {
     throw invalid('the key was certified for other authenticator data or client data');
   }

@@ -1,6 +1,8 @@
 import { beforeAll, describe, expect, it } from 'vitest';
+import { encodeBareSignature } from '../../../../src/attestation/signature.ts';
 import { type Bytes, concat, copy, fromHex } from '../../../../src/bytes.ts';
 import { encodeSpki } from '../../../../src/crypto/public-key.ts';
+import { encodeCoseKey } from '../../../../src/formats/webauthn/cose-key.ts';
 import { type VerifyWebauthnOptions, verifyWebauthnTpm } from '../../../../src/formats/webauthn/verify-webauthn.ts';
 import {
   type AuthenticatorData,
@@ -22,6 +24,7 @@ import {
 } from '../../../../src/formats/webauthn/webauthn-tpm.ts';
 import { decode } from '../../../../src/tpm/codec/index.ts';
 import { publicKeyOf } from '../../../../src/tpm/public-key.ts';
+import { TPMT_SIGNATURE } from '../../../../src/tpm/structures/algorithm.ts';
 import { TPMT_PUBLIC } from '../../../../src/tpm/structures/object.ts';
 import {
   AK_CERTIFICATE,
@@ -46,6 +49,27 @@ let root: TestCertificate;
 beforeAll(async () => {
   root = await issueAuthority('attestation CA');
 });
+
+/** A registration whose credential key has this alg, or none, as no builder of keyprov makes it. */
+async function registerAs(algorithm: number | undefined): Promise<WebauthnRegistration> {
+  const head = await register();
+  const { authData } = head.context;
+  const at = authData.length - encodeCoseKey({ publicKey: head.publicKey, algorithm: -7 }).length;
+  const key = encodeCoseKey({ publicKey: head.publicKey, ...(algorithm !== undefined && { algorithm }) });
+  const context = { ...head.context, authData: concat(authData.subarray(0, at), key) };
+  const extraData = computeWebauthnExtraData(context);
+  const { signature, certInfo } = paperStatement('p-256', 'rsa-2048', {
+    certInfo: (attest) => ({ ...attest, extraData }),
+  });
+  const ak = { ...head.statement.ak, certificates: [head.own] };
+  expect(refusal(() => buildWebauthnTpm({ ...head.statement, certInfo, signature, ak }, context))).toMatch(
+    /: the credential key /,
+  );
+  const object = decodeWebauthnTpm(head.attestationObject);
+  const bare = encodeBareSignature(decode(TPMT_SIGNATURE, signature));
+  const attestationObject = encodeWebauthnTpm({ ...object, authData: context.authData, certInfo, signature: bare });
+  return { attestationObject, clientDataJson: context.clientDataJson };
+}
 
 interface Changes {
   readonly certificate?: CertificateSpec;
@@ -75,7 +99,7 @@ async function register({ certificate, authData, clientData }: Changes = {}) {
   );
   const own = certificate === undefined ? good : await issue({ ...AK_CERTIFICATE, spki: akKey, ...certificate }, root);
   const attestationObject = encodeWebauthnTpm({ ...object, certificates: [own.der] });
-  return { attestationObject, clientDataJson, statement, context, own: own.der };
+  return { attestationObject, clientDataJson, statement, context, own: own.der, publicKey: key.publicKey };
 }
 
 const failures = async (registration: WebauthnRegistration, options: Partial<VerifyWebauthnOptions> = {}) => {
@@ -199,6 +223,15 @@ describe('verifyWebauthnTpm', () => {
     const object = decodeWebauthnTpm(registration.attestationObject);
     const attestationObject = encodeWebauthnTpm({ ...object, algorithm });
     expect((await failures({ ...registration, attestationObject })).length).toBeGreaterThan(0);
+  });
+
+  it.each([undefined, -257, -8, -35, -65535])('refuses a P-256 credential key with alg %s', async (algorithm) => {
+    expect(await failures(await registerAs(algorithm))).toEqual(['webauthn/algorithm']);
+    const { publicKey } = await register();
+    const key = { publicKey, ...(algorithm !== undefined && { algorithm }) };
+    await expect(
+      register({ authData: { credential: { aaguid: AAGUID, credentialId: CHALLENGE, key } } }),
+    ).rejects.toThrow(/^the credential key (has no alg|cannot be used with alg -\d+)$/);
   });
 
   it('refuses every changed byte without an error', async () => {
