@@ -119,11 +119,12 @@ export function parseJws(compact: string): Jws {
 /**
  * Tells whether the JWS's header has this algorithm, and whether the private key of `publicKey` signed it with that
  * algorithm.
- * @throws KeyprovError `key-invalid` for an invalid key.
+ * @throws TypeError for an algorithm that is not a {@link JwsAlgorithm}; KeyprovError `key-invalid` for an invalid key.
  */
 export function verifyJws(jws: Jws, publicKey: PublicKey, algorithm: JwsAlgorithm): boolean {
   checkObject(jws, 'a JWS', 'header', 'signature');
-  if (jws.header.alg !== algorithm || !ALGORITHMS[algorithm].fits(publicKey)) return false;
-  const { options, format } = ALGORITHMS[algorithm];
+  checkMembers('verifyJws', { algorithm }, 'algorithm:=RS256|PS256|ES256|ES384');
+  const { options, format, fits } = ALGORITHMS[algorithm];
+  if (jws.header.alg !== algorithm || !fits(publicKey)) return false;
   return verifySignature(publicKey, options.hash, jws.signingInput, jws.signature, format);
 }

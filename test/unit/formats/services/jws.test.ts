@@ -49,6 +49,16 @@ const testKey: SigningKey = {
   publicKey: decodeJwk(rsa2048.jwk),
 };
 
+it.each(['RS384', 'PS512', 'ES512', 'HS256', 'none', 'constructor', undefined])(
+  'verifyJws refuses %s by name',
+  async (alg) => {
+    const jws = parseJws(await buildJws({ key: p256, algorithm: 'ES256', payload: utf8('{}') }));
+    const other = { ...jws, header: { alg } };
+    const verify = verifyJws as (...args: unknown[]) => boolean;
+    expect(() => verify(other, p256.publicKey, alg)).toThrow(/^verifyJws: algorithm must be 'RS256/);
+  },
+);
+
 describe.each([
   ['RS256', rsa, 256],
   ['PS256', rsa, 256],
