@@ -95,7 +95,7 @@ describe('ldapReader', () => {
   const ofBytes = (binary: Uint8Array) => encodeDnBinary({ binary, dn: DN });
   const foreign: readonly (readonly [string, string, string])[] = [
     ['the key of another user', dnBinary('Parse_UserKey2', `CN=Bob,CN=Users,${BASE}`), 'another owner'],
-    ['a key of another unit', dnBinary('Parse_UserKey2', DN.replace('\\,', ',')), 'another owner'],
+    ['a key of another unit', dnBinary('Parse_UserKey2', DN.replace('\\,', ',OU=')), 'another owner'],
     ['a wrong KeyID', ofBytes(spoiled(1)), 'Key ID'],
     ['a wrong KeyHash', ofBytes(spoiled(2)), 'KeyHash'],
     ['no KeyHash', ofBytes(encodeKeyCredentialLink(entries.filter(({ id }) => id !== 2))), 'no KeyHash'],

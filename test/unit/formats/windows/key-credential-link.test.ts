@@ -293,6 +293,7 @@ describe('decodeKeyMaterial', () => {
   });
 });
 
+const LINE_BREAK = 'it has a line break: pass one value at a time, and write one in a name as \\0A';
 describe('a DN-Binary value', () => {
   it.each(dnWithBinary)('$name is read and written back, or refused', ({ string, valid, dn }) => {
     if (!valid) return expect(refusal(() => decodeDnBinary(string))).toMatch(/^request-invalid: DN-Binary value: /);
@@ -309,8 +310,8 @@ describe('a DN-Binary value', () => {
     ['B:2:AG:CN=a', 'it does not have the form B:count:digits:name'],
     ['B:3:ABC:CN=a', 'not an even number of hexadecimal digits'],
     ['B:4:AB:CN=a', 'it has 2 digits, but its count is 4'],
-    ['B:2:AB:CN=a\nB:2:CD:CN=b', 'it has a line break: pass one value at a time'],
-    ['B:2:AB:CN=a\r\n', 'it has a line break: pass one value at a time'],
+    ['B:2:AB:CN=a\nB:2:CD:CN=b', LINE_BREAK],
+    ['B:2:AB:CN=a\r\n', LINE_BREAK],
   ])('%s is refused', (text, problem) => {
     expect(refusal(() => decodeDnBinary(text))).toBe(`request-invalid: DN-Binary value: ${problem}`);
   });
@@ -321,6 +322,21 @@ describe('a DN-Binary value', () => {
     expect(() => encodeDnBinary({ binary: fromHex('00'), dn: '' })).toThrow(TypeError);
     expect(() => encodeDnBinary({ binary: fromHex('00'), dn: 'CN=a\nb' })).toThrow(TypeError);
   });
+
+  it.each(['nonsense', 'CN=a,', 'CN=a,b', '=a', ' ', 'CN=a\0', 'CN=a\\', `CN=${'x'.repeat(16_384)}`])(
+    'is neither written nor read with the name %j',
+    (dn) => {
+      expect(() => encodeDnBinary({ binary: fromHex('00'), dn })).toThrow(TypeError);
+      expect(refusal(() => decodeDnBinary(`B:2:00:${dn}`))).toMatch(/^request-invalid: DN-Binary value: its name/);
+    },
+  );
+
+  it.each(['CN=a\\,b,OU=x+L=y', 'CN=a\\0AADEL:1, DC=é', '1.2.3=#0401', 'CN=', 'CN=a=b"<;'])(
+    'keeps the name %j',
+    (dn) => {
+      expect(decodeDnBinary(encodeDnBinary({ binary: fromHex('00'), dn })).dn).toBe(dn);
+    },
+  );
 });
 
 describe('times and GUIDs', () => {
