@@ -75,7 +75,9 @@ export function encodeSshPublicKeyLine(parts: {
   checkPublicKey(key);
   if (/[\r\n]/.test(comment)) throw new TypeError('the comment of an SSH public key must be one line');
   const line = `${sshTypeOf(key)} ${toBase64(encodeSshPublicKey(key))}`;
-  return comment === '' ? line : `${line} ${comment}`;
+  const whole = comment === '' ? line : `${line} ${comment}`;
+  checkTextSize(whole, LIMIT.line, (problem) => new TypeError(`the SSH public key: ${problem}`));
+  return whole;
 }
 
 /**
@@ -86,7 +88,7 @@ export function encodeSshPublicKeyLine(parts: {
  */
 export function decodeSshPublicKeyLine(line: string): SshPublicKeyLine {
   checkTextSize(line, LIMIT.line, invalid);
-  const [, type, base64 = '', comment = ''] = /^([a-z0-9-]+) ([^ \r\n]+)(?: (.*))?\r?\n?$/.exec(line) ?? [];
+  const [, type, base64 = '', comment = ''] = /^([a-z0-9-]+) ([^ \r\n]+)(?: ([^\r\n]*))?\r?\n?$/.exec(line) ?? [];
   if (type === undefined) throw invalid('not of the form "type base64 comment"');
   const publicKey = decodeSshPublicKey(inRequest('SSH public key', () => fromBase64(base64)));
   if (type !== sshTypeOf(publicKey)) throw invalid(`the line says ${type}, but the key is ${sshTypeOf(publicKey)}`);

@@ -90,6 +90,20 @@ describe('decodeSshPublicKeyLine', () => {
     expect(refusal(() => decodeSshPublicKey(rsaWith('00010001')))).toMatch(/not in its shortest form$/);
   });
 
+  it.each([' ', ' a ', '#', 'é\t', '\u2028', '\u2029\u0085', 'x'.repeat(9000)])(
+    'reads its comment %j back',
+    (comment) => {
+      const line = encodeSshPublicKeyLine({ publicKey: rsa, comment });
+      expect(decodeSshPublicKeyLine(line).comment).toBe(comment);
+    },
+  );
+
+  it('refuses to write a line longer than it reads', () => {
+    expect(() => encodeSshPublicKeyLine({ publicKey: rsa, comment: 'x'.repeat(16_384) })).toThrow(
+      /the limit is 16384$/,
+    );
+  });
+
   it('refuses to write a comment of two lines', () => {
     expect(() => encodeSshPublicKeyLine({ publicKey: rsa, comment: 'a\nssh-rsa' })).toThrow(TypeError);
   });
