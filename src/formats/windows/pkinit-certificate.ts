@@ -39,6 +39,13 @@ export const SMART_CARD_LOGON = '1.3.6.1.4.1.311.20.2.2';
 const HOST = 'login.windows.net';
 const SID = String.raw`S-1-\d+(?:-\d+)+`;
 const GUID = '[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}';
+/** What each part must be, by its name. */
+const PARTS = [
+  ['sid', SID, 'a SID such as S-1-5-21-1-2-3-1001'],
+  ['deviceId', GUID, 'a GUID'],
+  ['tenantId', GUID, 'a GUID'],
+  ['upn', '[^/]+', 'a name without /'],
+] as const;
 const IDENTITY = new RegExp(`^(${SID})/(${GUID})/${HOST.replaceAll('.', '\\.')}/(${GUID})/([^/]+)$`, 'i');
 const EARLIER_MS = 10 * 60_000;
 const YEARS = 30;
@@ -74,9 +81,11 @@ export async function buildPkinitCertificate(
   const { now = new Date(), strings = 'bmp', serialNumber, hash } = options;
   checkObject(key, 'the key of buildPkinitCertificate', 'publicKey:object', 'sign:function');
   const { sid, deviceId, tenantId, upn } = checkObject(identity, 'an identity', 'sid', 'deviceId', 'tenantId', 'upn');
+  for (const [part, form, what] of PARTS) {
+    if (!new RegExp(`^(?:${form})$`, 'i').test(identity[part]))
+      throw new TypeError(`the ${part} ${JSON.stringify(identity[part])} is not ${what}`);
+  }
   const text = [sid, deviceId, HOST, tenantId, upn].join('/');
-  if (!IDENTITY.test(text))
-    throw new TypeError(`${JSON.stringify(text)} is not of the form SID/DEVICE-GUID/${HOST}/TENANT-GUID/UPN`);
   const name = encodeName(buildCommonName(text), strings);
   const notAfter = new Date(now);
   notAfter.setUTCFullYear(now.getUTCFullYear() + YEARS);

@@ -69,10 +69,21 @@ describe('buildPkinitCertificate', () => {
     expect(toHex(der)).toContain(`180f${toHex(Buffer.from('20560301000000Z'))}`);
   });
 
+  const [sidForm, guidForm] = ['a SID such as S-1-5-21-1-2-3-1001', 'a GUID'];
+  const WHAT: Readonly<Record<string, string>> = {
+    sid: sidForm,
+    deviceId: guidForm,
+    tenantId: guidForm,
+    upn: 'a name without /',
+  };
   it.each([{ sid: 'S-1' }, { deviceId: '8227cfea' }, { tenantId: '' }, { upn: 'a/b' }, { upn: '' }])(
     'refuses %j',
     async (change) => {
-      await expect(buildPkinitCertificate({ ...identity, ...change }, rsaKey)).rejects.toThrow(TypeError);
+      await expect(buildPkinitCertificate({ ...identity, ...change }, rsaKey)).rejects.toThrow(
+        new TypeError(
+          Object.entries(change).map(([part, value]) => `the ${part} ${JSON.stringify(value)} is not ${WHAT[part]}`)[0],
+        ),
+      );
     },
   );
 });
