@@ -64,6 +64,7 @@ export async function answerActivationChallenge(
   challenge: ActivationChallenge,
   options: Omit<ActivateCredentialOptions, 'credential'>,
 ): Promise<ActivationResponse> {
+  checkObject(challenge, 'the challenge');
   options = checkMembers('answerActivationChallenge', options, 'ek ak signal');
   checkBytes(challenge.credentialBlob, 'credentialBlob');
   checkBytes(challenge.encryptedSecret, 'encryptedSecret');

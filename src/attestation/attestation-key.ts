@@ -1,4 +1,4 @@
-import { type Bytes, EMPTY } from '../bytes.ts';
+import { type Bytes, checkObject, EMPTY } from '../bytes.ts';
 import { checkMembers } from '../known-members.ts';
 import type { SignalOptions } from '../signal.ts';
 import { encode } from '../tpm/codec/index.ts';
@@ -136,6 +136,7 @@ export async function loadAttestationKey(
   options: Pick<CreateAttestationKeyOptions, 'saltKey' | 'signal'> & { readonly parent: HandleArg },
 ): Promise<AttestationKey> {
   const { parent, saltKey, signal } = checkMembers('loadAttestationKey', options, 'parent saltKey signal');
+  checkObject(saved, 'the saved attestation key', 'publicArea', 'privateArea');
   const { publicArea, privateArea, creation } = saved;
   const loading = { inPrivate: privateArea, inPublic: publicArea };
   const { objectHandle } = await withHiddenAuth(tpm, parent, { saltKey, signal }, (parentHandle) =>

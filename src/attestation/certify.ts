@@ -117,6 +117,7 @@ export async function certifyOwnCreation(
   ak: AttestationKey,
   { signal }: SignalOptions = {},
 ): Promise<CreationProof> {
+  checkObject(ak, 'the attestation key', 'object', 'creation:object');
   const { object: key, creation } = ak;
   return await proveCreation(tpm, { key, creation, ak, challenge: creation.creationData.outsideInfo, signal });
 }

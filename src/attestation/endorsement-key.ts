@@ -1,4 +1,4 @@
-import { byteCount, EMPTY, equal, toHex } from '../bytes.ts';
+import { byteCount, checkObject, EMPTY, equal, toHex } from '../bytes.ts';
 import { KeyprovError, undoOnFailure } from '../errors.ts';
 import { checkMembers } from '../known-members.ts';
 import type { SignalOptions } from '../signal.ts';
@@ -80,6 +80,7 @@ export async function openEndorsementKey(tpm: Tpm, options: OpenEndorsementKeyOp
     options,
     'template:=auto|L-1|L-2|H-1|H-2|H-3|H-4|H-6|H-7? endorsementAuth ownerAuth expectedName:bytes? authorization:=policy|auth-value? signal',
   );
+  checkObject(tpm, 'tpm', 'run:function');
   const { template: wanted = 'auto', signal } = options;
   const persistent = await readPersistent(tpm, { signal });
   const chosen = wanted === 'auto' ? await chooseTemplate(tpm, persistent, { signal }) : wanted;

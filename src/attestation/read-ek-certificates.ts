@@ -1,4 +1,4 @@
-import { type Bytes, checkBytes, checkList, concat, copy, EMPTY, equal } from '../bytes.ts';
+import { type Bytes, checkBytes, checkList, checkObject, concat, copy, EMPTY, equal } from '../bytes.ts';
 import { firstCertificate, splitCertificates } from '../crypto/certificate-bytes.ts';
 import { encodeSpki, type PublicKey } from '../crypto/public-key.ts';
 import { parseCertificate } from '../crypto/x509.ts';
@@ -71,6 +71,7 @@ const isChainIndex = (index: number): boolean => index >= 0x01c00100 && index <=
  */
 export async function readEkCertificates(tpm: Tpm, options: ReadEkCertificatesOptions = {}): Promise<EkCertificates> {
   options = checkMembers('readEkCertificates', options, 'given:bytes? fetcher ownerAuth signal');
+  checkObject(tpm, 'tpm', 'run:function');
   const { given = EMPTY, fetcher, ownerAuth, signal } = options;
   const certificates: FoundEkCertificate[] = [];
   const problems: EkCertificateProblem[] = [];

@@ -46,6 +46,9 @@ export function findSignatureProblem(
   signature: TpmtSignature,
   data: Uint8Array,
 ): string | undefined {
+  checkObject(signer, 'the public area of the signer', 'type');
+  checkObject(signature, 'the signature', 'sigAlg');
+  checkBytes(data, 'the data');
   const { sigAlg } = signature;
   if (sigAlg !== TPM_ALG.RSASSA && sigAlg !== TPM_ALG.RSAPSS && sigAlg !== TPM_ALG.ECDSA) {
     return `algorithm 0x${sigAlg.toString(16)} is not supported`;

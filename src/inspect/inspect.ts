@@ -1,4 +1,4 @@
-import { byteCount, toHex } from '../bytes.ts';
+import { byteCount, checkBytes, toHex } from '../bytes.ts';
 import { firstCertificate, onlyCertificate } from '../crypto/certificate-bytes.ts';
 import { TAG } from '../crypto/der-write.ts';
 import { readOr, sayError } from '../errors.ts';
@@ -82,6 +82,7 @@ const RANK: Readonly<Record<Confidence, number>> = { certain: 0, likely: 1, dama
  * ```
  */
 export async function inspect(bytes: Uint8Array, options: InspectOptions = {}): Promise<Inspection> {
+  checkBytes(bytes, 'the input');
   const { hint } = checkMembers('inspect', options, 'hint:text?');
   if (bytes.length > MAX_SIZE) return unknown(bytes, [`${byteCount(bytes.length)}; the limit is ${MAX_SIZE}`]);
   const found = await readBytes(bytes, { hint, encodings: [], problems: [] });

@@ -1,4 +1,4 @@
-import { byteCount } from '../bytes.ts';
+import { byteCount, checkObject } from '../bytes.ts';
 import { printable } from '../printable.ts';
 import { shortened } from './fields.ts';
 import type { Field, Inspection, Reading } from './inspection.ts';
@@ -9,8 +9,18 @@ const MAX_VALUE = 160;
 /**
  * Writes an inspection for people: the format, the problems, and the fields, indented. Escapes control characters from
  * the file, so that it cannot change what a terminal shows.
+ * @throws TypeError for an argument of another kind.
  */
 export function printInspection(inspection: Inspection): string {
+  checkObject(
+    inspection,
+    'the inspection',
+    'title:string',
+    'encodings:list',
+    'problems:list',
+    'fields:list',
+    'alternatives:list',
+  );
   const { title, confidence, encodings, size, problems, fields, alternatives } = inspection;
   const wrapped = encodings.length > 0 ? ` in ${encodings.join(', then ')}` : '';
   const lines = [

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { type Bytes, view, withSecret } from '../bytes.ts';
+import { type Bytes, checkBytes, checkObject, view, withSecret } from '../bytes.ts';
 import { digest } from '../crypto/kdf.ts';
 import { deriveScrypt, scryptProblem } from '../crypto/scrypt.ts';
 import { KeyprovError } from '../errors.ts';
@@ -21,6 +21,8 @@ export function newPinDerivation(): PinDerivation {
  * for a PIN that is not UTF-8, with a Windows derivation.
  */
 export async function deriveAuthValue(pin: Uint8Array, derivation: PinDerivation): Promise<Bytes> {
+  checkBytes(pin, 'the PIN');
+  checkObject(derivation, 'the PIN derivation', 'kdf');
   if (derivation.kdf === 'scrypt') {
     const problem = scryptProblem(derivation);
     if (problem !== undefined) throw new KeyprovError('key-invalid', `the key's PIN derivation: ${problem}`);

@@ -1,4 +1,4 @@
-import { type Bytes, EMPTY, equal } from '../bytes.ts';
+import { type Bytes, checkObject, EMPTY, equal } from '../bytes.ts';
 import { KeyprovError, withCleanup } from '../errors.ts';
 import type { SignalOptions } from '../signal.ts';
 import { ReadClock } from '../tpm/commands/clock.ts';
@@ -32,6 +32,7 @@ const CLOCK_SLACK_MS = 2n ** 22n;
  * @throws TpmError `tpm-response` if the TPM supports none of the usual keys; else like {@link Tpm.run}.
  */
 export async function readTpmIdentity(tpm: Tpm, options: SignalOptions = {}): Promise<TpmIdentity> {
+  checkObject(tpm, 'tpm', 'turn:function');
   return await tpm.turn(async () => {
     const endorsementName = await firstSupported('endorsement key', EK_TEMPLATES, (name) =>
       primaryName(tpm, TPM_RH.ENDORSEMENT, ekTemplate(name), options),
@@ -69,6 +70,9 @@ async function primaryName(
  * machine.
  */
 export function checkTpmIdentity(recorded: TpmIdentity, now: TpmIdentity): void {
+  const names = ['endorsementName:bytes', 'storageName:bytes'] as const;
+  checkObject(recorded, 'the recorded identity', ...names);
+  checkObject(now, 'the present identity', ...names);
   if (!equal(recorded.endorsementName, now.endorsementName)) {
     throw new KeyprovError('tpm-replaced', 'this is another TPM: its endorsement seed is not the recorded one', {
       remedy: `use the recorded TPM, or ${NEW_KEY}`,

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { type Bytes, byteCount, view, withSecret } from '../bytes.ts';
+import { type Bytes, byteCount, checkObject, view, withSecret } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import { checkMembers } from '../known-members.ts';
 import { createFile } from '../storage/atomic-file.ts';
@@ -26,6 +26,7 @@ export interface WrappingSecretOptions {
  * if others can read it; `store-io`
  */
 export async function readWrappingSecret(store: KeyStore, options: WrappingSecretOptions = {}): Promise<Bytes> {
+  checkObject(store, 'store', 'directory:string');
   const { create = true } = checkMembers('readWrappingSecret', options, 'create:boolean?');
   const path = join(store.directory, WRAPPING_SECRET_FILE);
   const read = () => storeIo(path, async () => readPrivateFile(path, { secret: true })?.bytes);

@@ -1,3 +1,4 @@
+import { checkList } from '../bytes.ts';
 import { checkMembers } from '../known-members.ts';
 import type { SettingExplanation } from './merge-policy.ts';
 import { PIN_CHARACTER_USES, PIN_SETTING_NAMES } from './pin-policy.ts';
@@ -25,6 +26,7 @@ export interface ExplainPolicyOptions {
  * ```
  */
 export function explainPolicy(explanation: readonly SettingExplanation[], options: ExplainPolicyOptions = {}): string {
+  checkList(explanation, 'the explanation');
   const { onlySet = false } = checkMembers('explainPolicy', options, 'onlySet:boolean?');
   const lines: string[] = [];
   const shown = onlySet ? explanation.filter(isSet) : explanation;

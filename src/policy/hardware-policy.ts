@@ -44,8 +44,10 @@ export interface HardwareDecision {
 /**
  * Decides where a key may be made, from the policy and the version of the TPM alone. Never uses a TPM 1.2, excluded or
  * not, since this library supports only TPM 2.0.
+ * @throws TypeError for an argument of another kind.
  */
 export function decideHardware(policy: HardwarePolicy, tpm: TpmVersion): HardwareDecision {
+  if (!Object.hasOwn(HARDWARE_POLICIES, policy)) throw new TypeError('policy must be a setting of hardware');
   const { hardware, 'ExcludeSecurityDevices/TPM12': excludeTpm12 } = HARDWARE_POLICIES[policy];
   if (hardware === 'discouraged') return { place: 'software', reason: 'policy prefers software keys' };
   if (tpm === '2.0') return { place: 'tpm', reason: 'there is a TPM 2.0' };

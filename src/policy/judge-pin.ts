@@ -1,4 +1,4 @@
-import { type Bytes, concatSecrets } from '../bytes.ts';
+import { type Bytes, checkBytes, concatSecrets } from '../bytes.ts';
 import { PinRefusedError } from '../errors/pin-refused-error.ts';
 import { checkMembers } from '../known-members.ts';
 import { checkNewPin, checkPinEncoding, describePinRules } from './check-pin.ts';
@@ -44,6 +44,7 @@ const DELETE = 0x7f;
  * second line or a control character, and spaces around the PIN.
  */
 export function pinFromFile(file: Uint8Array, options: PinFileOptions = {}): Bytes {
+  checkBytes(file, 'the file');
   const { name = 'the PIN file' } = checkMembers('pinFromFile', options, 'name:text?');
   const pin = withoutNewline(file);
   if (pin.length === 0) throw new PinRefusedError([{ code: 'too-short', message: `There is no PIN in ${name}.` }]);

@@ -1,3 +1,4 @@
+import { checkList } from '../bytes.ts';
 import { PolicyError, type PolicyProblem } from '../errors/policy-error.ts';
 import { checkMembers } from '../known-members.ts';
 import { completePolicy, type Policy, type ReadSettings } from './define-policy.ts';
@@ -59,6 +60,7 @@ export interface MergedPolicy {
  * @throws PolicyError if effective settings contradict each other; TypeError for a layer with an invalid value.
  */
 export function mergePolicy(layers: readonly PolicyLayer[], options: MergeOptions = {}): MergedPolicy {
+  checkList(layers, 'the layers');
   options = checkMembers('mergePolicy', options, MERGE_MEMBERS);
   const { documents = 'current', pinConflict = documents === '2016' ? 'passport' : 'strictest' } = options;
   const ranked = byRank(layers);

@@ -1,5 +1,5 @@
 import { createHmac, randomBytes } from 'node:crypto';
-import { byteCount, equal, fromBase64, toBase64, wipe } from '../bytes.ts';
+import { byteCount, checkBytes, checkObject, equal, fromBase64, toBase64, wipe } from '../bytes.ts';
 import { deriveScrypt, scryptProblem } from '../crypto/scrypt.ts';
 import { KeyprovError } from '../errors.ts';
 import { checkMembers } from '../known-members.ts';
@@ -81,6 +81,8 @@ export async function pinHistoryContains(
   pin: Uint8Array,
   options: PinHistoryOptions = {},
 ): Promise<boolean> {
+  checkObject(history, 'the history', 'entries:list');
+  checkBytes(pin, 'the PIN');
   const { pepper, signal } = checkMembers('pinHistoryContains', options, 'pepper:bytes? signal');
   for (const entry of history.entries) {
     signal?.throwIfAborted();

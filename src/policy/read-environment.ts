@@ -1,3 +1,4 @@
+import { checkObject } from '../bytes.ts';
 import { PolicyError, type PolicyProblem } from '../errors/policy-error.ts';
 import { PIN_CLASSES, PIN_NUMBERS } from './pin-policy.ts';
 import type { PolicyLayer } from './policy-layer.ts';
@@ -42,6 +43,7 @@ export const ENVIRONMENT_VARIABLES: readonly string[] = Object.freeze([...VARIAB
 export function layerFromEnvironment(
   environment: Readonly<Record<string, string | undefined>>,
 ): PolicyLayer | undefined {
+  checkObject(environment, 'the environment');
   const problems: PolicyProblem[] = [];
   const groups: Record<Place['group'], [string, unknown][]> = { own: [], pin: [], windows: [] };
   const given = [...settingsOf(environment, ENVIRONMENT_VARIABLES)].flatMap(([name, text]): [string, string][] =>

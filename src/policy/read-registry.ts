@@ -1,3 +1,4 @@
+import { checkBytes } from '../bytes.ts';
 import { PolicyError, type PolicyProblem } from '../errors/policy-error.ts';
 import { checkMembers } from '../known-members.ts';
 import { decodeFileText } from '../text.ts';
@@ -62,6 +63,7 @@ type Section = SettingSection | { readonly source: 'eas' };
  * @throws PolicyError that lists every invalid line and wrong value, and the users or tenants to choose from.
  */
 export function readRegistryExport(file: Uint8Array | string, options: ReadRegistryOptions = {}): PolicyReading {
+  if (typeof file !== 'string') checkBytes(file, 'the file, unless it is text,');
   options = checkMembers('readRegistryExport', options, 'userSid:text? tenantId:text?');
   const { userSid, tenantId } = options;
   const text = typeof file === 'string' ? file : (decodeFileText(file) ?? '');

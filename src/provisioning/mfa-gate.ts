@@ -1,4 +1,4 @@
-import { checkText } from '../bytes.ts';
+import { checkObject, checkText } from '../bytes.ts';
 import { MfaError, type MfaProblem } from '../errors/mfa-error.ts';
 import { isKeyprovError, type KeyprovError, sayError } from '../errors.ts';
 import { checkGuid } from '../formats/windows/guid.ts';
@@ -130,12 +130,17 @@ export async function passMfa(prompt: MfaPrompt, options: PassMfaOptions): Promi
   }
 }
 
-/** Whether the proof can still be used: the authentication is fresh, and the token has not expired. */
+/**
+ * Whether the proof can still be used: the authentication is fresh, and the token has not expired.
+ * @throws TypeError for an argument of another kind.
+ */
 export function isFresh(
   proof: Pick<MfaProof, 'passedAt' | 'expires'>,
   now: Date,
   maxAgeMs: number = FRESH_MS,
 ): boolean {
+  checkObject(proof, 'the proof', 'passedAt', 'expires');
+  checkObject(now, 'now', 'getTime');
   const age = now.getTime() - proof.passedAt.getTime();
   // Below 0 the clock was set back, so the age is unknown.
   return age >= 0 && age <= maxAgeMs && now < proof.expires;

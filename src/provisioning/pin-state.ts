@@ -48,6 +48,7 @@ export interface NewPinStateOptions extends Omit<AddToPinHistoryOptions, 'keep'>
  * than 127 bytes; the reason of `signal`.
  */
 export async function newPinState(pin: Uint8Array, policy: PinPolicy, options: NewPinStateOptions): Promise<PinState> {
+  checkObject(policy, 'the PIN rules', 'history');
   options = checkMembers(
     'newPinState',
     options,
@@ -67,6 +68,8 @@ export async function newPinState(pin: Uint8Array, policy: PinPolicy, options: N
  * @throws TypeError for a state that {@link readPinState} would refuse.
  */
 export function writePinState(record: KeyRecord, state: PinState): KeyRecord {
+  checkObject(record, 'the key record', 'annotations:object');
+  checkObject(state, 'the PIN state', 'met:object', 'history:object');
   const { setAt, met, history, recovery } = state;
   const pin = {
     setAt,
@@ -87,6 +90,7 @@ export function writePinState(record: KeyRecord, state: PinState): KeyRecord {
  * @throws KeyprovError `store-invalid` if it is damaged.
  */
 export function readPinState(record: KeyRecord): PinState | undefined {
+  checkObject(record, 'the key record', 'annotations:object');
   const { pin } = record.annotations;
   if (pin === undefined) return undefined;
   try {

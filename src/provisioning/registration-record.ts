@@ -1,4 +1,4 @@
-import { equal, toBase64 } from '../bytes.ts';
+import { checkObject, equal, toBase64 } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import { keyIdOf } from '../formats/windows/key-registration.ts';
 import { JsonMembers, type JsonObject } from '../json.ts';
@@ -71,6 +71,7 @@ export function withRegistration(record: KeyRecord, registration: RegistrationRe
  * @throws KeyprovError `store-invalid` if it is damaged or belongs to another key.
  */
 export function readRegistration(record: KeyRecord): RegistrationRecord | undefined {
+  checkObject(record, 'the key record', 'annotations:object');
   const json = record.annotations[ANNOTATION];
   if (json === undefined) return undefined;
   let registration: RegistrationRecord;

@@ -1,4 +1,4 @@
-import { checkText } from '../bytes.ts';
+import { checkObject, checkText } from '../bytes.ts';
 import { checkMembers } from '../known-members.ts';
 import { LIMIT } from '../limits.ts';
 import { peerTime } from './peer-time.ts';
@@ -73,8 +73,12 @@ export function parseAdSyncScheduler(text: string, options: { readonly now: Date
   return { ...Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined)), fields };
 }
 
-/** The schedule that follows from these settings. The interval is limited to 1 minute to 31 days. */
+/**
+ * The schedule that follows from these settings. The interval is limited to 1 minute to 31 days.
+ * @throws TypeError for an argument of another kind.
+ */
 export function scheduleOf(scheduler: AdSyncScheduler): SyncSchedule {
+  checkObject(scheduler, 'the scheduler');
   const { AllowedSyncCycleInterval = DEFAULT_SYNC_SCHEDULE.intervalMs, CustomizedSyncCycleInterval = 0 } = scheduler;
   const obstacles = [
     scheduler.SyncCycleEnabled === false ? 'the synchronization is switched off (SyncCycleEnabled)' : '',

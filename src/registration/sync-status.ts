@@ -1,4 +1,4 @@
-import { checkList, equal } from '../bytes.ts';
+import { checkList, checkObject, equal } from '../bytes.ts';
 import { digest } from '../crypto/kdf.ts';
 import { isKeyprovError, type KeyprovError } from '../errors.ts';
 import { checkGuid, encodeGuid } from '../formats/windows/guid.ts';
@@ -94,6 +94,8 @@ export interface WaitForSyncOptions extends SyncStatusOptions {
  * @throws RangeError unless `intervalMs` is above 0.
  */
 export function forecastSync(registered: Date, schedule: SyncSchedule = DEFAULT_SYNC_SCHEDULE): SyncForecast {
+  checkObject(registered, 'the time of the registration', 'getTime');
+  checkObject(schedule, 'the schedule', 'intervalMs');
   const { intervalMs, nextCycle, obstacles = [] } = schedule;
   if (!(intervalMs > 0)) throw new RangeError(`intervalMs must be above 0, not ${intervalMs}`);
   const start = registered.getTime();
@@ -130,6 +132,7 @@ export function forecastSync(registered: Date, schedule: SyncSchedule = DEFAULT_
  * ```
  */
 export async function syncStatus(key: ExpectedKey, options: SyncStatusOptions = {}): Promise<SyncStatus> {
+  checkObject(key, 'the key', 'keyId:bytes', 'deviceId:string', 'registered');
   options = checkMembers('syncStatus', options, STATUS_MEMBERS);
   const { reader, schedule, now = () => new Date(), signal } = options;
   if (key.keyId.length !== 32) throw new RangeError(`a Key ID has 32 bytes, not ${key.keyId.length}`);
@@ -196,8 +199,9 @@ export async function waitForSync(key: ExpectedKey, options: WaitForSyncOptions)
   }
 }
 
-/** Describes the status in a sentence or two for the user. */
+/** Describes the status in a sentence or two for the user. @throws TypeError for an argument of another kind. */
 export function describeSyncStatus(status: SyncStatus): string {
+  checkObject(status, 'the status', 'state');
   if (status.state === 'synced') {
     return status.place === 'active-directory'
       ? 'The PIN works for sign-in to the cloud and on premises.'

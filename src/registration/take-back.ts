@@ -1,4 +1,4 @@
-import { equal } from '../bytes.ts';
+import { checkObject, equal } from '../bytes.ts';
 import { ServiceError } from '../errors/service-error.ts';
 import { KEY_CREDENTIAL_USAGE } from '../formats/windows/key-credential-link.ts';
 import { checkMembers } from '../known-members.ts';
@@ -26,11 +26,9 @@ export interface RegisteredKeyId {
  * @throws ServiceError `service-untrusted` for another key, which stays; `service-answer` for an impossible `kid`; else
  * a `service-…` code.
  */
-export async function takeBackKey(
-  { user, kid, keyId, deviceId }: RegisteredKeyId,
-  options: GraphOptions,
-): Promise<'deleted' | 'absent'> {
+export async function takeBackKey(key: RegisteredKeyId, options: GraphOptions): Promise<'deleted' | 'absent'> {
   options = checkMembers('takeBackKey', options, GRAPH_MEMBERS);
+  const { user, kid, keyId, deviceId } = checkObject(key, 'the key', 'user:string', 'keyId:bytes');
   const given = peerLine(String(kid), 256);
   if (!isRegistrationId(kid)) {
     throw new ServiceError('service-answer', `"${given}" is not a registration number`, { remedy: LOOK });

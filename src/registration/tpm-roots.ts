@@ -1,4 +1,4 @@
-import { type Bytes, toHex, utf8 } from '../bytes.ts';
+import { type Bytes, checkText, toHex, utf8 } from '../bytes.ts';
 import { splitCertificates } from '../crypto/certificate-bytes.ts';
 import { describeName, isSameName } from '../crypto/distinguished-name.ts';
 import { digest } from '../crypto/kdf.ts';
@@ -53,6 +53,7 @@ const MOST_FILES = 10_000;
  * ```
  */
 export async function loadTpmRoots(path: string, { signal }: SignalOptions = {}): Promise<TpmRoots> {
+  checkText(path, 'the path');
   const found = new Map<string, TpmAuthority>();
   const problems: { file: string; detail: string }[] = [];
   /** Returns the result of `work`. If it fails, notes a problem of that file. */

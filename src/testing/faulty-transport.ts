@@ -1,4 +1,4 @@
-import { type Bytes, fromHex, uint32At } from '../bytes.ts';
+import { type Bytes, checkObject, fromHex, uint32At } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import type { TpmTransport } from '../tpm/transport.ts';
 
@@ -18,11 +18,15 @@ export interface FaultyTransport extends TpmTransport {
 /** A response that has only a response code. */
 const refusal = (code: number): Bytes => fromHex(`80010000000a${code.toString(16).padStart(8, '0')}`);
 
-/** Wraps `inner` and injects faults: calls `fault` before each command, with its command code and its index, from 0. */
+/**
+ * Wraps `inner` and injects faults: calls `fault` before each command, with its command code and its index, from 0.
+ * @throws TypeError for an argument of another kind.
+ */
 export function faultyTransport(
   inner: TpmTransport,
   fault: (commandCode: number, index: number) => Fault,
 ): FaultyTransport {
+  checkObject(inner, 'the transport', 'kind', 'address', 'send:function');
   let commands = 0;
   let isLost = false;
   const lost = (): KeyprovError =>

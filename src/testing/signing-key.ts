@@ -1,5 +1,5 @@
 import { createPublicKey, type KeyObject, sign } from 'node:crypto';
-import { view } from '../bytes.ts';
+import { checkObject, view } from '../bytes.ts';
 import { decodeSpki } from '../crypto/public-key.ts';
 import type { SigningKey } from '../formats/services/jws.ts';
 
@@ -8,6 +8,7 @@ import type { SigningKey } from '../formats/services/jws.ts';
  * @throws KeyprovError `key-invalid` for any other key.
  */
 export function signingKeyOf(privateKey: KeyObject): SigningKey {
+  checkObject(privateKey, 'the private key', 'export:function');
   return {
     publicKey: decodeSpki(view(createPublicKey(privateKey).export({ type: 'spki', format: 'der' }))),
     sign: async ({ data, hash = 'sha256', format = 'der' }) =>

@@ -1,4 +1,4 @@
-import { uint32 } from '../bytes.ts';
+import { checkObject, uint32 } from '../bytes.ts';
 import { CodecError } from '../errors/codec-error.ts';
 import { isKeyprovError } from '../errors.ts';
 import type { SignalOptions } from '../signal.ts';
@@ -43,6 +43,7 @@ async function readAll<C extends typeof TPM_CAP.HANDLES | typeof TPM_CAP.TPM_PRO
  * @throws like {@link Tpm.run}.
  */
 export async function listHandles(tpm: Tpm, type: number, options: SignalOptions = {}): Promise<number[]> {
+  checkObject(tpm, 'tpm', 'run:function');
   const handles = await readAll(tpm, TPM_CAP.HANDLES, type * 2 ** 24, (last) => last + 1, options);
   return handles.filter((handle) => handle >>> 24 === type);
 }
@@ -71,6 +72,7 @@ export async function readProperties(
   first: number,
   options: SignalOptions = {},
 ): Promise<ReadonlyMap<number, number>> {
+  checkObject(tpm, 'tpm', 'run:function');
   const list = await readAll(tpm, TPM_CAP.TPM_PROPERTIES, first, ({ property }) => property + 1, options);
   return new Map(list.map(({ property, value }) => [property, value]));
 }
@@ -96,6 +98,7 @@ const text = (...values: readonly number[]): string => {
 
 /** Reads the manufacturer and the firmware version of the TPM. Part 2, 6.13. @throws like {@link Tpm.run}. */
 export async function readVendor(tpm: Tpm, options: SignalOptions = {}): Promise<TpmVendor> {
+  checkObject(tpm, 'tpm', 'run:function');
   const properties = await readProperties(tpm, TPM_PT.FAMILY_INDICATOR, options);
   const value = (property: number): number => properties.get(property) ?? 0;
   const strings = [TPM_PT.VENDOR_STRING_1, TPM_PT.VENDOR_STRING_2, TPM_PT.VENDOR_STRING_3, TPM_PT.VENDOR_STRING_4];
@@ -125,6 +128,7 @@ export interface LockoutState {
 
 /** Reads the state of the dictionary attack protection. @throws like {@link Tpm.run}. */
 export async function readLockout(tpm: Tpm, options: SignalOptions = {}): Promise<LockoutState> {
+  checkObject(tpm, 'tpm', 'run:function');
   return lockoutIn(await readProperties(tpm, TPM_PT.PERMANENT, options));
 }
 
@@ -157,6 +161,7 @@ export async function supportsParameters(
   template: TpmtPublic,
   { signal }: SignalOptions = {},
 ): Promise<boolean> {
+  checkObject(tpm, 'tpm', 'run:function');
   try {
     await tpm.run(TestParms, { parameters: template }, { signal });
     return true;

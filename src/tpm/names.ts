@@ -1,4 +1,4 @@
-import { type Bytes, concat, EMPTY, equal, uint16, uint16At, uint32 } from '../bytes.ts';
+import { type Bytes, checkBytes, checkObject, concat, EMPTY, equal, uint16, uint16At, uint32 } from '../bytes.ts';
 import { digest } from '../crypto/kdf.ts';
 import { TpmError } from '../errors/tpm-error.ts';
 import { type Codec, encode } from './codec/index.ts';
@@ -30,6 +30,7 @@ const nameOf = <T extends { nameAlg: number }>(codec: Codec<T>, area: T): Bytes 
  * does not fit its structure.
  */
 export function objectName(publicArea: TpmtPublic): Bytes {
+  checkObject(publicArea, 'the public area', 'nameAlg:number');
   return nameOf(TPMT_PUBLIC, publicArea);
 }
 
@@ -39,6 +40,7 @@ export function objectName(publicArea: TpmtPublic): Bytes {
  * does not fit its structure.
  */
 export function nvName(publicArea: TpmsNvPublic): Bytes {
+  checkObject(publicArea, 'the public area', 'nameAlg:number');
   return nameOf(TPMS_NV_PUBLIC, publicArea);
 }
 
@@ -53,6 +55,8 @@ export function handleName(handle: number): Bytes {
  * @throws TpmError `tpm-unsupported` for a name algorithm that keyprov does not compute.
  */
 export function qualifiedName(parentQualifiedName: Uint8Array, name: Uint8Array): Bytes {
+  checkBytes(parentQualifiedName, 'the Qualified Name of the parent');
+  checkBytes(name, 'the Name');
   return tagged(uint16At(name, 0), parentQualifiedName, name);
 }
 

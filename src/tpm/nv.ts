@@ -1,4 +1,4 @@
-import { type Bytes, byteCount, concat } from '../bytes.ts';
+import { type Bytes, byteCount, checkObject, concat } from '../bytes.ts';
 import { CodecError } from '../errors/codec-error.ts';
 import { isTpmError, TpmError } from '../errors/tpm-error.ts';
 import { checkMembers } from '../known-members.ts';
@@ -36,6 +36,7 @@ const MAX_CHUNK = 2048;
  */
 export async function readNv(tpm: Tpm, index: number, options: ReadNvOptions = {}): Promise<Bytes | undefined> {
   const { ownerAuth, signal } = checkMembers('readNv', options, 'ownerAuth signal');
+  checkObject(tpm, 'tpm', 'run:function');
   const found = await readPublic(tpm, index, { signal });
   if (found === undefined || found.nvPublic.attributes.written !== true) return undefined;
   const { nvPublic, nvName } = found;

@@ -35,6 +35,7 @@ export interface OpenTpmOptions extends TpmOptions {
 export async function openTpm(address: string | TpmAddress = 'auto', options: OpenTpmOptions = {}): Promise<Tpm> {
   options = checkMembers('openTpm', options, TPM_MEMBERS, 'wrap:function? create:boolean?');
   checkTpmOptions(options);
+  if (typeof address !== 'string') checkObject(address, 'the address, unless it is text,', 'kind');
   options.signal?.throwIfAborted();
   const transport = await openTransport(typeof address === 'string' ? parseTpmAddress(address) : address, options);
   const { wrap, create: _, marksDirectory = defaultMarksDirectory(), ...rest } = options;

@@ -10,12 +10,18 @@ import type { TpmsNvPublic } from './structures/nv.ts';
 /** One step of a policy: turns the digest so far into the next one. */
 export type PolicyStep = (digestSoFar: Uint8Array, hash: HashAlg) => Bytes;
 
-const hashOf = (hash: HashAlg, ...parts: readonly Uint8Array[]): Bytes => digest(HASHES[hash].name, ...parts);
-const zeros = (hash: HashAlg): Bytes => new Uint8Array(HASHES[hash].size);
+const hashOf = (hash: HashAlg, ...parts: readonly Uint8Array[]): Bytes => digest(known(hash).name, ...parts);
+const zeros = (hash: HashAlg): Bytes => new Uint8Array(known(hash).size);
+
+function known(hash: HashAlg): (typeof HASHES)[HashAlg] {
+  if (!Object.hasOwn(HASHES, hash)) throw new TypeError('hash must be TPM_ALG.SHA1, SHA256, SHA384 or SHA512');
+  return HASHES[hash];
+}
 
 /**
  * Computes the digest of a policy from its steps, without a TPM. Part 1, 19.7; Part 3, 23 defines each step. Without
  * steps, returns the digest of an empty policy session: zeros.
+ * @throws TypeError for an argument of another kind.
  */
 export function policyDigest(hash: HashAlg, ...steps: readonly PolicyStep[]): Bytes {
   return steps.reduce<Bytes>((soFar, step) => step(soFar, hash), zeros(hash));
@@ -54,7 +60,10 @@ export function policyNvWritten(written: boolean): PolicyStep {
   return (soFar, hash) => hashOf(hash, soFar, uint32(TPM_CC.PolicyNvWritten), new Uint8Array([written ? 1 : 0]));
 }
 
-/** PolicyA of the EK Credential Profile: knowledge of the endorsement authorization. Profile, section B.6.2. */
+/**
+ * PolicyA of the EK Credential Profile: knowledge of the endorsement authorization. Profile, section B.6.2.
+ * @throws TypeError for an argument of another kind.
+ */
 export function ekPolicyA(hash: HashAlg): Bytes {
   return policyDigest(hash, policySecret(handleName(TPM_RH.ENDORSEMENT)));
 }

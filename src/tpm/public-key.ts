@@ -1,4 +1,4 @@
-import { type Bytes, concat, uint32, view } from '../bytes.ts';
+import { type Bytes, checkObject, concat, uint32, view } from '../bytes.ts';
 import { CURVES, type Curve } from '../crypto/curve.ts';
 import { bitLength, checkPublicKey, type PublicKey } from '../crypto/public-key.ts';
 import { KeyprovError } from '../errors.ts';
@@ -18,6 +18,7 @@ const CURVE_OF: ReadonlyMap<number, Curve> = new Map([
  * @throws KeyprovError `key-invalid` for anything else.
  */
 export function publicKeyOf(publicArea: TpmtPublic): PublicKey {
+  checkObject(publicArea, 'the public area', 'type');
   const key = extract(publicArea);
   checkPublicKey(key);
   return key;

@@ -1,4 +1,4 @@
-import { type Bytes, uint32At } from '../bytes.ts';
+import { type Bytes, checkBytes, uint32At } from '../bytes.ts';
 import { expectEnd, Reader, readFields } from './codec/index.ts';
 import type { AnyCommand } from './command.ts';
 import { TPM_ST } from './constants.ts';
@@ -15,6 +15,7 @@ const ENCRYPT = 0x40;
  * @throws CodecError for bytes that are not such a command or answer.
  */
 export function redact(bytes: Bytes, direction: 'command' | 'answer', commandCode: number): void {
+  checkBytes(bytes, 'the command or answer');
   const command = commandOf(commandCode);
   if (command === undefined) bytes.fill(0, HEADER_SIZE);
   else if (direction === 'command') redactCommand(bytes, command);

@@ -1,3 +1,4 @@
+import { checkObject } from '../bytes.ts';
 import type { ResponseCode, ResponseCodeLayer, ResponseCodePosition } from '../errors/tpm-error.ts';
 import { PCP_CODES, TBS_CODES, TSS2_BASE } from './response-code-layers.ts';
 import { TPM_RC, TPM_RC_TEXT, type TpmRcName } from './tpm-rc.ts';
@@ -114,8 +115,10 @@ function unknown(value: number, layer: ResponseCodeLayer): ResponseCode {
  * supported`.
  * @param commandName with its prefix, e.g. `TPM2_CreatePrimary`.
  * @param parameterName the name of the handle or parameter at the position.
+ * @throws TypeError for an argument of another kind.
  */
 export function describeResponseCode(rc: ResponseCode, commandName?: string, parameterName?: string): string {
+  checkObject(rc, 'the response code', 'name', 'value', 'layer');
   const details: string[] = [];
   if (rc.position !== undefined) details.push(`${rc.position.kind} ${rc.position.number}`);
   if (rc.position !== undefined && parameterName !== undefined) details.push(parameterName);

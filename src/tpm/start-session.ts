@@ -1,4 +1,4 @@
-import { copy, EMPTY, wipe } from '../bytes.ts';
+import { checkObject, copy, EMPTY, wipe } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import { checkMembers } from '../known-members.ts';
 import { randomBytes } from '../primitives.ts';
@@ -58,6 +58,7 @@ export async function startSession(tpm: TpmRunner, options: StartSessionOptions 
   const { type = 'hmac', authHash = TPM_ALG.SHA256, salt, bind, use = {}, signal } = options;
   const booleans = 'continueSession:boolean? decrypt:boolean? encrypt:boolean? audit:boolean?';
   checkMembers('use of startSession', use, booleans, 'auditExclusive:boolean? auditReset:boolean?');
+  checkObject(tpm, 'tpm', 'openSession:function');
   const isKeyed = salt !== undefined || bind !== undefined;
   const symmetric = options.symmetric ?? (isKeyed ? cipherFor(salt) : { algorithm: TPM_ALG.NULL });
   const nonceCaller = randomBytes(HASHES[authHash].size);

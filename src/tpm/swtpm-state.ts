@@ -1,4 +1,4 @@
-import { type Bytes, concat, copy, equal, uint16, uint32 } from '../bytes.ts';
+import { type Bytes, checkBytes, concat, copy, equal, uint16, uint32 } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 
 const HEADER_SIZE = 16;
@@ -9,6 +9,7 @@ const HEADER_SIZE = 16;
  * @throws TypeError for anything but bytes.
  */
 export function exportSwtpmState(state: Uint8Array): Bytes {
+  checkBytes(state, 'the state');
   const version = new Uint8Array([2, 1, 0, 10, 0, 0]);
   return concat(version, uint32(HEADER_SIZE + state.length), uint16(1), uint32(state.length), state);
 }
@@ -18,6 +19,7 @@ export function exportSwtpmState(state: Uint8Array): Bytes {
  * @throws KeyprovError `state-invalid` if it is another file, cut off, or encrypted.
  */
 export function importSwtpmState(file: Uint8Array): Bytes {
+  checkBytes(file, 'the file');
   const state = copy(file.subarray(HEADER_SIZE));
   if (!equal(file, exportSwtpmState(state))) {
     throw new KeyprovError('state-invalid', 'this is not a complete, unencrypted TPM 2.0 state of swtpm', {

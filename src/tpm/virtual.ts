@@ -1,3 +1,4 @@
+import { checkObject } from '../bytes.ts';
 import { checkMembers } from '../known-members.ts';
 import type { SignalOptions } from '../signal.ts';
 import { readVendor, type TpmVendor } from './capabilities.ts';
@@ -66,6 +67,7 @@ export async function readNature(
     options,
     'certificateManufacturer:text? signal',
   );
+  checkObject(tpm, 'tpm', 'run:function');
   const vendor = await readVendor(tpm, { signal });
   const signs: string[] = [];
   const { emulator, kind, address } = tpm.transport;

@@ -1,10 +1,8 @@
-import { readFileSync } from 'node:fs';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
-import { KeyprovError } from '../../src/errors.ts';
-import { CodecError } from '../../src/tpm/index.ts';
 import { builders } from '../builders.ts';
 import { entranceWorld } from '../entrances/world.ts';
+import { isOurs } from '../wrong-values.ts';
 import { publicModules } from './public-modules.ts';
 
 const BUILDERS = await builders(await entranceWorld());
@@ -34,18 +32,6 @@ function changed(value: unknown, [name, ...rest]: readonly string[], wrong: unkn
   const copy = Array.isArray(value) ? [...value] : { ...Object(value) };
   copy[name] = changed(copy[name], rest, wrong);
   return copy;
-}
-
-const linesOf = (path: string): readonly string[] => readFileSync(path, 'utf8').split('\n');
-
-/** Whether keyprov made the error, in words: not V8, Node.js or another package, which do not know what the value is for. */
-function isOurs(error: unknown): boolean {
-  if (error instanceof KeyprovError || error instanceof CodecError) return true;
-  if (!(error instanceof TypeError || error instanceof RangeError)) return false;
-  const first = error.stack?.split('\n').find((line) => line.startsWith('    at ')) ?? '';
-  const [, path, line = 0, column = 0] = /([^( ]+\/src\/[^ ]+\.ts):(\d+):(\d+)\)?$/.exec(first) ?? [];
-  const made = path && linesOf(path)[Number(line) - 1]?.slice(Number(column) - 1);
-  return made?.startsWith('new ') === true;
 }
 
 describe('a function that encodes, builds or computes', () => {

@@ -1,5 +1,5 @@
 import type { AttestationStatement } from '../../attestation/statement.ts';
-import { type Bytes, checkObject, toBase64Url, utf8 } from '../../bytes.ts';
+import { type Bytes, checkBytes, checkObject, toBase64Url, utf8 } from '../../bytes.ts';
 import { computeJwkThumbprint } from '../../crypto/jwk.ts';
 import { digest } from '../../crypto/kdf.ts';
 import type { PublicKey } from '../../crypto/public-key.ts';
@@ -111,10 +111,20 @@ export function parseAcmeDeviceAttest(payload: string): TpmAttestationObject {
 
 /**
  * Returns the statement in a response, for `verifyStatement`; `akPubArea` is the TPMT_PUBLIC of the attestation key.
+ * @throws TypeError for an argument of another kind.
  */
 export function statementFromAcmeDeviceAttest(
-  { pubArea, certInfo, signature, certificates }: TpmAttestationObject,
+  object: TpmAttestationObject,
   akPubArea: Uint8Array,
 ): AttestationStatement {
+  const { pubArea, certInfo, signature, certificates } = checkObject(
+    object,
+    'the attestation object',
+    'pubArea:bytes',
+    'certInfo:bytes',
+    'signature:bytes',
+    'certificates:list',
+  );
+  checkBytes(akPubArea, 'the public area of the attestation key');
   return { version: 1, pubArea, certInfo, signature, ak: { pubArea: akPubArea, certificates } };
 }

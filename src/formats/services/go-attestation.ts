@@ -136,8 +136,11 @@ export function parseGoCertificationParameters(json: unknown): CertifiedKey {
 /**
  * The statement in CertificationParameters, for `verifyStatement` and `verifyEvidence`. `ak` is the attestation key,
  * known from its AttestationParameters.
+ * @throws TypeError for an argument of another kind.
  */
 export function statementFromGoCertification(key: CertifiedKey, ak: PublicPart): AttestationStatement {
+  checkObject(key, 'the certified key', 'pubArea:bytes', 'certInfo:bytes', 'signature:bytes');
+  checkObject(ak, 'the attestation key', 'pubArea:bytes');
   return { version: 1, pubArea: key.pubArea, certInfo: key.certInfo, signature: key.signature, ak };
 }
 

@@ -1,6 +1,7 @@
 import { decodeBareSignature, findSignatureProblem } from '../../attestation/signature.ts';
 import type { Certification, PublicPart } from '../../attestation/statement.ts';
 import type { Bytes } from '../../bytes.ts';
+import { checkList, checkObject } from '../../bytes.ts';
 import type { HashName } from '../../crypto/kdf.ts';
 import { bitLength, checkPublicKey, decodeSpki, type PublicKey } from '../../crypto/public-key.ts';
 import { readOr } from '../../errors.ts';
@@ -111,9 +112,11 @@ const MAX_CERTIFICATES = 20;
  * ```
  */
 export function findCertifiedAk(
-  { certInfo, signature }: Certification,
+  certification: Certification,
   certificates: readonly Uint8Array[],
 ): PublicPart | undefined {
+  const { certInfo, signature } = checkObject(certification, 'the certification', 'certInfo:bytes', 'signature:bytes');
+  checkList(certificates, 'the certificates');
   for (const certificate of certificates.slice(0, MAX_CERTIFICATES)) {
     for (const hashAlg of Object.values(HASH_ALGS)) {
       const pubArea = readOr(undefined, () => {

@@ -140,8 +140,16 @@ export function verifyTcgCsrIdevid(csr: TcgCsrIdevid): boolean {
   });
 }
 
-/** The IAK's statement about the IDevID, for `verifyStatement`. */
+/** The IAK's statement about the IDevID, for `verifyStatement`. @throws TypeError for an argument of another kind. */
 export function statementFromIdevid(content: IdevidContent): AttestationStatement {
+  checkObject(
+    content,
+    'the content',
+    'attestPub:bytes',
+    'signingPub:bytes',
+    'sgnCertifyInfo:bytes',
+    'sgnCertifyInfoSignature:bytes',
+  );
   const { attestPub, signingPub: pubArea, sgnCertifyInfo: certInfo, sgnCertifyInfoSignature: signature } = content;
   return { version: 1, pubArea, certInfo, signature, ak: { pubArea: attestPub } };
 }

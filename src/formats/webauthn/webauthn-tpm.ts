@@ -1,6 +1,6 @@
 import { decodeBareSignature, encodeBareSignature } from '../../attestation/signature.ts';
 import type { AttestationStatement } from '../../attestation/statement.ts';
-import { type Bytes, checkObject, equal } from '../../bytes.ts';
+import { type Bytes, checkBytes, checkObject, equal } from '../../bytes.ts';
 import { digest, type HashName } from '../../crypto/kdf.ts';
 import { encodeSpki } from '../../crypto/public-key.ts';
 import { decode, encode } from '../../tpm/codec/index.ts';
@@ -125,6 +125,8 @@ export function decodeWebauthnTpm(bytes: Uint8Array): WebauthnTpm {
  * ```
  */
 export function statementFromWebauthnTpm(object: WebauthnTpm, akPubArea: Uint8Array): AttestationStatement {
+  checkObject(object, 'the attestation object', 'pubArea:bytes', 'certInfo:bytes', 'signature:bytes', 'algorithm');
+  checkBytes(akPubArea, 'the public area of the attestation key');
   const { pubArea, certInfo, certificates, algorithm } = object;
   const signature = inRequest(WHAT, () =>
     encode(TPMT_SIGNATURE, decodeBareSignature(decode(TPMT_PUBLIC, akPubArea), object.signature)),

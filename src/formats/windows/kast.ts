@@ -153,6 +153,7 @@ export function buildKast(statement: AttestationStatement, options: BuildKastOpt
  * without a signing scheme.
  */
 export function statementFromKast(kast: Kast, akPubArea?: Uint8Array): AttestationStatement {
+  checkObject(kast, 'the KAST');
   const { idBinding, keyAttestation } = kast;
   if (keyAttestation === undefined) throw invalid('it does not attest a key');
   const { certInfo, signature, keyBlob } = keyAttestation;

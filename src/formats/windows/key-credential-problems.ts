@@ -1,4 +1,4 @@
-import { concat, equal } from '../../bytes.ts';
+import { checkObject, concat, equal } from '../../bytes.ts';
 import { digest } from '../../crypto/kdf.ts';
 import { bitLength } from '../../crypto/public-key.ts';
 import { isRocaWeak } from '../../crypto/roca.ts';
@@ -32,6 +32,7 @@ export function findKeyCredentialProblems(
   options: { readonly now?: bigint } = {},
 ): KeyCredentialProblem[] {
   const { now } = checkMembers('findKeyCredentialProblems', options, 'now');
+  checkObject(link, 'the key credential link', 'entries:list');
   const checks: readonly [KeyCredentialProblem['check'], string | undefined][] = [
     ['order', orderProblem(link)],
     ['key-id', keyIdProblem(link)],

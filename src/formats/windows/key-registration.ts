@@ -120,6 +120,7 @@ export function parseKeyRegistration(body: string, profile: KeyRegistration['pro
  * ```
  */
 export function statementFromKeyRegistration(registration: KeyRegistration): AttestationStatement | undefined {
+  checkObject(registration, 'the registration', 'profile');
   if (registration.profile === 'strict' || registration.attestation === undefined) return undefined;
   const statement = statementFromKast(decodeKast(registration.attestation));
   const { aikCertificate } = registration;

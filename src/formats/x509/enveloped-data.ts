@@ -1,5 +1,5 @@
 import { constants, createCipheriv, createDecipheriv, publicEncrypt, randomBytes } from 'node:crypto';
-import { type Bytes, checkBytes, concat, copy, view, wipe } from '../../bytes.ts';
+import { type Bytes, checkBytes, checkObject, concat, copy, view, wipe } from '../../bytes.ts';
 import { DerNode } from '../../crypto/der-read.ts';
 import {
   contextTag,
@@ -224,6 +224,8 @@ function parseRecipient(node: DerNode): EnvelopeRecipient {
  * @throws KeyprovError `request-invalid` for an unsupported cipher, a key of a wrong size, or a failed decryption.
  */
 export function decryptEnvelope(envelope: Envelope, contentKey: Uint8Array): Bytes {
+  checkObject(envelope, 'the envelope', 'contentEncryption:string', 'iv:bytes', 'encryptedContent:bytes');
+  checkBytes(contentKey, 'the content key');
   const cipher = decodeContentEncryption(envelope.contentEncryption);
   if (cipher === undefined) throw requestInvalid(WHAT, `the cipher ${envelope.contentEncryption} is not supported`);
   try {

@@ -216,6 +216,8 @@ export function parseLampsAttestation(attributes: readonly Attribute[]): Attesta
  * ```
  */
 export function statementFromTpmCertify(certify: TpmCertify, ak: PublicPart): AttestationStatement {
+  checkObject(certify, 'the statement', 'certInfo:bytes', 'signature:bytes');
+  checkObject(ak, 'the attestation key', 'pubArea:bytes');
   const { certInfo, pubArea } = certify;
   if (pubArea === undefined) throw requestInvalid(WHERE, "it does not contain the key's public area");
   const signature = inRequest(WHERE, () => fullSignature(certify.signature, ak.pubArea));

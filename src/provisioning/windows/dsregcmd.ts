@@ -1,4 +1,4 @@
-import { checkText } from '../../bytes.ts';
+import { checkList, checkObject, checkText } from '../../bytes.ts';
 import { checkMembers } from '../../known-members.ts';
 import { LIMIT } from '../../limits.ts';
 
@@ -165,6 +165,7 @@ function readLine(line: string): DsregLine {
  * @throws TypeError for a title, name or value that would not be read back.
  */
 export function formatDsregStatus(status: DsregStatus, options: { readonly lineEnd?: '\n' | '\r\n' } = {}): string {
+  checkList(status, 'the dsregcmd status');
   const { lineEnd = '\n' } = checkMembers('formatDsregStatus', options, 'lineEnd:=\n|\r\n?');
   const text = status
     .flatMap(({ title, lines }) => [BOX, `| ${title.padEnd(69)}|`, BOX, ...lines.map(formatLine)])
@@ -183,8 +184,13 @@ function formatLine({ name, value }: DsregLine): string {
   return value === '' ? label : `${label} ${value}`;
 }
 
-/** A section as Windows writes it, with an empty line above and below its fields. */
+/**
+ * A section as Windows writes it, with an empty line above and below its fields.
+ * @throws TypeError for an argument of another kind.
+ */
 export function dsregSection(title: string, fields: Readonly<Record<string, string>>): DsregSection {
+  checkText(title, 'the title');
+  checkObject(fields, 'the fields');
   const empty = { name: '', value: '' };
   return { title, lines: [empty, ...Object.entries(fields).map(([name, value]) => ({ name, value })), empty] };
 }
@@ -192,14 +198,19 @@ export function dsregSection(title: string, fields: Readonly<Record<string, stri
 /**
  * The text of a field. Undefined if it is missing, or several differ: a message of another program may look like a
  * field.
+ * @throws TypeError for an argument of another kind.
  */
 export function dsregText(status: DsregStatus, title: string, name: string): string | undefined {
+  checkList(status, 'the dsregcmd status');
   const lines = status.filter((section) => section.title === title).flatMap((section) => section.lines);
   const [value, ...others] = new Set(lines.filter((line) => line.name === name).map((line) => line.value));
   return others.length === 0 ? value : undefined;
 }
 
-/** The value of a field. Undefined as with {@link dsregText}, and for invalid text, such as `UNKNOWN` for yes or no. */
+/**
+ * The value of a field. Undefined as with {@link dsregText}, and for invalid text, such as `UNKNOWN` for yes or no.
+ * @throws TypeError for an argument of another kind.
+ */
 export function dsregValue<S extends keyof DsregValues, F extends keyof DsregValues[S]>(
   status: DsregStatus,
   title: S,

@@ -1,3 +1,4 @@
+import { checkList } from '../../bytes.ts';
 import { checkMembers } from '../../known-members.ts';
 import type { SignalOptions } from '../../signal.ts';
 import { type DsregValues, dsregText, dsregValue, type JoinState, joinStateOf, parseDsregStatus } from './dsregcmd.ts';
@@ -71,6 +72,7 @@ export async function probePrerequisites(
   probes: readonly PrerequisiteProbe[],
   { signal }: SignalOptions = {},
 ): Promise<PrerequisiteFacts> {
+  checkList(probes, 'the probes');
   let facts: PrerequisiteFacts = {};
   for (const probe of probes) {
     signal?.throwIfAborted();

@@ -1,3 +1,4 @@
+import { checkObject } from '../../bytes.ts';
 import { checkMembers } from '../../known-members.ts';
 import { type DsregSection, dsregSection } from './dsregcmd.ts';
 import type { PrerequisiteFinding, PrerequisiteId, PrerequisiteResult } from './prerequisites.ts';
@@ -30,6 +31,7 @@ export function provisioningEvent(
   result: PrerequisiteResult,
   options: ProvisioningEventOptions = {},
 ): ProvisioningEvent {
+  checkObject(result, 'the result', 'result', 'facts:object', 'findings:list');
   const { cloudTrust = false } = checkMembers('provisioningEvent', options, 'cloudTrust:boolean?');
   const isReady = result.result === 'WillProvision';
   const { certEnrollment, adfsRefreshToken, adfsRaIsReady, logonCertTemplate } = result.facts;
@@ -71,8 +73,12 @@ export function provisioningEvent(
   };
 }
 
-/** Builds the section of `dsregcmd /status` with which Windows reports such a result. */
+/**
+ * Builds the section of `dsregcmd /status` with which Windows reports such a result.
+ * @throws TypeError for an argument of another kind.
+ */
 export function ngcPrerequisiteSection(result: PrerequisiteResult): DsregSection {
+  checkObject(result, 'the result', 'facts:object', 'findings:list');
   const { certEnrollment, adfsRefreshToken, adfsRaIsReady, logonCertTemplate } = result.facts;
   const say = (value: boolean | undefined) => wordFor(value, DSREGCMD_WORDS);
   const check = (id: PrerequisiteId) => say(holds(result, id));

@@ -1,3 +1,4 @@
+import { checkObject } from '../../bytes.ts';
 import { bindLdap } from '../../registration/ldap-connection.ts';
 import type { SignalOptions } from '../../signal.ts';
 import type { LdapClient } from './ldap-client.ts';
@@ -36,10 +37,12 @@ export interface BoundClient extends AsyncDisposable {
  * `service-refused` for a wrong name or password; `service-answer` for a response that is not LDAP, or too long.
  */
 export async function bindDirectory(
-  { url }: { readonly url: string },
+  directory: { readonly url: string },
   account: DirectoryAccount,
   options: SignalOptions = {},
 ): Promise<BoundClient> {
+  const { url } = checkObject(directory, 'the directory', 'url:string');
+  checkObject(account, 'the account', 'dn:string', 'password:string');
   const { client, close } = await bindLdap({ url: new URL(url) }, account, options);
   return { client, close, [Symbol.asyncDispose]: close };
 }

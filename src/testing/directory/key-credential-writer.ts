@@ -1,4 +1,4 @@
-import { equal } from '../../bytes.ts';
+import { checkObject, equal } from '../../bytes.ts';
 import { KeyprovError, readOr } from '../../errors.ts';
 import { decodeDnBinary, encodeDnBinary } from '../../formats/windows/dn-binary.ts';
 import { parseKeyCredentialLink } from '../../formats/windows/key-credential-link.ts';
@@ -42,9 +42,10 @@ const MALFORMED: ReadonlySet<number> = new Set([
  */
 export async function addKeyCredential(
   client: LdapWriter,
-  { base, user, blob }: DirectoryUser & { readonly blob: Uint8Array },
+  given: DirectoryUser & { readonly blob: Uint8Array },
   { signal }: SignalOptions = {},
 ): Promise<'added' | 'present'> {
+  const { base, user, blob } = checkObject(given, 'the addition', 'base:string', 'user:string', 'blob:bytes');
   const { dn } = await findLdapUser(client, { base, user, signal });
   const done = await change(client, { dn, operation: 'add', value: encodeDnBinary({ binary: blob, dn }), signal });
   return done ? 'added' : 'present';
@@ -59,9 +60,10 @@ export async function addKeyCredential(
  */
 export async function removeKeyCredential(
   client: LdapWriter,
-  { base, user, keyId }: DirectoryUser & { readonly keyId: Uint8Array },
+  given: DirectoryUser & { readonly keyId: Uint8Array },
   { signal }: SignalOptions = {},
 ): Promise<'removed' | 'absent'> {
+  const { base, user, keyId } = checkObject(given, 'the removal', 'base:string', 'user:string', 'keyId:bytes');
   const { dn, values } = await findLdapUser(client, { base, user, signal });
   let outcome: 'removed' | 'absent' = 'absent';
   const keyIdOf = (value: string) => parseKeyCredentialLink(decodeDnBinary(value).binary).keyId;

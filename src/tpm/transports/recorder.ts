@@ -1,4 +1,4 @@
-import { type Bytes, copy, fromHex, toHex, uint32At } from '../../bytes.ts';
+import { type Bytes, checkObject, copy, fromHex, toHex, uint32At } from '../../bytes.ts';
 import { KeyprovError } from '../../errors.ts';
 import { CodecError } from '../codec/index.ts';
 import { checkCommandFrame, HEADER_SIZE } from '../frame.ts';
@@ -16,6 +16,7 @@ export interface RecordingTransport extends TpmTransport {
 /**
  * Passes everything on to `inner` and keeps a copy of what `send` moves, without secrets (see `redact`). Closing it also
  * closes `inner`.
+ * @throws TypeError for an argument of another kind.
  *
  * @example
  * ```ts
@@ -35,6 +36,7 @@ export interface RecordingTransport extends TpmTransport {
  * ```
  */
 export function recordTransport(inner: TpmTransport): RecordingTransport {
+  checkObject(inner, 'the transport', 'kind', 'address', 'send:function');
   const entries: RecordingEntry[] = [];
   return {
     kind: inner.kind,
@@ -67,8 +69,10 @@ export function recordTransport(inner: TpmTransport): RecordingTransport {
 /**
  * A transport that answers the commands of a recording in order. Compares commands as recorded, that is without their
  * secrets. Cannot replay commands with HMAC or policy sessions: their nonces differ each time.
+ * @throws TypeError for an argument of another kind.
  */
-export function replayTransport({ kind, emulator, managed, entries }: Recording): TpmTransport {
+export function replayTransport(recording: Recording): TpmTransport {
+  const { kind, emulator, managed, entries } = checkObject(recording, 'the recording', 'kind', 'entries:list');
   const address = `replay:${kind}`;
   const life = new TransportLife(address);
   let next = 0;

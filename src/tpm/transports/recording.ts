@@ -1,5 +1,5 @@
 import { writeFile } from 'node:fs/promises';
-import { fromHex, uint32At } from '../../bytes.ts';
+import { checkObject, checkText, fromHex, uint32At } from '../../bytes.ts';
 import { causedBy, isKeyprovError, KeyprovError } from '../../errors.ts';
 import { isJsonObject, JsonMembers, type JsonRefusal, parseJson, showJson } from '../../json.ts';
 import { LIMIT } from '../../limits.ts';
@@ -46,6 +46,7 @@ export function makeRecording(
  * @throws TypeError if a command or a response is not hexadecimal.
  */
 export function formatRecording(recording: Recording, nameOf: (commandCode: number) => string | undefined): string {
+  checkObject(recording, 'the recording', 'entries:list');
   return recording.entries.map((entry, index) => formatEntry(entry, index, nameOf)).join('');
 }
 
@@ -62,13 +63,19 @@ function formatEntry(entry: RecordingEntry, index: number, nameOf: (code: number
   return `${head}${String(answer.length).padStart(4)} bytes  ${text}  ${time}\n`;
 }
 
-/** Writes a recording as JSON. If the file is new, only the user can read it. */
+/**
+ * Writes a recording as JSON. If the file is new, only the user can read it.
+ * @throws TypeError for an argument of another kind.
+ */
 export async function saveRecording(path: string, recording: Recording): Promise<void> {
+  checkText(path, 'the path');
+  checkObject(recording, 'the recording', 'entries:list');
   await writeFile(path, `${JSON.stringify(recording, undefined, 1)}\n`, { mode: 0o600 });
 }
 
 /** Reads a file of {@link saveRecording}. @throws KeyprovError `recording-invalid` for anything else. */
 export async function loadRecording(path: string): Promise<Recording> {
+  checkText(path, 'the path');
   let text: string;
   try {
     text = decodeFileText(await readInput(path)) ?? '';
