@@ -2,6 +2,8 @@
 // Like provision.mjs, with a service of your own that registers keys. Here it is a map.
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import * as keyprov from 'keyprov';
+import { encodeStatement } from 'keyprov/attestation';
+import { parseKeyRegistration, statementFromKeyRegistration } from 'keyprov/formats/windows';
 import { joinDevice, startIdentityService } from 'keyprov/testing';
 
 const [directory = 'example-own-registrar'] = process.argv.slice(2);
@@ -13,6 +15,7 @@ const device = await joinDevice(url, { ca, tenant, user: ada });
 const fetch = keyprov.createServiceFetch({ ca, clientCertificate: device });
 
 const registered = new Map();
+const challenges = new Set(); // a service also stores for whom a challenge is, and until when
 const store = await keyprov.openKeyStore(`${directory}/keys`);
 const outcome = await keyprov.provision({
   user: ada.upn,
@@ -24,12 +27,20 @@ const outcome = await keyprov.provision({
   mfa: keyprov.createMfaPrompt({ url, tenant, fetch, onCode: ({ message }) => console.log(message) }),
   pin: new TextEncoder().encode('271828'),
   registrar: {
-    address: 'https://keys.contoso.test', // for records and messages
+    address: 'https://keys.contoso.test', // identifies the service; never change it
     // The audience of the access token. The test service issues tokens for this one; use your own identity provider's.
     resource: 'urn:ms-drs:localhost',
     tenant,
-    challenge: async () => Uint8Array.from(randomBytes(32)),
+    challenge: async () => {
+      const challenge = randomBytes(32);
+      challenges.add(challenge.toString('hex'));
+      return Uint8Array.from(challenge);
+    },
     register: async ({ body, user, clientRequestId }) => {
+      const statement = statementFromKeyRegistration(parseKeyRegistration(body, 'attested'));
+      // A challenge is good for one request. Next, a service verifies the statement: see verify-on-server.mjs.
+      if (statement === undefined || !challenges.delete(encodeStatement(statement).extraData))
+        throw new keyprov.ServiceError('service-refused', 'keys: not attested over a challenge of this service');
       // The Key ID: a repeated request has the same key, but another attestation.
       const id = createHash('sha256').update(JSON.parse(body).kngc, 'base64').digest('hex');
       if (!registered.has(id)) registered.set(id, randomUUID());

@@ -39,7 +39,7 @@ export async function unregisterKey(
   const { user, kid, keyId, deviceId, service } = registration;
   if (service !== registrar.address) {
     throw new ServiceError('service-untrusted', `the key ${id} is registered with ${service}`, {
-      remedy: `unregister it with that service, not ${registrar.address}`,
+      remedy: `unregister it with that service, not ${registrar.address}; if the service has moved, keep its old address`,
     });
   }
   if (registrar.unregister === undefined) {

@@ -5,7 +5,10 @@ import type { RegisteredKeyId } from './take-back.ts';
 
 /** Registers keys with an identity service during a run. `openKeyRegistrar` makes one for MS-KPP services. */
 export interface KeyRegistrar {
-  /** The address of the key registration service, for records and messages. */
+  /**
+   * Identifies the key registration service in journals and records, and is compared exactly. Choose a name that never
+   * changes, not a URL that may move.
+   */
   readonly address: string;
   /** The audience that the token must have. */
   readonly resource: string;
