@@ -42,6 +42,7 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
     const { status, stderr } = await commands.run(['remove', ...inStore, '--yes']);
     expect({ status, stderr }).toEqual({ status: 7, stderr: expect.stringContaining('is registered at') });
     expect(stderr).toContain('to remove it from the service and the store, run keyprov unregister');
+    expect(stderr).toContain('if your own program registered it, remove it with that program');
     expect(storeFiles(world.store)).toContain('key');
   });
 

@@ -74,7 +74,9 @@ async function findRemovable(store: KeyStore, choice: KeyChoice, context: Pick<C
   const { id, user, algorithm, backend } = found.record;
   if (found.registration !== undefined) {
     throw new KeyprovError('key-exists', `the key ${id} is registered at ${found.registration.service}`, {
-      remedy: 'to remove it from the service and the store, run keyprov unregister; to remove another key, pass --key',
+      remedy:
+        'to remove it from the service and the store, run keyprov unregister; if your own program registered it, remove ' +
+        'it with that program; to remove another key, pass --key',
     });
   }
   if (choice.id === undefined) await refuseDamaged(store);

@@ -12,8 +12,8 @@ const WAYS_ON: Partial<Record<ErrorCode, string>> = {
   'no-tpm': `keyprov doctor lists the TPMs that --tpm can open; ${KEY_LOST}`,
   'tpm-identity-changed': KEY_LOST,
   'pin-wrong':
-    'if you forgot the PIN of a registered key, use keyprov reset; remove any other key with keyprov remove, and make a ' +
-    'new one',
+    'if you forgot the PIN of a registered key, use keyprov reset; if your own program registered it, remove it with that ' +
+    'program; remove any other key with keyprov remove, and make a new one',
 };
 
 /** Advice if a key is to be made and there is no TPM. */
