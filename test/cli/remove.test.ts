@@ -111,6 +111,13 @@ describe('keyprov remove', () => {
     );
   });
 
+  it('has a next step that names the new key if the store has others', async () => {
+    const next = async () => /next: keyprov (.*)\n/.exec((await commands.run(create(...store))).stderr)?.[1];
+    expect(await next()).toBe(`sign --in FILE --store ${path('store')}`);
+    const [, id] = /^sign --in FILE --store \S+ --key (\S+)$/.exec(`${await next()}`) ?? [];
+    expect(readdirSync(path('store'))).toContain(`key-${id}.json`);
+  });
+
   it("refuses what is not a key or a store, and does not use the user's store for an empty name", async () => {
     expect((await commands.run(create(...store))).status).toBe(0);
     for (const id of ['.', '..', '_a', 'a.', '-a', 'a'.repeat(65)]) {

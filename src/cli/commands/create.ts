@@ -5,6 +5,7 @@ import { encodeStatement } from '../../attestation/index.ts';
 import { type Bytes, toHex, view, withSecret } from '../../bytes.ts';
 import { encodeSpkiPem } from '../../crypto/public-key.ts';
 import { undoOnFailure, withCleanup } from '../../errors.ts';
+import type { KeyRecord } from '../../keys/key-record.ts';
 import { EXPORTS } from '../../keys/key-record.ts';
 import type { KeyStore } from '../../keys/key-store.ts';
 import type { Backend } from '../../keys/provider.ts';
@@ -134,17 +135,28 @@ async function runCreate(given: Arguments, context: Context): Promise<Outcome> {
       },
       () => lock.release({ remove: true }),
     );
-    return describe(made, store.directory, {}, { given, report });
+    const hasOthers = (await store.list()).records.length > 1;
+    return describe(made, store.directory, {}, { given, report, hasOthers });
   });
 }
 
-/** Shows a command that uses the new key: it needs the same options as this one. */
-function showNext(given: Arguments, { progress }: Report, address: string | undefined): void {
+interface Shown {
+  readonly given: Arguments;
+  readonly report: Report;
+  readonly hasOthers?: boolean;
+}
+
+/** Shows a command that uses the new key: it needs the same options as this one, and the key's id in a store with others. */
+function showNext({ id, tpm: made }: KeyRecord, { given, report, hasOthers = false }: Shown): void {
   const [store, tpm] = [given.text('out') ?? given.text('store'), given.text('tpm')];
-  const options = [store && ` --store ${shellWord(store)}`, tpm && tpm !== 'none' && ` --tpm ${shellWord(tpm)}`];
-  const isStarted = tpm === undefined && address?.startsWith('swtpm:'); // as by keyprov sim
-  const when = isStarted ? `next, while the TPM at ${address} runs` : 'next';
-  progress.note(`${when}: keyprov sign --in FILE${options.filter(Boolean).join('')}`);
+  const options = [
+    store && ` --store ${shellWord(store)}`,
+    tpm && tpm !== 'none' && ` --tpm ${shellWord(tpm)}`,
+    hasOthers && ` --key ${id}`,
+  ];
+  const isStarted = tpm === undefined && made?.address.startsWith('swtpm:'); // as by keyprov sim
+  const when = isStarted ? `next, while the TPM at ${made?.address} runs` : 'next';
+  report.progress.note(`${when}: keyprov sign --in FILE${options.filter(Boolean).join('')}`);
 }
 
 async function createKey(
@@ -206,8 +218,9 @@ function describe(
   { record, fellBack, attestation, request }: ProvisionedKey,
   directory: string,
   files: ExportedFiles,
-  { given, report }: { readonly given: Arguments; readonly report: Report },
+  shown: Shown,
 ): Outcome {
+  const { report } = shown;
   if (fellBack) report.warn(`the key was made in software: ${reasonsOf(record.attempts.slice(0, -1))}`);
   const address = record.tpm?.address;
   const isLost = address !== undefined && isInMemory(address);
@@ -218,7 +231,7 @@ function describe(
   if (attestation.status === 'none' && record.backend === 'tpm' && isWanted) {
     report.warn(`the key is not attested: ${attestation.reason}`);
   }
-  if (!isLost) showNext(given, report, address);
+  if (!isLost) showNext(record, shown);
   const paths = Object.fromEntries(
     EXPORTS.filter((name) => files[name] !== undefined).map((name) => [name, join(directory, name)]),
   );
