@@ -50,7 +50,7 @@ export interface TestAuthority {
   activate(keys: TestActivation): Promise<Activation>;
 }
 
-/** Two keys, and the client that holds them, such as `answerActivationChallenge` from `keyprov`. */
+/** Two keys, and the client that holds them, such as `answerActivationChallenge` from `keyprov/attestation`. */
 export interface TestActivation {
   readonly ek: TpmtPublic;
   readonly ak: TpmtPublic;

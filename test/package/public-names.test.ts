@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { filesIn, textOf } from '../unit/source-files.ts';
 import {
   examplesOf,
   namesWithoutSentence,
@@ -9,6 +10,9 @@ import {
 import { readThrowingFunctions } from './throwing-functions.ts';
 
 const surface = readPublicSurface();
+
+/** A name, and the subpath from which a text says that it comes. */
+const CLAIM = /`(\w+)(?:\(\))?` (?:from|of|in) `(keyprov(?:\/[\w/-]+)?)`/g;
 
 /** Functions that throw nothing although their calls look as if they might, with the reason. */
 const CANNOT_THROW: Record<string, string> = {
@@ -58,6 +62,22 @@ describe('the public names', () => {
   it('are at most 80 for each subpath', () => {
     const large = [...surface.subpaths].filter(([, names]) => names.length > 80).map(([subpath]) => subpath);
     expect(large).toEqual([]);
+  });
+
+  it('are in the subpath from which a comment, or a page, takes them', () => {
+    const pages = [...filesIn(['src'], '.ts'), ...filesIn(['docs'], '.md'), 'README.md'];
+    const claims = pages.flatMap((path) =>
+      [
+        ...textOf(path)
+          .replaceAll(/\s+(?:\* )?/g, ' ')
+          .matchAll(CLAIM),
+      ].map(([, name = '', subpath = '']) => ({
+        ...{ path, name, subpath },
+      })),
+    );
+    expect(claims.length).toBeGreaterThan(5);
+    const isThere = (name: string, subpath: string) => surface.subpaths.get(subpath)?.some((one) => one.name === name);
+    expect(claims.filter(({ name, subpath }) => !isThere(name, subpath))).toEqual([]);
   });
 
   it('mean one thing each in the entire package', () => {
