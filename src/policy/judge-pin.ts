@@ -65,17 +65,20 @@ export function withoutNewline(bytes: Uint8Array): Uint8Array {
  * Refuses bytes that cannot be a PIN, so they do not cost a try.
  * @throws PinRefusedError if there are none, they are not UTF-8, or have a control character, or spaces around them.
  */
-export function checkPossiblePin(pin: Uint8Array, name = 'the PIN'): void {
+export function checkPossiblePin(pin: Uint8Array, name?: string): void {
   if (pin.length === 0) throw new PinRefusedError([{ code: 'too-short', message: 'The PIN is empty.' }]);
   const problems = checkPinEncoding(pin);
   if (problems.length > 0) {
     throw new PinRefusedError(problems, { remedy: ENCODING });
   }
-  const problem = problemIn(pin);
+  const isLine = name === undefined && problemIn(pin) !== undefined && problemIn(withoutNewline(pin)) === undefined;
+  const problem = isLine ? 'There is a newline at the end of' : problemIn(pin);
   if (problem !== undefined) {
-    const message = `${problem} ${name}.`;
+    const message = `${problem} ${name ?? 'the PIN'}.`;
     throw new PinRefusedError([{ code: 'character-not-allowed', message }], {
-      remedy: 'provide only the PIN, on one line, without spaces around it',
+      remedy: isLine
+        ? 'read the PIN from its file with pinFromFile, which removes the newline'
+        : 'provide only the PIN, on one line, without spaces around it',
     });
   }
 }

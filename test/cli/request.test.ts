@@ -396,7 +396,8 @@ describe.skipIf(missing)('a key in a TPM', () => {
       /--challenge cannot be used with --format csr.*--sid cannot be used with --format csr/s,
     ],
     ['request', 'ec', ['--format', 'csrr'], /did you mean 'csr'\?/],
-    ['request', 'ec', [], /--format is missing/],
+    ['request', 'ec', [], /--format is missing: it is one of strict, attested, .*, cng/],
+    ['attest', 'ec', [], /--format is missing: it is one of .*statement/],
     [
       'attest',
       'ec',

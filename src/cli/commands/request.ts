@@ -87,8 +87,9 @@ export interface FormatRun {
 /** Builds what `--format` names, and writes it. */
 export async function runFormat(given: Arguments, context: Context, { formats, needs }: FormatRun): Promise<Outcome> {
   if (given.has('formats')) return listFormats(given, formats, needs);
-  given.required('format');
-  const name = given.choice('format', Object.keys(formats)) ?? '';
+  const names = Object.keys(formats);
+  given.required('format', names);
+  const name = given.choice('format', names) ?? '';
   const format = formats[name];
   const [output, pinFile, statementFile] = [given.text('out'), given.text('pin-file'), given.text('statement')];
   const force = given.has('force');

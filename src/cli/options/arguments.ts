@@ -49,10 +49,11 @@ export class Arguments {
     return Array.isArray(value) ? value.map(String).filter((one) => one !== '') : [];
   }
 
-  /** The value of a required option; if it is missing, notes the problem and returns an empty text. */
-  required(name: string): string {
+  /** The value of a required option, one of `values` if any; if it is missing, notes that and returns an empty text. */
+  required(name: string, values: readonly string[] = []): string {
     const value = this.text(name);
-    if (value === undefined && this.#value(name) === undefined) this.missing.push(`--${name} is missing`);
+    const which = values.length > 0 ? `: it is one of ${values.join(', ')}` : '';
+    if (value === undefined && this.#value(name) === undefined) this.missing.push(`--${name} is missing${which}`);
     return value ?? '';
   }
 

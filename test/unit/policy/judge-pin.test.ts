@@ -8,6 +8,7 @@ import {
   PinRefusedError,
   pinFromFile,
 } from '../../../src/policy/index.ts';
+import { checkPossiblePin } from '../../../src/policy/judge-pin.ts';
 
 const rules = definePinPolicy({ minLength: 8, digits: 'not-allowed', history: 2 });
 
@@ -87,6 +88,15 @@ describe('pinFromFile', () => {
     ['7\u00003\u00005\u0000', 'Your PIN must be text in UTF-8, not in UTF-16.'],
   ])('refuses %j, and says what is wrong', (file, message) => {
     expect(() => pinFromFile(utf8(file), { name: 'pin.txt' })).toThrow(message);
+  });
+
+  test('is named if a PIN ends with a newline', () => {
+    const problem = 'There is a newline at the end of the PIN.';
+    for (const end of ['\n', '\r\n']) expect(() => checkPossiblePin(utf8(`735191${end}`))).toThrow(problem);
+    expect(() => checkPossiblePin(utf8('735191\n'))).toThrow(
+      expect.objectContaining({ remedy: expect.stringContaining('pinFromFile') }),
+    );
+    expect(() => checkPossiblePin(utf8('735191\n\n'))).toThrow('There is more than one line in the PIN.');
   });
 
   test('refuses bytes that are not UTF-8', () => {
