@@ -386,7 +386,7 @@ describe.skipIf(missing)('a key in a TPM', () => {
       'request',
       'ec',
       ['--format', 'pkinit', '--sid', 'x', '--tenant-id', 'y'],
-      /is not of the form SID\/DEVICE-GUID\/login\.windows\.net\/TENANT-GUID\/UPN/,
+      /the sid "x" is not a SID such as S-1-5-21-/,
     ],
     ['request', 'ec', ['--format', 'webauthn'], /--rp-id is missing.*--origin is missing.*--challenge is missing/s],
     [
