@@ -27,7 +27,7 @@ export {
 export type { KeyRecord } from './keys/key-record.ts';
 export { type KeySources, keySources, type TpmOpener, type TpmSource } from './keys/key-sources.ts';
 export { KeyStore, openKeyStore } from './keys/key-store.ts';
-export type { Assurance, Backend, DataToSign, KeyProvider, SignOptions } from './keys/provider.ts';
+export type { Assurance, Backend, KeyProvider, SignOptions } from './keys/provider.ts';
 export { openSoftwareKeyProvider } from './keys/software-provider.ts';
 export { openTpmKeyProvider, TpmKeyProvider } from './keys/tpm-provider.ts';
 export {

@@ -64,7 +64,7 @@ it('a key refuses text for its data and its PIN', async () => {
   const { record } = await provisionKey({ policy, sources: await sources(), challenge });
   const key = await openKey({ record, sources: await sources() });
   await expect(key.sign({ data: 'abc' as never })).rejects.toThrow(
-    new TypeError('sign: data must be a Uint8Array, not a string'),
+    new TypeError('sign: data must be a Uint8Array, or an async iterable of them such as a stream, not a string'),
   );
   await expect(key.sign({ data: challenge, pin: '1234' as never })).rejects.toThrow(
     new TypeError('sign: pin must be a Uint8Array, not a string'),
