@@ -43,6 +43,8 @@ export interface DeadMarks {
 }
 
 const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|::1)$/;
+/** The usual loopback addresses, which lead to one TPM. Another one may have a TPM of its own at the same port. */
+const LOCALHOST = /^(?:localhost|127\.0\.0\.1|::1)$/;
 const SUFFIX = '.marks';
 const NAME = /^\.keyprov-[0-9a-f-]{36}\.marks$/;
 /** Age in milliseconds (30 days) after which the TPM of these marks is certainly off. */
@@ -211,8 +213,7 @@ function findPlace(address: string): { readonly place: string; readonly isLoopba
   const data = tcti ? `${setting('host') || 'localhost'}:${setting('port') || 2321}` : rest;
   const [, host, port] = /^\[?(.+?)\]?\.?:(\d+)$/.exec(data.toLowerCase()) ?? [];
   if (kind === undefined || host === undefined) return { place: address };
-  const isLoopback = LOOPBACK.test(host);
-  return { place: `${kind}:${isLoopback ? 'loopback' : host}:${port}`, isLoopback };
+  return { place: `${kind}:${LOCALHOST.test(host) ? 'loopback' : host}:${port}`, isLoopback: LOOPBACK.test(host) };
 }
 
 /** The path without symbolic links; made absolute if there is nothing. */
