@@ -11,22 +11,23 @@ import type { Backend } from './provider.ts';
 interface LastKey {
   readonly user: string;
   readonly backend: Backend;
-  /** When that was noted, in ISO 8601. Absent in notes of earlier versions. */
+  /** When that was noted, in ISO 8601. Absent in notes of version 1. */
   readonly noted?: string | undefined;
 }
 
 const LAST_KEY: RecordFormat<LastKey> = {
   format: 'keyprov-last-key',
-  version: 1,
+  version: 2,
   what: 'record of the previous key',
   code: 'store-invalid',
   remedy: 'restore a copy of the file, or remove it, after which the next key may be a software key',
-  toJson: ({ user, backend, noted }) => ({ user, backend, ...(noted !== undefined && { noted }) }),
+  toJson: ({ user, backend, noted }) => ({ user, backend, noted }),
   fromJson: (members) => ({
     user: members.text('user'),
     backend: members.oneOf('backend', ['tpm', 'software']),
-    ...(members.has('noted') && { noted: new Date(members.text('noted')).toISOString() }),
+    noted: new Date(members.text('noted')).toISOString(),
   }),
+  older: (members) => ({ user: members.text('user'), backend: members.oneOf('backend', ['tpm', 'software']) }),
 };
 
 /** Notes the backend of a key before it leaves the store, so that its successor is not weaker by accident. */

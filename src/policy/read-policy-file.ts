@@ -54,11 +54,12 @@ function setsNothing(form: NothingKnown['form'], text: string): boolean {
   return form === 'registry-export' && text.split('\n').some(isOurs);
 }
 
-const has = (line: string, key: string): boolean => line.toLowerCase().includes(`\\${key.toLowerCase()}`);
+const has = (line: string, key: string): boolean =>
+  [']', '\\'].some((end) => line.toLowerCase().includes(`\\${key.toLowerCase()}${end}`));
 
 /** Notes that a file contains nothing known. A known setting without effect here is something. */
 function judged(form: NothingKnown['form'], text: string, reading: PolicyReading): PolicyReading {
-  if (reading.ignored.length === 0 && setsNothing(form, text)) return reading;
+  if (setsNothing(form, text)) return reading;
   const isEmpty =
     reading.layers.every(({ values }) => Object.keys(values).length === 0) &&
     reading.ignored.every(({ expected }) => expected === KNOWN_NAME || expected === KNOWN_NODE);

@@ -1,4 +1,3 @@
-import { rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { KeyprovError, withCleanup } from '../errors.ts';
@@ -77,8 +76,6 @@ export async function takeLock(path: string): Promise<HeldLock | (Holder & { rea
       if (tryLock !== undefined) return held(path, takeKernelLock(path, tryLock), KERNEL);
     } catch (error) {
       if (!WITHOUT_LOCKS.has(errorCode(error))) throw error;
-      // The attempt has made the file. One that somebody has locked has a name in it.
-      if (statSync(path, { throwIfNoEntry: false })?.size === 0) rmSync(path, { force: true });
     }
     return held(path, takeLease(path), LEASE);
   });

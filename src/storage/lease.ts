@@ -12,7 +12,6 @@ const BEAT = 2000;
 /** Age in milliseconds, five beats, at which a lease has lost its holder. */
 const STALE = 5 * BEAT;
 const RELEASED = 'released';
-const FIRST_NUMBERS = 1e14;
 
 /**
  * Takes a lease at once, or returns its holder: the lock for systems and file systems without flock(2). The holder
@@ -20,19 +19,18 @@ const FIRST_NUMBERS = 1e14;
  * taken for that long, and a holder that was suspended for longer has lost it without noticing.
  *
  * The lease is the file `PATH.N` with the highest N. Taking it means making file N + 1 once file N was released or is
- * stale; only one process can make it. The first number is random, so numbers never come back after the file is removed.
- * A process that finds another file right after it has made its own has acted on an old state, and steps back.
+ * stale; only one process can make it. The highest file is never removed, so numbers never come back: a process that
+ * saw an old state fails to make its file, or finds a higher one right after and steps back.
  * @throws KeyprovError `not-private`; the error of Node.
  */
 export function takeLease(path: string): FileLock | Holder {
-  const seen = numbersOf(path);
-  const highest = Math.max(0, ...seen);
+  const highest = Math.max(0, ...numbersOf(path));
   if (highest > 0) {
     const file = readPrivateFile(`${path}.${highest}`);
     const text = file === undefined ? RELEASED : file.bytes.toString();
     if (text.trimEnd() !== RELEASED && !isStale(path, highest)) return readHolder(text);
   }
-  const mine = highest > 0 ? highest + 1 : Math.ceil(Math.random() * FIRST_NUMBERS);
+  const mine = highest + 1;
   const file = `${path}.${mine}`;
   const content = `${JSON.stringify({ pid: process.pid, token: randomUUID() })}\n`;
   try {
@@ -41,7 +39,7 @@ export function takeLease(path: string): FileLock | Holder {
     return ignoring('EEXIST', { token: `${mine}` })(error);
   }
   const others = numbersOf(path).filter((number) => number !== mine);
-  if (others.some((number) => !seen.includes(number))) {
+  if (others.some((number) => number > mine)) {
     unlinkSync(file);
     return { token: `${mine}` };
   }
@@ -72,12 +70,12 @@ function leaseOf(file: string, content: string): FileLock {
   }, BEAT).unref();
   let held = true;
   return {
-    release({ remove = false } = {}) {
+    // The file stays even with `remove`: its number must not come back.
+    release() {
       if (!held) return;
       held = false;
       clearInterval(timer);
-      if (remove) rmSync(file, { force: true });
-      else write(RELEASED.padEnd(content.length)); // keeps the length of the file
+      write(RELEASED.padEnd(content.length)); // keeps the length of the file
     },
   };
 }

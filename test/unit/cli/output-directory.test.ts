@@ -2,8 +2,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { loadLibc } from '../../../native/libc.ts';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type ExportedFiles, openOutputDirectory, saveWithSecret } from '../../../src/cli/output-directory.ts';
 import { encodeKeyRecord } from '../../../src/keys/key-record.ts';
 import { openKeyStore } from '../../../src/keys/key-store.ts';
@@ -23,10 +22,7 @@ let directory: string;
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'keyprov-out-'));
 });
-afterEach(() => {
-  vi.restoreAllMocks();
-  rmSync(directory, { recursive: true });
-});
+afterEach(() => rmSync(directory, { recursive: true }));
 
 /** The lock of the store stays. */
 const names = () =>
@@ -187,12 +183,7 @@ describe('the output directory', () => {
     expect(names()).toEqual([]);
   });
 
-  it.each(['', 'ENOLCK'])('goes, with the directories made for it, after a failed run %s', async (code) => {
-    if (code !== '') {
-      vi.spyOn(loadLibc(), 'tryLock').mockImplementation(() => {
-        throw Object.assign(new Error('no flock(2) here'), { code });
-      });
-    }
+  it('goes, with the directories that were made for it, after a failed run', async () => {
     await (await openOutputDirectory(join(directory, 'a', 'b'), false)).discard();
     expect(names()).toEqual([]);
     const kept = await openOutputDirectory(join(directory, 'a', 'b'), false);

@@ -26,7 +26,7 @@ describe('readPolicyFile', () => {
   it.each([
     ['another registry key', REG.replaceAll('PassportForWork', 'FVE'), 'registry-export', REG_PLACES],
     ['the keys of 32-bit programs', REG.replace('Policies', 'WOW6432Node\\Policies'), 'registry-export', REG_PLACES],
-    ['a misspelt value', REG.replace('SecurityDevice', 'SecureDevice'), 'registry-export', REG_PLACES],
+    ['a longer key', REG.replace('PassportForWork', 'PassportForWorkNOT'), 'registry-export', REG_PLACES],
     ['another node', XML.replace('PassportForWork', 'BitLocker'), 'syncml', CSP_PLACE],
     ['a node without ./', XML.replace('./', ''), 'syncml', CSP_PLACE],
     ['a node with a second slash', XML.replace('MSFT/', 'MSFT//'), 'syncml', CSP_PLACE],
@@ -47,6 +47,7 @@ describe('readPolicyFile', () => {
       REG.replace('HKEY_LOCAL_MACHINE', 'HKCU').replace('RequireSecurityDevice', 'Enabled'),
       [1, 0],
     ],
+    ['a value below its key is unknown', REG.replace('SecurityDevice', 'SecureDevice'), [0, 1]],
     ['it applies only to the machine', REG.replace('LOCAL_MACHINE', 'CURRENT_USER'), [0, 1]],
     ['a second node has a wrong path', XML + XML.replace('MSFT/', 'MSFT//'), [1, 1]],
   ])('finds a known setting if %s', (_, text, counts) => {
