@@ -265,7 +265,7 @@ describe('what a caller without types gets wrong', () => {
     [
       'an address in an object',
       () => openTpm(Object({ address: 'libtpms:./tpm' })),
-      "openTpm: the address must be a string such as 'auto' or 'libtpms:./tpm', or an object whose kind is known",
+      'the address, unless it is text, must be an object with kind',
     ],
     ['no data to sign', () => Reflect.apply(key.sign, key, []), 'sign needs an options object'],
     ['no PIN', () => Reflect.apply(key.changePin, key, []), 'changePin needs an options object'],
@@ -315,9 +315,12 @@ describe('an option that does not exist', () => {
     [registration.ldapReader, [{}, { base: 'DC=contoso', ...x }]],
     [registration.registerKey, [{ endpoint: url }, { token: 't' }, { fetch: neverSent, ...x }]],
     [registration.signInWithKey, [signing, { fetch: neverSent, ...x }]],
-    [registration.syncStatus, [{}, x]],
+    [
+      registration.syncStatus,
+      [{ user: 'ada', keyId: new Uint8Array(32), deviceId: 'pc-17', registered: new Date() }, x],
+    ],
     [registration.waitForSync, [{}, { reader: {}, ...x }]],
-    [provisioningEvent, [{}, x]],
+    [provisioningEvent, [{ result: 'will-provision', facts: {}, findings: [] }, x]],
     [inspect, [BYTES, x]],
   ])('is refused by name: %o', async (call, args, name = call.name) => {
     const said = await asyncRefusal(async () => Reflect.apply(call, undefined, args));

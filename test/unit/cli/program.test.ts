@@ -137,7 +137,7 @@ describe.each(LOADED.map(({ name, command }) => [name, command] as const))('keyp
     const [usage = ''] = help.split('\n');
     const shown = [...usage.matchAll(/--([a-z-]+) </g)].map(([, option]) => option);
     const demanded = (await problemsOf(name.split(' '))).flatMap(
-      (problem) => /^--([a-z-]+) is missing$/.exec(problem)?.[1] ?? [],
+      (problem) => /^--([a-z-]+) is missing(?:$|: it is one of )/.exec(problem)?.[1] ?? [],
     );
     expect(shown.sort()).toEqual(demanded.sort());
   });

@@ -12,6 +12,7 @@ const NOT_PRINTED: Readonly<Record<string, string>> = {
   'pass a record that KeyStore.load returned': 'commands load records',
   'pass pin, or pass wrappingSecret to openSoftwareKeyProvider: one of them has to encrypt the key':
     'commands keep software keys in a store, whose secret encrypts them',
+  'read the PIN from its file with pinFromFile, which removes the newline': 'commands read PINs with pinFromFile',
   'use a key whose name algorithm is SHA-256, or call certifyKey, which does not check the result':
     "keyprov's own keys have the name algorithm SHA-256",
   'the privateKey of clientCertificate ': 'commands check --device-key before they use it',
