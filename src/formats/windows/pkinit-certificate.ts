@@ -39,12 +39,13 @@ export const SMART_CARD_LOGON = '1.3.6.1.4.1.311.20.2.2';
 const HOST = 'login.windows.net';
 const SID = String.raw`S-1-\d+(?:-\d+)+`;
 const GUID = '[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}';
+const WHOLE_GUID = new RegExp(`^(?:${GUID})$`, 'i');
 /** What each part must be, by its name. */
 const PARTS = [
-  ['sid', SID, 'a SID such as S-1-5-21-1-2-3-1001'],
-  ['deviceId', GUID, 'a GUID'],
-  ['tenantId', GUID, 'a GUID'],
-  ['upn', '[^/]+', 'a name without /'],
+  ['sid', new RegExp(`^(?:${SID})$`, 'i'), 'a SID such as S-1-5-21-1-2-3-1001'],
+  ['deviceId', WHOLE_GUID, 'a GUID'],
+  ['tenantId', WHOLE_GUID, 'a GUID'],
+  ['upn', /^[^/]+$/, 'a name without /'],
 ] as const;
 const IDENTITY = new RegExp(`^(${SID})/(${GUID})/${HOST.replaceAll('.', '\\.')}/(${GUID})/([^/]+)$`, 'i');
 const EARLIER_MS = 10 * 60_000;
@@ -82,8 +83,7 @@ export async function buildPkinitCertificate(
   checkObject(key, 'the key of buildPkinitCertificate', 'publicKey:object', 'sign:function');
   const { sid, deviceId, tenantId, upn } = checkObject(identity, 'an identity', 'sid', 'deviceId', 'tenantId', 'upn');
   for (const [part, form, what] of PARTS) {
-    if (!new RegExp(`^(?:${form})$`, 'i').test(identity[part]))
-      throw new TypeError(`the ${part} ${JSON.stringify(identity[part])} is not ${what}`);
+    if (!form.test(identity[part])) throw new TypeError(`the ${part} ${JSON.stringify(identity[part])} is not ${what}`);
   }
   const text = [sid, deviceId, HOST, tenantId, upn].join('/');
   const name = encodeName(buildCommonName(text), strings);
