@@ -16,7 +16,7 @@ export interface ReadPolicyFileOptions extends ReadRegistryOptions {
 
 /**
  * Reads the settings in a file of any supported kind, recognized by the beginning of its text: a registry export,
- * SyncML (`<`), or the JSON of this library (`{`), in UTF-8 or UTF-16. A file that sets nothing is no error: see
+ * SyncML (`<`), or the JSON of this library (`{`), in UTF-8 or UTF-16. A file that sets nothing is not an error: see
  * `nothingKnown` of the result.
  * @throws PolicyError for other text, and like {@link readRegistryExport}, {@link readSyncMl} and {@link parseLayer}.
  */
