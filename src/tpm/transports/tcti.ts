@@ -31,9 +31,9 @@ export interface TctiTransport extends TpmTransport, AsyncDisposable {
  * Opens a TPM through tpm2-tss' TCTI loader, which reaches every TPM that tpm2-tools can reach.
  *
  * Turns off tpm2-tss' logging (`TSS2_LOG=all+none`, inherited by processes started later) unless that variable is set.
- * Waits up to 30 seconds for its turn at an emulator. A running command cannot be canceled, because tpm2-tss allows no second call while one waits for the response. A TPM
- * that takes a command and never responds holds a thread, so the process, even with `process.exit`, ends only after the
- * connection.
+ * Waits up to 30 seconds for its turn at an emulator. A running command cannot be canceled, because tpm2-tss allows no
+ * second call while one waits for the response. A TPM that takes a command and never responds holds a thread, so the
+ * process, even with `process.exit`, ends only after the connection.
  * @throws KeyprovError with `address-invalid`, `library-missing`, `library-unsuitable`, `transport-unreachable` or
  * `transport-timeout`.
  */
