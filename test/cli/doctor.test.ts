@@ -291,6 +291,8 @@ describe('keyprov doctor', () => {
       const options = { env, uid: ORDINARY_USER.uid };
       const denied = { status: 'problem', detail: expect.stringContaining('cannot be accessed by this user') };
       const { of } = doctor(options);
+      const named = doctor({ uid: ORDINARY_USER.uid }, ['--store', at('store')]);
+      expect(named.of('key store')).toMatchObject(denied);
       for (const name of ['KEYPROV_TPM', 'key store']) expect(of(name)).toMatchObject(denied);
       const library = doctor({ ...options, env: { KEYPROV_LIBTPMS: at('library') } });
       expect(library.of('KEYPROV_LIBTPMS')).toMatchObject(denied);

@@ -25,7 +25,7 @@ import { EXIT } from '../exit-codes.ts';
 import { describeLockout, endLockout } from '../lockout-report.ts';
 import type { Arguments } from '../options/arguments.ts';
 import { describeProblem } from '../options/policy-option.ts';
-import { knownStorePath } from '../options/store-option.ts';
+import { knownStorePath, storeOption } from '../options/store-option.ts';
 import { readNamedTpm, TPM_VARIABLE, tpmOption } from '../options/tpm-option.ts';
 import type { Outcome } from '../terminal/report.ts';
 
@@ -52,7 +52,10 @@ const LIBRARY_VARIABLES = ['KEYPROV_LIBTPMS', 'KEYPROV_TCTILDR'];
 export const doctorCommand: CliCommand = {
   examples: ['keyprov doctor', 'keyprov doctor --tpm device:/dev/tpm0 --json'],
   define: (command: Command) =>
-    command.description('show TPMs, libraries, key store, what is missing, and how to get it').addOption(tpmOption()),
+    command
+      .description('show TPMs, libraries, key store, what is missing, and how to get it')
+      .addOption(tpmOption())
+      .addOption(storeOption()),
   run: runDoctor,
 };
 
