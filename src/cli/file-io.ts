@@ -1,12 +1,14 @@
-import { constants, createReadStream } from 'node:fs';
+import { constants, createReadStream, fstat } from 'node:fs';
 import { access, chmod, realpath, stat, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { addAbortSignal } from 'node:stream';
+import { promisify } from 'node:util';
 import { type Bytes, concat } from '../bytes.ts';
 import { withCleanup } from '../errors.ts';
 import { unlessAborted } from '../signal.ts';
 import { removeIfThere, replaceBy, writeTemporary } from '../storage/atomic-file.ts';
 import { errorCode, fileError, ignoring } from '../storage/file-error.ts';
+import { type Arguments, UsageError } from './options/arguments.ts';
 
 /**
  * Runs `work` on a file that the user named. It may be a pipe without a peer, so `signal` ends the wait. An error of the
@@ -78,17 +80,36 @@ export async function writeResult(path: string, data: Uint8Array | string, signa
 }
 
 /**
- * Checks that {@link writeResult} can write to `path`, before a PIN is tried or a TPM makes something that would be
- * lost. Leaves nothing behind. @throws KeyprovError `store-io`
+ * Checks that {@link writeResult} can write to the file of `--out`, before a PIN is tried or a TPM makes something that
+ * would be lost. Leaves nothing behind. @throws KeyprovError `store-io`; UsageError if it would replace an input
  */
-export async function checkOutput(path: string | undefined): Promise<void> {
+export async function checkOutput(given: Arguments): Promise<void> {
+  const path = given.text('out');
   if (path === undefined) return;
   await fileIo(path, async () => {
     const there = await ifThere(stat(path));
     if (there === undefined) await removeIfThere(await writeTemporary(dirname(path), '', { durable: false }));
     else if (there.isDirectory()) await writeFile(path, '', { flag: 'r+' }); // fails, with the error of the system
   });
+  await checkNoInput(path, given);
 }
+
+/** @throws UsageError if another option names the file that `--out` would replace */
+async function checkNoInput(output: string, given: Arguments): Promise<void> {
+  const identify = async (path: string): Promise<string | undefined> => {
+    const there = await (path === '-' ? promisify(fstat)(0, BIG) : stat(path, BIG)).catch(() => undefined);
+    return there?.isFile() ? `${there.dev} ${there.ino}` : undefined;
+  };
+  const own = await identify(output);
+  if (own === undefined) return;
+  for (const [option, path] of given.files()) {
+    if (option !== '--out' && (await identify(path)) === own) {
+      throw new UsageError([`--out would replace the file of ${option}: choose another file`]);
+    }
+  }
+}
+
+const BIG = { bigint: true } as const;
 
 /** Errors if the file may be written but not its directory, or if the file is a mount point. */
 const CANNOT_REPLACE: ReadonlySet<unknown> = new Set(['EACCES', 'EPERM', 'EROFS', 'EBUSY']);

@@ -1,5 +1,5 @@
 import { createPublicKey, createVerify, verify } from 'node:crypto';
-import { createReadStream, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { createReadStream, readdirSync, readFileSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { libtpmsMissing } from '../integration/support/libtpms.ts';
@@ -51,6 +51,23 @@ describe.skipIf(missing)('a key in a TPM', () => {
     const bySoftware = await commands.onlyJson(['sign', '--in', big, '--store', path('soft')]);
     expect(bySoftware).toMatchObject({ status: 0, json: { backend: 'software' } });
   }, 120_000);
+
+  it('does not replace an input by its signature, whatever the file is called', async () => {
+    symlinkSync('data', path('link'));
+    for (const out of [data, path('link'), join(directory.path, '.', 'rsa', '..', 'data')]) {
+      expect(await commands.onlyJson([...sign, path('rsa'), '--tpm', tpm, '--out', out])).toMatchObject({
+        ...{ status: 2, json: { error: { problems: ['--out would replace the file of --in: choose another file'] } } },
+      });
+    }
+    writeFileSync(path('pin'), PIN);
+    const pinFile = ['--pin-file', path('pin'), '--out', path('pin')];
+    expect((await commands.run([...sign, path('ec'), '--tpm', tpm, ...pinFile])).stderr).toContain('of --pin-file');
+    const csr = ['request', '--format', 'csr', '--store', path('ec'), '--tpm', tpm, ...pinFile];
+    expect((await commands.run(csr)).stderr).toContain('of --pin-file');
+    const roots = ['tpm', '--tpm', tpm, '--ek-roots', data, '--out', data];
+    expect((await commands.run(roots)).stderr).toContain('of --ek-roots');
+    expect([readFileSync(data, 'utf8'), readFileSync(path('pin'), 'utf8')]).toEqual(['what is signed', PIN]);
+  });
 
   it('asks for no PIN if it cannot read the file', async () => {
     const args = ['sign', '--store', path('ec'), '--tpm', tpm, '--in', path('nothing')];

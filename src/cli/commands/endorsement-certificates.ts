@@ -12,7 +12,7 @@ import type { Tpm } from '../../tpm/tpm.ts';
 import type { Context } from '../command.ts';
 import { readEkPublicArea } from '../ek-public-area.ts';
 import { EXIT } from '../exit-codes.ts';
-import { checkOutput, writeResult } from '../file-io.ts';
+import { writeResult } from '../file-io.ts';
 import type { Arguments } from '../options/arguments.ts';
 import { makerAdvice, readMakers } from '../options/maker-option.ts';
 import { readRoots } from '../options/roots-option.ts';
@@ -52,7 +52,6 @@ type Judged = FoundEkCertificate & EkCertificateResult & { readonly template: st
 /** Shows the certificates of the TPM's endorsement keys, and verifies them if there are roots. */
 export async function showCertificates(tpm: Tpm, given: CertificateArguments, context: Context): Promise<Outcome> {
   const { signal } = context;
-  await checkOutput(given.out);
   const trusted = given.roots === undefined ? undefined : await readRoots(given.roots, '--ek-roots', context);
   const found = await findCertificates(tpm, given, signal);
   const certificates: Judged[] = [];

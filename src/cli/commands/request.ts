@@ -103,7 +103,7 @@ export async function runFormat(given: Arguments, context: Context, { formats, n
   given.check();
   if (format === undefined || readOptions === undefined) throw new UsageError(['no format']);
   const options = await readOptions();
-  await checkOutput(output);
+  await checkOutput(given);
   const store = await openExistingStore(given, context);
   return await withStoredKey(store, wanted, context, async (stored) => {
     const { progress } = context.report;

@@ -42,7 +42,7 @@ async function runSign(given: Arguments, context: Context): Promise<Outcome> {
   if (input === '-' && file === '-') given.problems.push('--in and --pin-file cannot both be standard input');
   given.check();
   await checkInput(input);
-  await checkOutput(output);
+  await checkOutput(given);
   const store = await openExistingStore(given, context);
   return await withStoredKey(store, wanted, context, async (stored) => {
     const { key, record } = stored;

@@ -9,6 +9,7 @@ import { openTpm } from '../../tpm/open-tpm.ts';
 import type { Tpm } from '../../tpm/tpm.ts';
 import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
+import { checkOutput } from '../file-io.ts';
 import { describeLockout, endLockout } from '../lockout-report.ts';
 import type { Arguments } from '../options/arguments.ts';
 import { makerOption } from '../options/maker-option.ts';
@@ -71,6 +72,7 @@ async function runTpm(given: Arguments, context: Context): Promise<Outcome> {
   const certificates = await shown?.readCertificateArguments(given);
   const options = { signal, marksDirectory: knownStorePath(given, environment) };
   given.check();
+  await checkOutput(given);
   const tpm = await openTpm(address, { create: false, signal, lifetime: signal, hierarchyAuth });
   return await withCleanup(
     async () => {

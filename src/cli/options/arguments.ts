@@ -68,6 +68,15 @@ export class Arguments {
     return value !== undefined && value !== false;
   }
 
+  /** The files that options name, with their options. */
+  files(): readonly (readonly [option: string, path: string])[] {
+    return this.#command.options.flatMap(({ long, flags }) => {
+      if (long === undefined || !/<(?:name=)?(?:file|path)>$/.test(flags)) return [];
+      const paths = [this.#value(long.slice(2))].flat().filter((value) => typeof value === 'string');
+      return paths.map((path) => [long, flags.includes('=') ? path.replace(/^[^=]*=/, '') : path] as const);
+    });
+  }
+
   /** Notes a problem for each of these options that was given. */
   refuse(names: readonly string[], why: string): void {
     for (const name of names) if (this.isThere(name)) this.problems.push(`--${name} ${why}`);
