@@ -8,39 +8,40 @@ const run = promisify(execFile);
 
 /**
  * Limits for loading: our files and their KB. If you raise one, say why: a millisecond buys about one
- * file, or 25 KB.
+ * file, or 25 KB. Two percent are left for small changes.
  */
 const MOST: Readonly<Record<string, readonly [files: number, kilobytes: number]>> = {
   // Encoders and builders check every member that they are given, and name the wrong one.
   // Reading policy includes Windows' registry, and text in every encoding.
   // Choosing a TPM proves its passwords, and that a slot is free; a deleted key takes its count of PIN tries. Several calls
   // may share a TPM. Data to sign may come in pieces.
-  keyprov: [13, 697],
-  'keyprov/provisioning': [13, 688],
-  'keyprov/keys': [8, 413],
+  keyprov: [13, 711],
+  'keyprov/provisioning': [13, 702],
+  'keyprov/keys': [8, 422],
   // Opening a TPM checks the names of the options.
-  'keyprov/tpm': [7, 267],
-  'keyprov/tpm/public-areas': [2, 119],
-  'keyprov/tpm/transports': [6, 192],
-  'keyprov/attestation': [6, 259],
-  'keyprov/attestation/endorsement': [6, 248],
-  'keyprov/formats/windows': [5, 260],
-  'keyprov/formats/x509': [6, 240],
-  'keyprov/formats/webauthn': [5, 278],
-  'keyprov/formats/tcg': [4, 187],
-  'keyprov/formats/services': [6, 290],
-  'keyprov/policy': [4, 228],
+  'keyprov/tpm': [7, 272],
+  'keyprov/tpm/public-areas': [2, 121],
+  'keyprov/tpm/transports': [6, 196],
+  'keyprov/attestation': [6, 264],
+  'keyprov/attestation/endorsement': [6, 253],
+  'keyprov/formats/windows': [5, 265],
+  'keyprov/formats/x509': [6, 245],
+  'keyprov/formats/webauthn': [5, 283],
+  'keyprov/formats/tcg': [4, 191],
+  'keyprov/formats/services': [6, 296],
+  'keyprov/policy': [4, 232],
   // And the certificates of TPM makers, in every encoding and in PKCS #7: TLS would leave out one that it cannot read.
-  'keyprov/registration': [10, 430],
-  'keyprov/windows': [5, 261],
-  'keyprov/webcrypto': [7, 343],
-  'keyprov/inspect': [15, 635],
-  'keyprov/testing': [13, 635],
-  '--version': [3, 165],
-  // Includes code that the dashboard shares with other commands, which the bundler puts in the same file.
-  'status --help': [14, 774],
+  'keyprov/registration': [10, 439],
+  'keyprov/windows': [5, 266],
+  'keyprov/webcrypto': [7, 350],
+  'keyprov/inspect': [15, 648],
+  'keyprov/testing': [13, 648],
+  '--version': [3, 169],
+  // Includes code that the dashboard shares with other commands, which the bundler puts in the same file, and which checks
+  // that no output replaces an input.
+  'status --help': [14, 791],
   // And code that `verify` and `tpm` share to verify certificates, and statements, as attesting a key does.
-  'create --help': [14, 807],
+  'create --help': [14, 824],
 };
 
 /** A module loader hook that writes the address of every module that is loaded, one a line. */
