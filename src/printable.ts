@@ -17,6 +17,14 @@ export function printableJson(value: object): string {
     .join('\n');
 }
 
+/** A time for people, such as `2026-01-31 09:30:00 UTC`. For programs, use `toISOString`. */
+export function sayTime(time: Date | number | string): string {
+  return new Date(time)
+    .toISOString()
+    .replace('T', ' ')
+    .replace(/\.\d+Z$/, ' UTC');
+}
+
 /** JSON escapes of the one or two code units of a character. */
 function escapeUnits(character: string): string {
   const units = Array.from({ length: character.length }, (_, at) => character.charCodeAt(at));

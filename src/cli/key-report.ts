@@ -1,6 +1,7 @@
 import { toBase64, toHex } from '../bytes.ts';
 import { keyIdOf } from '../formats/windows/key-registration.ts';
 import type { PinChangeReason } from '../policy/index.ts';
+import { sayTime } from '../printable.ts';
 import type { FoundKey } from '../provisioning/find-key.ts';
 import type { AttestationOutcome, RegistrationBody } from '../provisioning/key-request.ts';
 
@@ -30,7 +31,7 @@ export function keyRows({ record, registration }: ReportedKey): ReportRow[] {
   if (registration === undefined) return [...rows, ['registered', 'no']];
   const { kid, service, registered, attestationLevel, aikStatus } = registration;
   const proof = attestationLevel === 'none' ? 'none' : `by the TPM, attestation key ${aikStatus}`;
-  const where = `${kid} at ${service}, ${registered.toISOString()}`;
+  const where = `${kid} at ${service}, ${sayTime(registered)}`;
   return [...rows, ['registered', where], ['attestation', proof]];
 }
 

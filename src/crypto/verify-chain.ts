@@ -1,6 +1,7 @@
 import { type Bytes, copy } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import type { Finding } from '../finding.ts';
+import { sayTime } from '../printable.ts';
 import { authorityOf } from './authority-cache.ts';
 import { describeName, isSameName } from './distinguished-name.ts';
 import { weaknessOf } from './key-strength.ts';
@@ -140,8 +141,8 @@ function judge(
 }
 
 function validityProblem({ notBefore, notAfter }: Certificate, time: Date): string | undefined {
-  if (!(time >= notBefore)) return `not valid before ${notBefore.toISOString()}`;
-  return time <= notAfter ? undefined : `not valid after ${notAfter.toISOString()}`;
+  if (!(time >= notBefore)) return `not valid before ${sayTime(notBefore)}`;
+  return time <= notAfter ? undefined : `not valid after ${sayTime(notAfter)}`;
 }
 
 /** Refuses what only a CA may have. RFC 5280, 4.2.1.9, 4.2.1.3 and 4.2.1.10. */

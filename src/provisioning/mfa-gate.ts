@@ -3,6 +3,7 @@ import { MfaError, type MfaProblem } from '../errors/mfa-error.ts';
 import { isKeyprovError, type KeyprovError, sayError } from '../errors.ts';
 import { checkGuid } from '../formats/windows/guid.ts';
 import { checkMembers } from '../known-members.ts';
+import { sayTime } from '../printable.ts';
 import { readTokenClaims, type TokenClaims, tokenProblems } from '../registration/registration-token.ts';
 import { type Sleep, sleepFor } from '../registration/sleep.ts';
 import { checkTimeout, type SignalOptions, unlessAborted } from '../signal.ts';
@@ -156,9 +157,9 @@ export function checkFresh(
   const { passedAt, expires } = proof;
   const problem =
     now < expires
-      ? `the authentication at ${passedAt.toISOString()} is not within the last ${maxAgeMs / 1000} s`
-      : `the token expired at ${expires.toISOString()}`;
-  throw new MfaError('mfa-stale', `${problem}, and it is now ${now.toISOString()}`, { remedy: 'authenticate again' });
+      ? `the authentication at ${sayTime(passedAt)} is not within the last ${maxAgeMs / 1000} s`
+      : `the token expired at ${sayTime(expires)}`;
+  throw new MfaError('mfa-stale', `${problem}, and it is now ${sayTime(now)}`, { remedy: 'authenticate again' });
 }
 
 type TryOptions = PassMfaOptions & { readonly timeoutMs: number; readonly maxAgeMs: number };

@@ -8,6 +8,7 @@ import { noteLastBackend } from '../keys/last-backend.ts';
 import { selectKeyProvider } from '../keys/select-provider.ts';
 import { proveAttestation } from '../keys/storage-parent.ts';
 import { judgePin } from '../policy/index.ts';
+import { sayTime } from '../printable.ts';
 import type { KeyRegistrar } from '../registration/key-registrar.ts';
 import { isRegistrationId, peerLine } from '../registration/peer-text.ts';
 import type { RegistrationAnswer } from '../registration/register-key.ts';
@@ -349,7 +350,7 @@ export class RunSteps {
     const { mfa, mfaOptions, user, deviceId, registrar, signal, now } = this.#options;
     this.#begin('mfa');
     const proof = await passMfa(mfa, { ...mfaOptions, user, deviceId, resource: registrar.resource, signal, now });
-    this.#end('mfa', `passed at ${proof.passedAt.toISOString()}`);
+    this.#end('mfa', `passed at ${sayTime(proof.passedAt)}`);
     return proof;
   }
 

@@ -6,6 +6,7 @@ import { checkGuid } from '../formats/windows/guid.ts';
 import { JsonMembers } from '../json.ts';
 import { checkMembers } from '../known-members.ts';
 import { checkTextSize, LIMIT } from '../limits.ts';
+import { sayTime } from '../printable.ts';
 
 /** The claims of an access token, not verified. */
 export interface TokenClaims {
@@ -131,14 +132,10 @@ export function tokenProblems(jwt: string, expected: TokenExpectations): TokenPr
     problems.push({ code, message, windowsCode });
   const { expires, issuedAt, notBefore } = claims;
   if (expires === undefined) add('expired', 'the token has no expiry time', NO_TOKEN);
-  else if (expires <= now) add('expired', `the token expired at ${expires.toISOString()}`, NO_TOKEN);
+  else if (expires <= now) add('expired', `the token expired at ${sayTime(expires)}`, NO_TOKEN);
   const starts = Math.max(issuedAt?.getTime() ?? 0, notBefore?.getTime() ?? 0);
   if (starts > now.getTime() + TOLERANCE_MS) {
-    add(
-      'not-yet-valid',
-      `the token is not valid before ${new Date(starts).toISOString()}: the clocks differ`,
-      NO_TOKEN,
-    );
+    add('not-yet-valid', `the token is not valid before ${sayTime(starts)}: the clocks differ`, NO_TOKEN);
   }
   const wanted = typeof audience === 'string' ? [audience] : checkList(audience ?? [], 'audience');
   if (audience !== undefined && !claims.audience.some((one) => wanted.includes(one))) {

@@ -4,6 +4,7 @@ import { isKeyprovError, type KeyprovError } from '../errors.ts';
 import { checkGuid, encodeGuid } from '../formats/windows/guid.ts';
 import { KEY_CREDENTIAL_USAGE, type KeyCredential } from '../formats/windows/key-credential-link.ts';
 import { checkMembers } from '../known-members.ts';
+import { sayTime } from '../printable.ts';
 import { type SignalOptions, unlessAborted } from '../signal.ts';
 import { DEFAULT_SYNC_SCHEDULE, type SyncSchedule } from './ad-sync-scheduler.ts';
 import { type Sleep, sleepFor } from './sleep.ts';
@@ -214,7 +215,7 @@ export function describeSyncStatus(status: SyncStatus): string {
     const problem = status.state === 'overdue' ? `still ${what}` : `${what} yet`;
     return `Entra ID ${problem}, so sign-in with the PIN may fail.${other}`;
   }
-  const when = status.estimate.toISOString();
+  const when = sayTime(status.estimate);
   const why = status.obstacles.length === 0 ? '' : ` (${status.obstacles.join('; ')})`;
   return status.state === 'overdue'
     ? `The PIN works for sign-in to the cloud, but the key should have been on premises since ${when}${why}.${other}`

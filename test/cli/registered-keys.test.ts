@@ -53,7 +53,7 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
     expect(names).toEqual([
       ...['id', 'user', 'device', 'key', 'Key ID', 'registered', 'attestation', 'PIN', 'PIN tries', 'proof', ''],
     ]);
-    expect(stdout).toMatch(/\nPIN {10}set \S+Z, no change required\n/);
+    expect(stdout).toMatch(/\nPIN {10}set \S+ \S+ UTC, no change required\n/);
     expect(stdout).toContain(`proof        the TPM at libtpms:${world.path}/tpm has the key\n`);
     const json = await commands.json(['status', ...inStore]);
     expect(json).toMatchObject({

@@ -3,6 +3,7 @@ import { isKeyprovError, KeyprovError, sayError } from '../../errors.ts';
 import type { KeyStore } from '../../keys/key-store.ts';
 import type { PinTryCount } from '../../keys/pin-try-log.ts';
 import type { PinChangeReason, PolicyInForce } from '../../policy/index.ts';
+import { sayTime } from '../../printable.ts';
 import { findKeys, listKeys } from '../../provisioning/find-key.ts';
 import { policyProblem } from '../../provisioning/fits-policy.ts';
 import { openKey } from '../../provisioning/open-key.ts';
@@ -134,7 +135,7 @@ function outcomeOf(
   for (const { state, active } of runs) {
     const what = active ? 'a process is working on it' : 'run keyprov provision again to continue';
     lines.push(
-      `unfinished   ${state.user} on ${state.deviceId}, since ${state.started}: ${state.progress.step}; ${what}`,
+      `unfinished   ${state.user} on ${state.deviceId}, since ${sayTime(state.started)}: ${state.progress.step}; ${what}`,
     );
   }
   const [exitCode, error] = verdict(keys, damaged, lockout, runs, none);
@@ -202,7 +203,10 @@ function statusLines(status: KeyStatus, lockout: LockoutState | undefined): stri
   const pin = mustChange.length > 0 ? describePinChange(mustChange) : 'no change required';
   return [
     ...keyLines(key),
-    row('PIN', key.record.hasPin ? `set ${pinSetAt ?? 'at an unknown time'}, ${pin}` : 'none'),
+    row(
+      'PIN',
+      key.record.hasPin ? `set ${pinSetAt === undefined ? 'at an unknown time' : sayTime(pinSetAt)}, ${pin}` : 'none',
+    ),
     ...(lockout && isTried(status) ? [row('PIN tries', describeLockout(lockout))] : []),
     ...(tries ? [row('PIN tries', describePinTries(tries))] : []),
     ...(misfit === undefined ? [] : [row('policy', sayError(misfit))]),

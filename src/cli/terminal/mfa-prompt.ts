@@ -1,3 +1,4 @@
+import { sayTime } from '../../printable.ts';
 import type { MfaPrompt } from '../../provisioning/mfa-gate.ts';
 import type { DeviceCodePrompt } from '../../registration/device-code.ts';
 import { commandToken } from './command-output.ts';
@@ -11,7 +12,7 @@ export function showCode(
   prompter.say(`Sign in as ${user}, with a second factor.`);
   prompter.say(`Open this page in any browser: ${verificationUrl}`);
   prompter.say(`Enter this code there: ${userCode}`);
-  prompter.say(`The code is valid until ${expires.toISOString()}. Waiting for the sign-in. Press Ctrl-C to give up.`);
+  prompter.say(`The code is valid until ${sayTime(expires)}. Waiting for the sign-in. Press Ctrl-C to give up.`);
 }
 
 /** Wraps a prompt to say first why the last authentication was not accepted. */

@@ -1,6 +1,7 @@
 import type { KeyRecord } from '../../keys/key-record.ts';
 import type { KeyStore } from '../../keys/key-store.ts';
 import type { PolicyInForce } from '../../policy/index.ts';
+import { sayTime } from '../../printable.ts';
 import { policyProblem } from '../../provisioning/fits-policy.ts';
 import { pinMustChangeOf, pinRulesFor, readPinState } from '../../provisioning/pin-state.ts';
 import { type RegistrationRecord, readRegistration } from '../../provisioning/registration-record.ts';
@@ -82,13 +83,14 @@ async function keyEntry(
 async function pinRows(store: KeyStore, record: KeyRecord, now: Date): Promise<ReportRow[]> {
   if (!record.hasPin) return [];
   const setAt = readPinState(record)?.setAt;
-  const days = setAt === undefined ? undefined : Math.floor((now.getTime() - Date.parse(setAt)) / DAY_MS);
-  const age: ReportRow = [
-    'PIN age',
-    days === undefined ? 'not known' : `${days} ${days === 1 ? 'day' : 'days'}, set ${setAt}`,
-  ];
+  const age: ReportRow = ['PIN age', setAt === undefined ? 'not known' : ageOf(setAt, now)];
   const tries = await readPinTries(store, record);
   return tries === undefined ? [age] : [age, ['PIN tries', describePinTries(tries)]];
+}
+
+function ageOf(setAt: string, now: Date): string {
+  const days = Math.floor((now.getTime() - Date.parse(setAt)) / DAY_MS);
+  return `${days} ${days === 1 ? 'day' : 'days'}, set ${sayTime(setAt)}`;
 }
 
 function syncRows({ registered }: RegistrationRecord, now: Date): ReportRow[] {
@@ -118,7 +120,7 @@ function keyErrors(record: KeyRecord, { policy }: PolicyInForce): DashboardEntry
         },
         rows: [
           ['code', code ?? 'none'],
-          ['time', record.created],
+          ['time', sayTime(record.created)],
         ],
       }),
     ),
@@ -134,7 +136,7 @@ function runEntry({ state, active }: Awaited<ReturnType<typeof listRuns>>[number
     ...(!active && { remedy: 'run keyprov provision again to continue' }),
     rows: [
       ['step', progress.step],
-      ['started', started],
+      ['started', sayTime(started)],
       ['service', service],
     ],
   };

@@ -147,8 +147,8 @@ describe('passMfa', () => {
   it('refuses an authentication that is not fresh, for example of a cached token', async () => {
     const stale = passed({ auth_time: seconds(ago(600_001)) });
     expect(await asyncRefusal(() => passMfa(tool(stale).prompt, options()))).toBe(
-      'mfa-stale: the authentication at 2026-05-04T09:49:59.999Z is not within the last 600 s, and it is now ' +
-        '2026-05-04T10:00:00.000Z; authenticate again',
+      'mfa-stale: the authentication at 2026-05-04 09:49:59 UTC is not within the last 600 s, and it is now ' +
+        '2026-05-04 10:00:00 UTC; authenticate again',
     );
     const { prompt, asked } = tool(stale);
     await passMfa(prompt, options({ maxAgeMs: 601_000 }));
@@ -332,7 +332,7 @@ describe('isFresh', () => {
   it('is a separate error in checkFresh', () => {
     expect(refusal(() => checkFresh(proof, NOW))).toBe('nothing thrown');
     expect(refusal(() => checkFresh({ ...proof, expires: NOW }, NOW))).toBe(
-      'mfa-stale: the token expired at 2026-05-04T10:00:00.000Z, and it is now 2026-05-04T10:00:00.000Z; ' +
+      'mfa-stale: the token expired at 2026-05-04 10:00:00 UTC, and it is now 2026-05-04 10:00:00 UTC; ' +
         'authenticate again',
     );
     expect(refusal(() => checkFresh({ ...proof, passedAt: ago(600_001) }, NOW))).toMatch(/^mfa-stale: the authenti/);

@@ -28,6 +28,7 @@ import {
   OWNER_ONLY,
   readCommand,
   SESSION_KEY,
+  type SessionEntry,
   session,
   TRIMMED,
   USE,
@@ -155,7 +156,7 @@ describe('parameter encryption', () => {
   });
 
   // The reference code of V184 refuses an empty parameter that is encrypted, all refuse a session that does nothing.
-  it.each<[string, AuthEntry, string, number, boolean]>([
+  it.each<[string, SessionEntry, string, number, boolean]>([
     [
       'is not there for an empty one, in a session that encrypts the answer',
       beside(used('b1', { decrypt: true, encrypt: true })),
@@ -193,9 +194,13 @@ describe('parameter encryption', () => {
       2,
     );
     expect(auths[1]?.attributes).toBe(attributes);
-    expect(toHex(parameters) === `000${credentialBlob.length / 2}${credentialBlob}000103`).toBe(credentialBlob === '');
+    const plain = fromHex(credentialBlob);
+    const { session: s, entity } = auth;
+    const secret = entity === undefined ? SESSION_KEY : concat(SESSION_KEY, TRIMMED);
+    const sent = plain.length === 0 ? plain : encrypted(s, secret, s.nonceCaller, s.nonceTPM, plain);
+    expect(toHex(parameters)).toBe(toHex(concat(u16(sent.length), sent, fromHex('000103'))));
     const cpHash = hashOf(SHA256, u32(0x147), ...EVICT_HANDLES.map(({ name }) => name), parameters);
-    const nonces = isCovered && auth.kind === 'session' ? [auth.session.nonceTPM] : [];
+    const nonces = isCovered ? [s.nonceTPM] : [];
     const key = concat(SESSION_KEY, TRIMMED);
     const mac = hmacOf(SHA256, key, cpHash, first.nonceCaller, first.nonceTPM, ...nonces, new Uint8Array([1]));
     expect(toHex(auths[0]?.hmac ?? EMPTY)).toBe(toHex(mac));

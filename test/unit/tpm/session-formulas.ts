@@ -123,12 +123,13 @@ export const EVICT_HANDLES = [
 ];
 export const OWNER_ONLY = [{ handle: TPM_RH.OWNER, name: OWNER.name }];
 
-export const by = (authorizing: Session, entity = OWNER): AuthEntry => ({
+export type SessionEntry = Extract<AuthEntry, { kind: 'session' }>;
+export const by = (authorizing: Session, entity = OWNER): SessionEntry => ({
   kind: 'session',
   session: authorizing,
   entity,
 });
-export const beside = (other: Session): AuthEntry => ({ kind: 'session', session: other });
+export const beside = (other: Session): SessionEntry => ({ kind: 'session', session: other });
 
 /** The HMAC of the EvictControl command that `s` authorizes, with that key. */
 export const evictHmac = (s: Session, key: Uint8Array, nonceTPM: Uint8Array, attributes = 1): Uint8Array => {
