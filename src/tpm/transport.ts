@@ -58,7 +58,7 @@ export interface TpmTransport {
 export interface PowerCycling {
   /**
    * Switches power off and on, without TPM2_Shutdown. Transient state is lost, and TPM2_Startup is needed.
-   * @throws TypeError while a command runs; KeyprovError after a failure of the transport.
+   * @throws TypeError while a command or another power cycle runs; KeyprovError after a failure of the transport.
    */
   powerCycle(): Promise<void>;
 }

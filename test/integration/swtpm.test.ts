@@ -35,7 +35,10 @@ describe.skipIf(missing).each(['unix', 'tcp'] as const)('a swtpm over %s', (list
     const running = transport.send(GET_RANDOM);
     await expect(transport.powerCycle()).rejects.toThrow(TypeError);
     expect(codeOf(await running)).toBe(0);
-    await transport.powerCycle();
+    const cycle = transport.powerCycle();
+    await expect(transport.powerCycle()).rejects.toThrow(TypeError);
+    await expect(transport.send(GET_RANDOM)).rejects.toThrow(TypeError);
+    await cycle;
     expect(codeOf(await transport.send(GET_RANDOM))).toBe(0x100);
     expect(codeOf(await transport.send(STARTUP_CLEAR))).toBe(0);
     expect(codeOf(await transport.send(GET_RANDOM))).toBe(0);

@@ -11,7 +11,7 @@ import { GIVEN_UP_MS, isTransportError, type SendOptions } from '../transport.ts
 export class TransportLife {
   readonly #address: string;
   readonly #isFatal: (error: KeyprovError) => boolean;
-  /** The promise of the last command, and the limit of that command. */
+  /** The promise of the last command or other work, and the limit of a command. */
   #work: Promise<unknown> | undefined;
   #limit: AbortSignal | undefined;
   readonly #watch = new AbortWatch();
@@ -33,7 +33,7 @@ export class TransportLife {
       const problem = `${this.#address}: the connection is unusable after an earlier failure`;
       return new KeyprovError('transport-lost', problem, { cause: this.#death, remedy: 'open the TPM again' });
     }
-    return this.#running && new TypeError(`${this.#address}: another command is running`);
+    return this.#running && new TypeError(`${this.#address}: a command or power cycle is running`);
   }
 
   /** @throws the {@link obstacle}, if there is one. */
@@ -70,6 +70,18 @@ export class TransportLife {
       // The given-up work may still run, so it must not meet another.
       if (limit?.aborted) this.#death ??= known;
       throw known;
+    } finally {
+      this.#running = undefined;
+    }
+  }
+
+  /** Runs `work`, which is not a command, unless the transport is closed, dead or busy. It is busy until `work` ends. */
+  async alone(work: () => Promise<void>): Promise<void> {
+    this.requireIdle();
+    const running = work();
+    [this.#work, this.#limit, this.#running] = [running, undefined, running];
+    try {
+      await running;
     } finally {
       this.#running = undefined;
     }

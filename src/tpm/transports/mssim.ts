@@ -150,12 +150,12 @@ function transportOver(address: string, connection: SocketConnection, platform: 
         const answer = exchange(command, options.limit);
         return cancelOnAbort(answer, options.signal, () => cancel(answer, options.limit));
       }),
-    async powerCycle() {
-      life.requireIdle();
-      await platform.tell('POWER_OFF');
-      await platform.tell('POWER_ON');
-      await platform.tell('NV_ON');
-    },
+    powerCycle: () =>
+      life.alone(async () => {
+        await platform.tell('POWER_OFF');
+        await platform.tell('POWER_ON');
+        await platform.tell('NV_ON');
+      }),
     close,
     [Symbol.asyncDispose]: close,
   };

@@ -35,7 +35,7 @@ export interface SwtpmOptions {
 export interface SwtpmTransport extends TpmTransport, PowerCycling, AsyncDisposable {
   readonly kind: 'swtpm';
   /**
-   * Switches power off and on over the control channel, not while a command runs.
+   * Switches power off and on over the control channel, not while a command or another power cycle runs.
    * @throws KeyprovError `transport-unreachable` if it was opened without a control channel.
    */
   powerCycle(): Promise<void>;
@@ -130,8 +130,7 @@ function transportOver(
       }),
     async powerCycle() {
       const channel = needControl();
-      life.requireIdle();
-      await controlSwtpm(channel, SWTPM_CONTROL.INIT);
+      await life.alone(() => controlSwtpm(channel, SWTPM_CONTROL.INIT));
     },
     async shutdown() {
       const channel = needControl();

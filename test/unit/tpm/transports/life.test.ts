@@ -47,6 +47,25 @@ describe('TransportLife', () => {
     },
   );
 
+  it('does work other than a command alone, and closes after it', async () => {
+    const events: string[] = [];
+    const life = new TransportLife('x:');
+    const cycle = life.alone(async () => {
+      await new Promise((resolve) => setImmediate(resolve));
+      events.push('cycled');
+    });
+    await expect(life.alone(async () => void events.push('second'))).rejects.toThrow(TypeError);
+    await expect(life.send(COMMAND, {}, works)).rejects.toThrow(TypeError);
+    await Promise.all([cycle, life.close(async () => void events.push('freed'))]);
+    expect(events).toEqual(['cycled', 'freed']);
+  });
+
+  it('continues after other work has failed', async () => {
+    const life = new TransportLife('x:');
+    await expect(life.alone(() => Promise.reject(new Error('no power')))).rejects.toThrow('no power');
+    expect(await life.send(COMMAND, {}, works)).toBe(ANSWER);
+  });
+
   it('frees once, after the running command, and is closed from the call on', async () => {
     const events: string[] = [];
     const life = new TransportLife('x:');
