@@ -205,7 +205,7 @@ export function describeSyncStatus(status: SyncStatus): string {
   checkObject(status, 'the status', 'state');
   if (status.state === 'synced') {
     return status.place === 'active-directory'
-      ? 'The PIN works for sign-in to the cloud and on premises.'
+      ? 'The PIN works for sign-in at the service and on premises.'
       : 'The PIN works for sign-in to the cloud; on premises it has not been checked.';
   }
   const { place, otherDevice } = { place: undefined, otherDevice: undefined, ...status };
@@ -218,6 +218,6 @@ export function describeSyncStatus(status: SyncStatus): string {
   const when = sayTime(status.estimate);
   const why = status.obstacles.length === 0 ? '' : ` (${status.obstacles.join('; ')})`;
   return status.state === 'overdue'
-    ? `The PIN works for sign-in to the cloud, but the key should have been on premises since ${when}${why}.${other}`
-    : `The PIN works for sign-in to the cloud now, and on premises after synchronization, about ${when}${why}.${other}`;
+    ? `The service has the key, but the key should have been on premises since ${when}${why}.${other}`
+    : `The service has the key. If the service synchronizes with Active Directory, the PIN works on premises from about ${when}${why}.${other}`;
 }

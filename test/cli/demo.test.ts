@@ -80,7 +80,7 @@ describe.skipIf(missing)('keyprov provision --demo', () => {
       ...['registration', 'record', 'sync', 'sync-status', 'sign-in'],
     ]);
     expect(stderr).toContain('sync-status: pending\n');
-    expect(stderr).toContain('sync: The PIN works for sign-in to the cloud and on premises.');
+    expect(stderr).toContain('sync: The PIN works for sign-in at the service and on premises.');
     expect(stderr).toContain('sign-in: the service has verified it with the key from the directory');
     expect(stdout).toContain('attestation  by the TPM, attestation key certified\n');
     const list = readFileSync(join(out, 'README.txt'), 'utf8');
@@ -209,7 +209,7 @@ describe.skipIf(missing)('keyprov sync-status', () => {
       status: 0,
       stderr: expect.stringMatching(/^(sync: not there yet\n)+sync: there\n$/),
     });
-    expect(stdout).toBe('synced       there\nThe PIN works for sign-in to the cloud and on premises.\n');
+    expect(stdout).toBe('synced       there\nThe PIN works for sign-in at the service and on premises.\n');
   });
 
   it('says that the account may not read, or that there is no directory', async () => {

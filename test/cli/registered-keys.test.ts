@@ -1,5 +1,5 @@
 import { generateKeyPairSync } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { cpSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Intercept, RequestFault } from '../../src/testing/index.ts';
@@ -42,7 +42,7 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
     const { status, stderr } = await commands.run(['remove', ...inStore, '--yes']);
     expect({ status, stderr }).toEqual({ status: 7, stderr: expect.stringContaining('is registered at') });
     expect(stderr).toContain('to remove it from the service and the store, run keyprov unregister');
-    expect(stderr).toContain('if your own program registered it, remove it with that program');
+    expect(stderr).toContain('if your own program registered it, or the service is gone, run keyprov remove --force');
     expect(storeFiles(world.store)).toContain('key');
   });
 
@@ -355,6 +355,16 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
     expect((await commands.run([...unregister, '--registration', `${lost}`, '--yes'])).status).toBe(0);
     expect((await commands.run([...unregister, '--yes'])).status).toBe(0);
     expect(other.service.keys()).toEqual([]);
+  });
+
+  it('is removed from the store alone with --force, with a warning', async () => {
+    const copy = join(world.path, 'copy');
+    cpSync(world.store, copy, { recursive: true });
+    const { status, stdout, stderr } = await commands.run(['remove', '--store', copy, '--force', '--yes']);
+    expect({ status, stdout }).toEqual({ status: 0, stdout: expect.stringMatching(/^removed the key ngc-/) });
+    expect(stderr).toMatch(/^warning: https:\S+ still has the key, as [0-9a-f-]{36}; remove it there too\n$/);
+    expect(storeFiles(copy)).toEqual([]);
+    expect(world.service.keys()).toHaveLength(1);
   });
 
   it('is taken back by unregister', async () => {

@@ -26,16 +26,19 @@ export const removeCommand: CliCommand = {
 function define(command: Command): void {
   command.description('remove an unregistered key permanently; the TPM keeps nothing of it');
   for (const option of [...keyChoiceOptions(), yesOption()]) command.addOption(option);
+  command.option('--force', 'also remove a registered key; the service still has it');
 }
 
 async function runRemove(given: Arguments, context: Context): Promise<Outcome> {
   const { report, prompter, signal } = context;
   const isSure = readYes(given, context);
   const choice = readKeyChoice(given);
+  const isForced = given.has('force');
   given.checkGiven();
   const store = await openExistingStore(given, context);
-  const { id, what, details, json, damage } = await findRemovable(store, choice, context);
+  const { id, what, details, json, damage, stays } = await findRemovable(store, choice, isForced, context);
   given.check();
+  if (stays !== undefined) report.warn(stays);
   if (damage !== undefined)
     report.warn('the record does not show whether the key is registered; if it is, it stays registered');
   const question = `This removes ${what} (${details}) from ${store.directory} permanently.`;
@@ -57,9 +60,16 @@ interface Removable {
   readonly json: object;
   /** Why its record cannot be read. */
   readonly damage?: KeyprovError;
+  /** What stays at the service. */
+  readonly stays?: string;
 }
 
-async function findRemovable(store: KeyStore, choice: KeyChoice, context: Pick<Context, 'report'>): Promise<Removable> {
+async function findRemovable(
+  store: KeyStore,
+  choice: KeyChoice,
+  isForced: boolean,
+  context: Pick<Context, 'report'>,
+): Promise<Removable> {
   let found: FoundKey;
   try {
     found = await findMeantKey(store, choice, context);
@@ -72,16 +82,22 @@ async function findRemovable(store: KeyStore, choice: KeyChoice, context: Pick<C
     return { id, what: `the damaged record of the key ${id}`, details: message, json: { id, message }, damage: error };
   }
   const { id, user, algorithm, backend } = found.record;
-  if (found.registration !== undefined) {
-    throw new KeyprovError('key-exists', `the key ${id} is registered at ${found.registration.service}`, {
+  const { registration } = found;
+  if (registration !== undefined && !isForced) {
+    throw new KeyprovError('key-exists', `the key ${id} is registered at ${registration.service}`, {
       remedy:
-        'to remove it from the service and the store, run keyprov unregister; if your own program registered it, remove ' +
-        'it with that program; to remove another key, pass --key',
+        'to remove it from the service and the store, run keyprov unregister; if your own program registered it, or the ' +
+        'service is gone, run keyprov remove --force, which removes it from the store only; to remove another key, pass --key',
     });
   }
   if (choice.id === undefined) await refuseDamaged(store);
   const whose = user === undefined ? '' : ` of ${user}`;
-  return { id, what: `the key ${id}${whose}`, details: `${algorithm}, ${backend}`, json: keyJson(found) };
+  return {
+    ...{ id, what: `the key ${id}${whose}`, details: `${algorithm}, ${backend}`, json: keyJson(found) },
+    ...(registration !== undefined && {
+      stays: `${registration.service} still has the key, as ${registration.kid}; remove it there too`,
+    }),
+  };
 }
 
 /** A record that cannot be read may be that of the key that is meant, and what is removed does not come back. */

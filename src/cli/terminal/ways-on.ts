@@ -5,15 +5,15 @@ import { PASSWORDS } from '../options/password-names.ts';
 
 const KEY_LOST =
   "if the key's TPM is gone or was cleared, the key is lost: remove it with keyprov unregister, or with keyprov remove if it " +
-  'is not registered, and make a new one';
+  'is not registered (with --force if your own program registered it), and make a new one';
 
 /** Advice for the command line, in addition to the error's remedy. */
 const WAYS_ON: Partial<Record<ErrorCode, string>> = {
   'no-tpm': `keyprov doctor lists the TPMs that --tpm can open; ${KEY_LOST}`,
   'tpm-identity-changed': KEY_LOST,
   'pin-wrong':
-    'if you forgot the PIN of a registered key, use keyprov reset; if your own program registered it, remove it with that ' +
-    'program; remove any other key with keyprov remove, and make a new one',
+    'if you forgot the PIN of a registered key, use keyprov reset; if your own program registered it, remove it with ' +
+    'keyprov remove --force; remove any other key with keyprov remove; then make a new one',
 };
 
 /** Advice if a key is to be made and there is no TPM. */
@@ -67,6 +67,10 @@ const OPTIONS: readonly (readonly [words: string, instead: string])[] = [
   [
     'change its PIN; if that is forgotten or the TPM is lost, unregister the key first',
     'change its PIN with keyprov change-pin; if that is forgotten or the TPM is lost, replace the key with keyprov reset',
+  ],
+  [
+    'if the service has moved, keep its old address',
+    'if your own program registered it, remove it there, then run keyprov remove --force',
   ],
   ['use the TPM at ', 'pass --tpm '],
   [
