@@ -146,7 +146,10 @@ export function checkMembers<Options extends object, Known extends string>(
     const isRight = kind === undefined || (value === undefined && isOptional) || kind.is(value);
     if (!isRight && kind === KINDS.number && typeof value === 'number')
       throw new RangeError(`${name}: ${member} must be 0 or more, not ${value}`);
-    if (!isRight) throw new TypeError(`${name}: ${member} must be ${kind.what}, not ${sayWrong(value, kind)}`);
+    if (!isRight) {
+      const advice = kind === KINDS.certificates ? sayPemReader(member, value) : '';
+      throw new TypeError(`${name}: ${member} must be ${kind.what}, not ${sayWrong(value, kind)}${advice}`);
+    }
     if (value === '' && !isOptional && kind === KINDS.text) throw new TypeError(`${name}: ${member} must not be empty`);
     if (value !== undefined)
       own[member] = (kind === KINDS.bytes || kind === KINDS.pin) && isBytes(value) ? plainBytes(value) : value;
@@ -171,6 +174,14 @@ function sayWrong(value: unknown, { texts }: MemberKind): string {
   if (typeof value !== 'string' || texts === undefined) return sayKind(value);
   const meant = nearest(value, texts);
   return meant === undefined ? 'another string' : `another string; did you mean '${meant}'?`;
+}
+
+/** What reads the PEM text that stands in place of certificates. */
+function sayPemReader(member: string, value: unknown): string {
+  if (![value].flat().some((one) => typeof one === 'string' && one.includes('-----BEGIN '))) return '';
+  return /roots|intermediates/i.test(member)
+    ? '; to read PEM, call loadTpmRoots(file) of keyprov/registration'
+    : '; to read PEM, use new X509Certificate(pem).raw of node:crypto';
 }
 
 type Members = ReadonlyMap<string, { readonly kind: MemberKind | undefined; readonly isOptional: boolean }>;

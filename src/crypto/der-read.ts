@@ -180,7 +180,7 @@ export class DerNode {
       return node;
     } catch (error) {
       if (!latin1(bytes).includes('-----BEGIN ')) throw error;
-      throw refusal(form, `${what}: it is PEM text; pass DER, its decoded base64`);
+      throw refusal(form, `${what}: it is PEM text; ${PEM_READERS[what] ?? 'pass DER, its decoded base64'}`);
     }
   }
 
@@ -190,6 +190,14 @@ export class DerNode {
     return points.map((point) => (point > 0x10ffff ? '\ufffd' : String.fromCodePoint(point))).join('');
   }
 }
+
+/** What reads PEM text, by what it should have been in DER. */
+const PEM_READERS: Readonly<Record<string, string>> = {
+  certificate:
+    'for CA certificates, call loadTpmRoots(file) of keyprov/registration; for any other, pass ' +
+    'new X509Certificate(pem).raw of node:crypto',
+  SPKI: 'call decodeSpkiPem',
+};
 
 /** Reads the values inside another one in order, each on demand. */
 export class DerFields {

@@ -65,6 +65,12 @@ export const EXTENSION = {
  * more than 1024 names.
  */
 export async function parseCertificate(der: Uint8Array): Promise<Certificate> {
+  if (typeof der === 'string') {
+    throw new TypeError(
+      'X.509 certificate: it must be a Uint8Array in DER, not a string; for PEM, pass new X509Certificate(pem).raw of ' +
+        'node:crypto, or for CA certificates call loadTpmRoots(file) of keyprov/registration',
+    );
+  }
   checkSize(der, LIMIT.certificate, invalid);
   return reading('it', () => read(copy(der)));
 }
