@@ -21,12 +21,13 @@ export function decodeFileText(bytes: Uint8Array): string | undefined {
   return text?.includes('\0') ? undefined : text;
 }
 
-/** Whether bytes, such as a password, begin with a byte order mark, or are ASCII text in UTF-16. */
-export function isReencoded(bytes: Uint8Array): boolean {
-  const isWide = (high: 0 | 1) =>
-    bytes.every((byte, index) => (index % 2 === high ? byte === 0 : byte > 0 && byte < 0x7f));
-  const isPairs = bytes.length > 0 && bytes.length % 2 === 0;
-  return markedEncoding(bytes) !== undefined || (isPairs && (isWide(0) || isWide(1)));
+/**
+ * Whether bytes, such as a password, are a byte order mark and text in its encoding: ASCII, or anything with a newline at
+ * the end. Random bytes that begin like a mark are practically never both.
+ */
+export function isMarkedText(bytes: Uint8Array): boolean {
+  const encoding = markedEncoding(bytes);
+  return encoding !== undefined && /\n$|^[ -~]+$/.test(decodeAs(encoding, bytes) ?? '');
 }
 
 /** Decodes bytes in that encoding; `undefined` if they are not valid in it. */

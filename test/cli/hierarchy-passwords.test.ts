@@ -185,10 +185,22 @@ describe.skipIf(missingPrograms('swtpm', 'tpm2_changeauth') !== undefined)('pass
     expect(await refused(`${'x'.repeat(64)}\r\n`)).toBe('0 ');
     // `>` of Windows PowerShell, and an editor.
     for (const encoded of [Buffer.from(`\ufeff${PASSWORDS.owner}\r\n`, 'utf16le'), `\ufeff${PASSWORDS.owner}\n`]) {
-      expect(await refused(encoded)).toContain('2 keyprov: --tpm-auth owner: the password is in UTF-16 or has a byte');
+      expect(await refused(encoded)).toContain('2 keyprov: --tpm-auth owner: the file is text in UTF-16 or');
     }
     const directory = await commands.run(['tpm', ...tpm, '--tpm-auth', `owner=${path('.')}`]);
     expect(directory).toMatchObject({ status: 2, stderr: expect.stringContaining('is a directory, not a file') });
+  });
+
+  it.each([
+    ['fffe8c41d7539b02', ''],
+    ['fffe8c41d7539b02', '0a'],
+    ['feff0d', ''],
+    ['4100', ''],
+    ['00410a', '0a'],
+  ])('may be any bytes: %s, then a newline if there is one: %s', async (password, newline) => {
+    tool('changeauth', '-c', 'owner', '-p', PASSWORDS.owner, `hex:${password}`);
+    writeFileSync(path('owner'), Buffer.from(password + newline, 'hex'));
+    expect(await commands.run([...create(), ...files()])).toMatchObject({ status: 0 });
   });
 
   it('leave the state of the lockout visible, without a try', async () => {

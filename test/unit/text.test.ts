@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { decodeFileText, isReencoded } from '../../src/text.ts';
+import { decodeFileText, isMarkedText } from '../../src/text.ts';
 
 const TEXT = 'NgcSet : NÓ\r\n';
 const utf16le = (text: string) => new Uint8Array(Buffer.from(text, 'utf16le'));
@@ -26,21 +26,25 @@ describe('the text of a file', () => {
 
 describe('a password that a program has encoded', () => {
   it.each([
-    ['UTF-8 with a mark', Buffer.from('\ufeffsecret')],
-    ['UTF-16LE with a mark', utf16le('\ufeffgeheim Ω\r\n')],
-    ['UTF-16LE', utf16le('secret\r\n')],
+    ['UTF-8 with a mark', new Uint8Array(Buffer.from('\ufeffsecret\n'))],
+    ['UTF-16LE with a mark, of PowerShell', utf16le('\ufeffsecret\r\n')],
+    ['UTF-16LE with a mark, without a newline', utf16le('\ufeffsecret')],
     ['UTF-16BE with a mark', utf16be('\ufeffsecret')],
-    ['UTF-16BE', utf16be('secret\r\n')],
+    ['UTF-16LE with a mark, not in ASCII', utf16le('\ufeffпароль\r\n')],
   ])('is recognized: %s', (_, bytes) => {
-    expect(isReencoded(bytes)).toBe(true);
+    expect(isMarkedText(bytes)).toBe(true);
   });
 
   it.each([
-    ['nothing', Buffer.from('')],
-    ['text', Buffer.from('secret\r\n')],
-    ['random bytes, some of them zero', Buffer.from('00ff0011', 'hex')],
-    ['zeros at odd places only, but an odd number of bytes', Buffer.from('4100420043', 'hex')],
-  ])('is not seen in %s', (_, bytes) => {
-    expect(isReencoded(bytes)).toBe(false);
+    ['nothing', ''],
+    ['a mark alone', 'fffe'],
+    ['text', '7365637265740d0a'],
+    ['bytes that could be UTF-16', '4100'],
+    ['bytes that begin like a mark of UTF-16LE', 'fffe8c41d7539b02'],
+    ['an odd number of them', 'fffe41'],
+    ['bytes that begin like a mark of UTF-16BE', 'feff8c41d7539b02'],
+    ['bytes that begin like a mark of UTF-8', 'efbbbf8c41d7539b'],
+  ])('is not seen in %s', (_, hex) => {
+    expect(isMarkedText(Buffer.from(hex, 'hex'))).toBe(false);
   });
 });

@@ -3,7 +3,7 @@ import { type Bytes, concatSecrets, view, wipe, withSecret } from '../../bytes.t
 import type { HierarchyName } from '../../errors/tpm-error.ts';
 import { withoutNewline } from '../../policy/judge-pin.ts';
 import { describeFileError, errorCode } from '../../storage/file-error.ts';
-import { isReencoded } from '../../text.ts';
+import { isMarkedText } from '../../text.ts';
 import type { HierarchyAuth } from '../../tpm/hierarchy-auth.ts';
 import { NEEDED_PASSWORDS } from '../../tpm/needed-passwords.ts';
 import type { Context } from '../command.ts';
@@ -81,16 +81,16 @@ function problemsOf(path: string, option: string): readonly string[] {
   }
 }
 
-/** The bytes without one trailing newline. Refuses those of a text that a program has encoded, as they cost a try. */
+/** The bytes without one trailing newline. Refuses those of a text that a program has marked, as they cost a try. */
 function passwordIn(bytes: Bytes, option: string): Bytes {
   const password = withoutNewline(bytes);
   if (password.length === 0) throw new UsageError([`${option}: the password is empty`]);
   if (password.length > MAX_PASSWORD_BYTES) {
     throw new UsageError([`${option}: a TPM password has at most ${MAX_PASSWORD_BYTES} bytes`]);
   }
-  if (isReencoded(bytes)) {
+  if (isMarkedText(bytes)) {
     throw new UsageError([
-      `${option}: the password is in UTF-16 or has a byte order mark: write it in UTF-8 without one`,
+      `${option}: the file is text in UTF-16 or with a byte order mark: write it in UTF-8 without one`,
     ]);
   }
   return concatSecrets(password);
