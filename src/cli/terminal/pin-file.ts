@@ -73,7 +73,9 @@ export async function readSecretFile(path: string, what: string, report: Report,
 async function warnOfOthers(path: string, what: string, report: Report): Promise<void> {
   const user = process.geteuid?.();
   if (user === undefined) return; // Windows
-  const { uid, mode } = await stat(path);
+  const stats = await stat(path);
+  if (stats.isCharacterDevice()) return; // such as /dev/null, which must stay as it is
+  const { uid, mode } = stats;
   const rights = [(mode & 0o044) !== 0 && 'read', (mode & 0o022) !== 0 && 'write'].filter(Boolean);
   if (rights.length > 0) report.warn(`others can ${rights.join(' and ')} the ${what} file ${path}; chmod 600 it`);
   if (uid !== 0 && uid !== user) {

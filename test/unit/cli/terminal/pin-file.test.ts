@@ -32,6 +32,13 @@ describe.skipIf(process.platform === 'win32')('a PIN file', () => {
     expect(await warnings(0o666)).toEqual([`others can read and write the PIN file ${path}; chmod 600 it`]);
   });
 
+  it('gives no advice to change the mode of a device', async () => {
+    const report = new Report({ json: true, verbose: false });
+    const warn = vi.spyOn(report, 'warn').mockImplementation(() => {});
+    await expect(readPin('/dev/null', report, new AbortController().signal)).rejects.toThrow('no PIN in /dev/null');
+    expect(warn).not.toHaveBeenCalled();
+  });
+
   it.skipIf(!isRoot)('gives a warning if it belongs to another user', async () => {
     expect(await warnings(0o600, ORDINARY_USER.uid)).toEqual([
       `the PIN file ${path} belongs to user ${ORDINARY_USER.uid}, who can read and change the PIN; chown ${process.geteuid?.()} it`,
