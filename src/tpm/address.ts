@@ -47,7 +47,7 @@ export function parseTpmAddress(text: string): TpmAddress {
       break;
     case 'libtpms':
       if (rest === undefined || rest === ':memory:') return { kind };
-      if (rest !== '') return { kind, directory: rest };
+      if (rest !== '' && !rest.startsWith(':')) return { kind, directory: rest };
       break;
     case 'device':
       if (rest === undefined) return { kind };
@@ -87,7 +87,9 @@ function invalid(text: string): KeyprovError {
     text === 'none' ? "; only keySources and --tpm accept 'none' (no TPM)" : ', none (where no TPM is needed)';
   const [kind = ''] = text.split(':', 1);
   const near = nearest(kind, KINDS);
-  const meant = text.startsWith('/dev/') ? `device:${text}` : near && near !== kind && near + text.slice(kind.length);
+  const corrected = near && near !== kind && near + text.slice(kind.length);
+  const inMemory = text.startsWith('libtpms::') && 'libtpms';
+  const meant = text.startsWith('/dev/') ? `device:${text}` : inMemory || corrected;
   const remedy = `write one of: ${FORMS}${none}${meant ? `; did you mean ${meant}?` : ''}`;
   return new KeyprovError('address-invalid', `'${text}' is not the address of a TPM`, { remedy });
 }

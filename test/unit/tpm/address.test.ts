@@ -13,6 +13,7 @@ it.each([
   ['libtmps', 'libtpms'],
   ['libtmps:/var/tpm', 'libtpms:/var/tpm'],
   ['/dev/tpmrm0', 'device:/dev/tpmrm0'],
+  ['libtpms::memory', 'libtpms'],
   ['non', 'none'],
 ])('%s is answered with %s', (text, meant) => {
   const said = `write one of: auto, .*, none \\(where no TPM is needed\\); did you mean ${meant}\\?$`;
