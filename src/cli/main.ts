@@ -25,6 +25,12 @@ const context: Context = {
   ...{ environment: process.env, commands: COMMANDS },
 };
 
+/** In the words of all other messages. */
+function sayParserError({ message, code }: CommanderError): string {
+  const said = message.replace(/^error: /, '').replace(/\s*\(Did you mean (.+)\?\)$/, ', did you mean $1?');
+  return code === 'commander.unknownOption' ? `${said}; the options of a command follow its name` : said;
+}
+
 /** Help, or the version. */
 let text = '';
 const add = (part: string): void => {
@@ -33,7 +39,8 @@ const add = (part: string): void => {
 const words = helpLast(process.argv.slice(2));
 const program = buildProgram(await loadNamed(COMMANDS, words), {
   version: manifest.version,
-  call: async ({ run, silent }, given) => {
+  call: async ({ run, silent }, given, name) => {
+    report.command = `keyprov ${name}`;
     // If the options are wrong, it is not known which of them are those of the command.
     if (given.problems.length === 0) report.speak({ json: given.has('json'), verbose: given.has('verbose') });
     const outcome = await run(given, context);
@@ -61,7 +68,7 @@ try {
     report.help(text);
     process.exitCode = EXIT.usage;
   } else if (error.exitCode !== 0) {
-    report.fail(new UsageError([error.message.replace(/^error: /, '').replaceAll('\n', ' ')]));
+    report.fail(new UsageError([sayParserError(error)]));
     process.exitCode = EXIT.usage;
   } else if (error.code === 'commander.version' && wants('--json')) {
     const { readVersions } = await import('./versions.ts');

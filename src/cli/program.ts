@@ -13,7 +13,7 @@ const EXAMPLES = ['keyprov provision --demo', 'keyprov sim -- keyprov create --o
 export interface ProgramOptions {
   readonly version: string;
   /** Receives the command that the user names. */
-  readonly call: (command: CliCommand, given: Arguments) => Promise<void>;
+  readonly call: (command: CliCommand, given: Arguments, name: string) => Promise<void>;
   /** Receives the text for standard output: help, and the version. */
   readonly onText: (text: string) => void;
   /** Receives the text for standard error: the help for an incomplete command. */
@@ -74,7 +74,7 @@ export function buildProgram(
     const command = parent.command(name).summary(entry.summary).allowUnknownOption().allowExcessArguments();
     if (loaded === undefined) continue;
     describe(command, loaded);
-    command.action(() => call(loaded, new Arguments(command, signal)));
+    command.action(() => call(loaded, new Arguments(command, signal), entry.name));
   }
   return program;
 }

@@ -30,7 +30,7 @@ describe('keyprov completion', () => {
   it('refuses another shell', () => {
     expect(keyprov(['completion', 'tcsh'])).toMatchObject({
       status: 2,
-      stderr: 'keyprov: name a shell: bash, zsh or fish\nkeyprov: see --help\n',
+      stderr: 'keyprov: name a shell: bash, zsh or fish\nkeyprov: see keyprov completion --help\n',
     });
   });
 

@@ -176,7 +176,7 @@ describe.skipIf(missingPrograms('swtpm', 'tpm2_changeauth') !== undefined)('pass
       return `${status} ${stderr}`;
     };
     expect(await refused(undefined)).toBe(
-      '2 keyprov: --tpm-auth owner: the file does not exist\nkeyprov: see --help\n',
+      '2 keyprov: --tpm-auth owner: the file does not exist\nkeyprov: see keyprov tpm --help\n',
     );
     expect(await refused('\n')).toContain('2 keyprov: --tpm-auth owner: the password is empty');
     for (const size of [65, 66, 5000]) {

@@ -149,13 +149,13 @@ describe('keyprov', () => {
   });
 
   it.each([
-    [['provison'], "unknown command 'provison' (Did you mean provision?)"],
-    [['--tpm', 'none', 'provision'], "unknown option '--tpm'"],
-    [['policy', 'explan'], "unknown command 'explan' (Did you mean explain?)"],
+    [['provison'], "unknown command 'provison', did you mean provision?"],
+    [['--tpm', 'none', 'provision'], "unknown option '--tpm'; the options of a command follow its name"],
+    [['policy', 'explan'], "unknown command 'explan', did you mean explain?"],
   ])('refuses %j', async (args, problem) => {
     const { status, stdout, stderr } = await commands.run(args);
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
-    expect(stderr.replaceAll('\n', ' ')).toBe(`keyprov: ${problem} keyprov: see --help `);
+    expect(stderr.replaceAll('\n', ' ')).toBe(`keyprov: ${problem} keyprov: see keyprov --help `);
   });
 });
 
@@ -275,7 +275,7 @@ describe('keyprov create', () => {
       '--challenge',
       '--profile',
       '--device-id',
-      'see --help',
+      'see keyprov create --help',
     ]);
     expect(stderr).toContain("did you mean 'required'?");
     expect(stderr).toContain("did you mean 'hardware'?");
@@ -315,7 +315,10 @@ describe('keyprov create', () => {
     [['--pin', '731902'], 'unknown option --pin, did you mean --pin-file?'],
   ])('refuses %j', async (args, problem) => {
     const { status, stderr } = await commands.run(['create', '--tpm', 'none', '--out', '/nowhere', ...args]);
-    expect({ status, stderr }).toEqual({ status: 2, stderr: `keyprov: ${problem}\nkeyprov: see --help\n` });
+    expect({ status, stderr }).toEqual({
+      status: 2,
+      stderr: `keyprov: ${problem}\nkeyprov: see keyprov create --help\n`,
+    });
   });
 
   it('names the origins of settings that contradict each other', async () => {

@@ -38,6 +38,8 @@ export interface ReportManner {
  */
 export class Report {
   progress: Progress = SILENT;
+  /** The command whose help an error recommends. */
+  command = 'keyprov';
   readonly #out = new Printer(process.stdout);
   readonly #err = new Printer(process.stderr);
   #json = false;
@@ -107,7 +109,7 @@ export class Report {
   }
 
   #errorLines(error: unknown): string[] {
-    const lines = [...linesOf(error), wayOn(error) ?? [], this.windowsLine(error)].flat();
+    const lines = [...linesOf(error, this.command), wayOn(error) ?? [], this.windowsLine(error)].flat();
     return lines.map((line) => `keyprov: ${line}`);
   }
 
@@ -154,8 +156,8 @@ function serviceJson({ status, details, retry, retryAfterMs, outcomeUnknown }: S
   return { status, details, retry, retryAfterMs, outcomeUnknown };
 }
 
-function linesOf(error: unknown): readonly string[] {
-  if (error instanceof UsageError) return [...error.problems, 'see --help'];
+function linesOf(error: unknown, command: string): readonly string[] {
+  if (error instanceof UsageError) return [...error.problems, `see ${command} --help`];
   if (error instanceof SelectionError) {
     const said = sayError(error);
     // Reasons in the message are not repeated.
