@@ -102,12 +102,13 @@ function membersOf(value: unknown): Members {
   return new Map(isJsonObject(value) ? Object.entries(value) : []);
 }
 
-/** The members that are text or numbers, under our names. */
+/** The members that are numbers or text, which an empty text is not, under our names. */
 function texts<Name extends string>(members: Members, names: Readonly<Record<Name, string>>) {
   const found: Partial<Record<Name, string>> = {};
   for (const ours in names) {
     const value = members.get(names[ours]);
-    if (typeof value === 'string' || typeof value === 'number') found[ours] = asciiLine(`${value}`);
+    const text = typeof value === 'string' || typeof value === 'number' ? asciiLine(`${value}`) : '';
+    if (text !== '') found[ours] = text;
   }
   return found;
 }

@@ -171,6 +171,9 @@ describe('statusError', () => {
     [{ 'request-id': 'r1', 'client-request-id': 'c1' }, 'oops', { traceId: 'r1', clientRequestId: 'c1' }],
     [{ 'x-ms-request-id': 'r1 S3cret' }, '', { traceId: 'r1 [secret]' }],
     [{ 'request-id': 'r1' }, '{"code":"x","requestId":"r2"}', { traceId: 'r2' }],
+    [{ 'request-id': 'r1' }, '{"error":{"code":"x","innerError":{"request-id":""}}}', { traceId: 'r1' }],
+    [{ 'request-id': 'r1' }, '{"ErrorType":"x","TraceId":" "}', { traceId: 'r1' }],
+    [{}, '{"error":{"code":"x","requestId":"","innerError":{"request-id":"r2"}}}', { traceId: 'r2' }],
   ])('keeps the ids in the headers %j, unless the body has them', async (headers, body, expected) => {
     const { message, details } = await errorOf(new Response(body, { status: 403, headers }));
     expect(details).toMatchObject(expected);
