@@ -2,19 +2,21 @@ import { type AttestationKey, createAttestationKey } from '../attestation/attest
 import { isKeyprovError, KeyprovError, undoOnFailure, withCleanup } from '../errors.ts';
 import { type KeySources, leaseTpm } from '../keys/key-sources.ts';
 import type { PreparedTpmKey } from '../keys/prepared-key.ts';
-import type { KeyProvider } from '../keys/provider.ts';
 import {
   SELECTION_MEMBERS,
   type SelectionOptions,
   selectKeyProvider,
   selectProvider,
 } from '../keys/select-provider.ts';
+import { proveNewKey } from '../keys/storage-parent.ts';
 import { TpmKeyProvider, type TpmKeyProviderOptions } from '../keys/tpm-provider.ts';
 import { checkMembers } from '../known-members.ts';
 import type { Policy } from '../policy/index.ts';
 import { type SignalOptions, unlessAborted } from '../signal.ts';
+import { readProperties } from '../tpm/capabilities.ts';
 import { ReadClock } from '../tpm/commands/clock.ts';
 import { ReadPublic } from '../tpm/commands/object.ts';
+import { TPM_PT } from '../tpm/constants.ts';
 import { Queue } from '../tpm/queue.ts';
 import type { Tpm } from '../tpm/tpm.ts';
 import { isTransportError } from '../tpm/transport.ts';
@@ -203,8 +205,7 @@ export class KeyPool {
     const { policy } = this.#options;
     const { algorithm } = policy;
     try {
-      const provider = await this.#select(stock.tpm, signal, false);
-      if (!(provider instanceof TpmKeyProvider)) throw new KeyprovError('no-tpm', 'a key pool needs a TPM');
+      const provider = await this.#select(stock.tpm, signal);
       if (policy.attestation !== 'none') stock.ak ??= await makeAttestationKey(provider, signal);
       stock.keys.push(await provider.prepare({ algorithm, signal }));
     } catch (error) {
@@ -215,19 +216,25 @@ export class KeyPool {
     }
   }
 
-  async #select(tpm: Tpm, signal: AbortSignal, isEarly: boolean): Promise<KeyProvider> {
+  async #select(tpm: Tpm, signal: AbortSignal): Promise<TpmKeyProvider> {
     const { policy, tpmOptions } = this.#options;
-    const wanted = { algorithm: policy.algorithm, hasPin: true, signal, tpmOptions };
-    return (await selectProvider(policy, { tpm }, { ...wanted, isEarly })).provider;
+    const wanted = { algorithm: policy.algorithm, hasPin: true, signal, tpmOptions, isEarly: false };
+    const { provider } = await selectProvider(policy, { tpm }, wanted);
+    if (!(provider instanceof TpmKeyProvider)) throw new KeyprovError('no-tpm', 'a key pool needs a TPM');
+    return provider;
   }
 
   /** Opens the TPM, and proves the passwords, on which {@link check} relies while a key is being made. */
   async #open(signal: AbortSignal): Promise<Stock> {
-    const { tpm: source } = this.#options.sources;
+    const { sources, policy, tpmOptions } = this.#options;
+    const { tpm: source } = sources;
     if (source === undefined) throw new KeyprovError('no-tpm', "the key pool's sources have no TPM");
     const { tpm, release } = await leaseTpm(source, { signal, lifetime: this.#closing.signal });
     const prove = async (): Promise<string> => {
-      await this.#select(tpm, signal, true);
+      await this.#select(tpm, signal);
+      const properties = await readProperties(tpm, TPM_PT.PERMANENT, { signal });
+      // Not as a part of the selection, which would wrap the error.
+      await proveNewKey(tpm, { ...policy, properties }, { ...tpmOptions, signal });
       return await bootOf(tpm, signal);
     };
     const boot = await undoOnFailure(prove, release);

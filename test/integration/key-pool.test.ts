@@ -380,7 +380,7 @@ describe('a pool of keys', () => {
     const filling = pool.fill().catch((error: unknown) => error);
     const wanted = { algorithm: 'p-256', hasPin: true } as const;
     await expect(pool.check(wanted)).rejects.toMatchObject({ code: 'tpm-unavailable', cause: { hierarchy: 'owner' } });
-    expect(await filling).toMatchObject({ code: 'tpm-unavailable' });
+    expect(await filling).toMatchObject({ code: 'tpm-auth-failed' });
     expect(seen).toEqual([]);
   });
 
@@ -433,6 +433,23 @@ describe('a pool of keys', () => {
     expect(failedFindings(made, CHALLENGE)).toEqual([]);
     expect(await signs(tpm, made)).toBe(true);
   });
+
+  test.each(['owner', 'endorsement'] as const)(
+    'reports a wrong password of the %s hierarchy as it is',
+    async (name) => {
+      const transport = await openLibtpms();
+      await using tpm = await Tpm.open(transport, { hierarchyAuth: { [name]: utf8('wrong') } });
+      const authHandle = name === 'owner' ? TPM_RH.OWNER : TPM_RH.ENDORSEMENT;
+      await tpm.run(HierarchyChangeAuth, { authHandle: { handle: authHandle, auth: EMPTY }, newAuth: utf8('right') });
+      await using pool = createKeyPool({ policy, sources: { tpm } });
+      await expect(pool.fill()).rejects.toMatchObject({ code: 'tpm-auth-failed', hierarchy: name });
+      await expect(pool.check({ algorithm: 'p-256' })).rejects.toMatchObject({
+        code: 'tpm-unavailable',
+        cause: { code: 'tpm-auth-failed', hierarchy: name },
+      });
+      expect(await leftovers(tpm)).toEqual([]);
+    },
+  );
 
   test('continues without an attestation key if policy allows it', async () => {
     await using tpm = await open();
