@@ -2,9 +2,10 @@
 // Like provision.mjs, with a service of your own that registers keys. Here it is a map.
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import * as keyprov from 'keyprov';
-import { encodeStatement } from 'keyprov/attestation';
+import { encodeStatement, verifyEvidence } from 'keyprov/attestation';
 import { parseKeyRegistration, statementFromKeyRegistration } from 'keyprov/formats/windows';
-import { joinDevice, startIdentityService } from 'keyprov/testing';
+import { encodeSpki } from 'keyprov/formats/x509';
+import { createTestAuthority, joinDevice, startIdentityService } from 'keyprov/testing';
 
 const [directory = 'example-own-registrar'] = process.argv.slice(2);
 const ada = { upn: 'ada@contoso.test', password: 'correct horse' };
@@ -14,6 +15,7 @@ const { url, ca, tenantId: tenant } = service;
 const device = await joinDevice(url, { ca, tenant, user: ada });
 const fetch = keyprov.createServiceFetch({ ca, clientCertificate: device });
 
+const authority = await createTestAuthority(); // stands for an attestation CA that knows this TPM
 const registered = new Map();
 const challenges = new Set(); // a service also stores for whom a challenge is, and until when
 const store = await keyprov.openKeyStore(`${directory}/keys`);
@@ -26,6 +28,7 @@ const outcome = await keyprov.provision({
   prerequisites: 'skip',
   mfa: keyprov.createMfaPrompt({ url, tenant, fetch, onCode: ({ message }) => console.log(message) }),
   pin: new TextEncoder().encode('271828'),
+  enrolAk: async (_tpm, ak) => [await authority.issueAkCertificate(ak.publicArea)],
   registrar: {
     address: 'https://keys.contoso.test', // identifies the service; never change it
     // The audience of the access token. The test service issues tokens for this one; use your own identity provider's.
@@ -37,10 +40,20 @@ const outcome = await keyprov.provision({
       return Uint8Array.from(challenge);
     },
     register: async ({ body, user, clientRequestId }) => {
-      const statement = statementFromKeyRegistration(parseKeyRegistration(body, 'attested'));
-      // A challenge is good for one request. Next, a service verifies the statement: see verify-on-server.mjs.
-      if (statement === undefined || !challenges.delete(encodeStatement(statement).extraData))
+      const registration = parseKeyRegistration(body, 'attested');
+      const statement = statementFromKeyRegistration(registration);
+      const challenge = statement && encodeStatement(statement).extraData;
+      // A challenge is good for one request.
+      if (!statement || !challenge || !challenges.delete(challenge))
         throw new keyprov.ServiceError('service-refused', 'keys: not attested over a challenge of this service');
+      const { ok, findings } = await verifyEvidence(statement, {
+        challenge: Uint8Array.from(Buffer.from(challenge, 'hex')),
+        expectedKey: { spki: encodeSpki(registration.publicKey) },
+        akRoots: [authority.root],
+        minTier: 'virtual',
+      });
+      const failed = findings.flatMap(({ id, status }) => (status === 'fail' ? [id] : []));
+      if (!ok) throw new keyprov.ServiceError('service-refused', `keys: the attestation fails: ${failed.join(', ')}`);
       // The Key ID: a repeated request has the same key, but another attestation.
       const id = createHash('sha256').update(JSON.parse(body).kngc, 'base64').digest('hex');
       if (!registered.has(id)) registered.set(id, randomUUID());
