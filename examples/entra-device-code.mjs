@@ -9,10 +9,14 @@ if (keyFile === undefined) {
   console.error('usage: node entra-device-code.mjs DIRECTORY URL TENANT USER DEVICE.pem DEVICE.key [TPM] [CA.pem]');
   process.exit(2);
 }
+process.on('uncaughtException', (error) => {
+  console.error([error.message, keyprov.isKeyprovError(error) && error.remedy].filter(Boolean).join('; '));
+  process.exit(1);
+});
 const device = { certificate: await readFile(certificateFile, 'utf8'), privateKey: await readFile(keyFile, 'utf8') };
-const [, deviceId = ''] = /CN=([0-9a-f-]{36})/.exec(new X509Certificate(device.certificate).subject) ?? [];
 const ca = caFile === undefined ? undefined : await readFile(caFile, 'utf8');
 const fetch = keyprov.createServiceFetch({ ca, clientCertificate: device });
+const [, deviceId = ''] = /CN=([0-9a-f-]{36})/.exec(new X509Certificate(device.certificate).subject) ?? [];
 
 const store = await keyprov.openKeyStore(`${directory}/keys`);
 const outcome = await keyprov.provision({

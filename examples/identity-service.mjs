@@ -4,13 +4,16 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { joinDevice, startIdentityService } from 'keyprov/testing';
 
 const [directory = 'example'] = process.argv.slice(2);
+await mkdir(directory, { recursive: true }).catch(({ code }) => {
+  console.error(`cannot make the directory ${directory}: ${code}`);
+  process.exit(1);
+});
 const ada = { upn: 'ada@contoso.test', password: 'correct horse' };
 // No authority has certified the attestation key of a virtual TPM; by default the service would refuse the key.
 const service = await startIdentityService({ users: [ada], pollIntervalS: 1, attestation: 'ignore' });
 const { url, ca, tenantId: tenant } = service;
 const { certificate, privateKey } = await joinDevice(url, { ca, tenant, user: ada });
 
-await mkdir(directory, { recursive: true });
 for (const [name, pem] of Object.entries({ ca, device: certificate, key: privateKey }))
   await writeFile(`${directory}/${name}.pem`, pem, { mode: 0o600 });
 const device = `--device-cert ${directory}/device.pem --device-key ${directory}/key.pem`;

@@ -3,7 +3,7 @@
 // The command that made the key: tpm2_create -C 0x81000001 -G ecc -u KEY.pub -r KEY.priv (its output is not needed).
 import { createHash, verify } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { encodeSpkiPem, openTpm } from 'keyprov';
+import { encodeSpkiPem, isKeyprovError, openTpm } from 'keyprov';
 import { encodeBareSignature } from 'keyprov/attestation';
 import { commands, decode, structures, TPM_ALG, TPM_RH, TPM_ST } from 'keyprov/tpm';
 import { publicKeyOf } from 'keyprov/tpm/public-areas';
@@ -13,6 +13,10 @@ if (file === undefined) {
   console.error('usage: node migrate-tpm2-tools.mjs KEY.pub KEY.priv FILE');
   process.exit(2);
 }
+process.on('uncaughtException', (error) => {
+  console.error([error.message, isKeyprovError(error) && error.remedy].filter(Boolean).join('; '));
+  process.exit(1);
+});
 const data = await readFile(file);
 const inPublic = decode(structures.TPM2B_PUBLIC, await readFile(publicFile));
 const inPrivate = decode(structures.TPM2B_PRIVATE, await readFile(privateFile));

@@ -20,6 +20,7 @@ try {
   else if (isKeyprovError(error, 'key-not-found')) console.log(`No key: ${error.remedy}.`);
   else if (isKeyprovError(error, 'key-ambiguous'))
     console.log(`${error.message}. Give the ID of one as the last argument.`);
+  else if (isKeyprovError(error)) console.log([error.message, error.remedy].filter(Boolean).join('; '));
   else throw error;
   process.exitCode = 1;
 }

@@ -11,6 +11,10 @@ if (fleet === undefined) {
   console.error('usage: node vdi-first-boot.mjs TPM-ADDRESS DIRECTORY FLEET-DIRECTORY');
   process.exit(2);
 }
+process.on('uncaughtException', (error) => {
+  console.error([error.message, isKeyprovError(error) && error.remedy].filter(Boolean).join('; '));
+  process.exit(1);
+});
 const [file, idFile] = [`${directory}/tpm-identity.json`, `${directory}/machine-id`];
 /** @param {string} path */
 const readIfThere = (path) =>
@@ -25,6 +29,7 @@ const save = async (path, content) => {
 /** @param {string} text */
 const fromHex = (text) => Uint8Array.from(Buffer.from(text, 'hex'));
 
+await mkdir(directory, { recursive: true, mode: 0o700 });
 const tpm = await openTpm(address);
 const now = await readTpmIdentity(tpm);
 await tpm.close();

@@ -12,7 +12,7 @@ const [ROOT, BASE] = [process.cwd(), 'provision.mjs'];
 /** The number of lines in a variation that are not in the base program, and its last output. */
 const VARIATIONS: Readonly<Record<string, readonly [lines: number, output: RegExp]>> = {
   'software-only.mjs': [4, /\nregistered ngc-[0-9a-f]{32} software\n$/],
-  'own-registrar.mjs': [30, /\nregistered ngc-[0-9a-f]{32} virtual\n$/],
+  'own-registrar.mjs': [43, /\nregistered ngc-[0-9a-f]{32} virtual\n$/],
   'key-pool.mjs': [14, /\nregistered ngc-[0-9a-f]{32} virtual\nmade in advance: 1 left: 0\n$/],
   'certified.mjs': [15, /\nregistered ngc-[0-9a-f]{32} tpm-no-ek-certificate\n$/],
   'two-users.mjs': [
@@ -213,6 +213,24 @@ describe('the examples', () => {
       expect(said.stderr, `${name} ${code}`).toMatch(code === 2 ? usage : /^$/);
       if (code !== 2) expect(said.stdout, name).toMatch(code === 0 ? /./ : /^[^\n]+\n$/);
     }
+  });
+
+  it.each([
+    ['vdi-first-boot.mjs', 'libtpms', 'FILE', 'fleet'],
+    ['vdi-first-boot.mjs', 'nothing', 'new', 'fleet'],
+    ['entra-device-code.mjs', 'new', 'https://127.0.0.1:9', 'contoso.test', 'ada', 'none.pem', 'none.key'],
+    ['entra-device-code.mjs', 'new', 'https://127.0.0.1:9', 'contoso.test', 'ada', 'FILE', 'FILE'],
+    ['migrate-tpm2-tools.mjs', 'none.pub', 'none.priv', 'none'],
+    ['migrate-tpm2-tools.mjs', 'FILE', 'FILE', 'FILE'],
+    ['identity-service.mjs', 'FILE'],
+    ['sign.mjs', 'FILE'],
+  ])('say in one line what is wrong with an argument: %s %s %s', async (name, ...args) => {
+    const at = (argument: string) => join(directory, 'wrong', argument);
+    await mkdir(at(''), { recursive: true });
+    await writeFile(at('FILE'), 'hi\n');
+    const given = args.map((argument) => (/^(?:FILE|new|none.*|fleet)$/.test(argument) ? at(argument) : argument));
+    const { code, stdout } = await example(name, ...given);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: expect.stringMatching(/^[^\n]+\n$/) });
   });
 
   it('start a service for the command line, and print the command to type', async () => {
