@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it, vi } from 'vitest';
@@ -211,6 +212,26 @@ describe.skipIf(missing)('the TCTI loader of tpm2-tss', () => {
     expect(await Promise.race([second.then(() => 'open'), delay(1000, 'waits')])).toBe('waits');
     await first.close();
     await using next = await second;
+    expect((await next.send(GET_RANDOM)).length).toBe(20);
+  });
+
+  it('leaves threads free for files while any number of openings wait, and says for which', async () => {
+    await using swtpm = await startSwtpm();
+    const first = await swtpm.open();
+    await using silent = await fakeSwtpm(() => undefined);
+    await using other = await fakeSwtpm(() => undefined);
+    const confs = [...Array(5).fill(tctiOf(swtpm)), ...Array(5).fill(silent.conf), ...Array(5).fill(other.conf)];
+    const openings = confs.map((conf) => failureOf(openTcti({ conf, openTimeoutMs: 2000 })));
+    const reading = readFile(import.meta.filename).then(() => 'read');
+    expect(await Promise.race([reading, Promise.all(openings)])).toBe('read');
+    const said = (await Promise.all(openings)).map(({ code, message }) => `${code}: ${message}`);
+    const [held, quiet] = [`tcti:${tctiOf(swtpm)}`, `tcti:${silent.conf}`];
+    expect(said[0]).toBe(`transport-timeout: ${held}: no response within 2000 ms`);
+    const busy = `not tried within 2000 ms, because earlier openings wait for their TPMs: ${held}, ${quiet}`;
+    expect(said[1]).toBe(`transport-timeout: ${held}: ${busy}`);
+    expect(said[14]).toBe(`transport-timeout: tcti:${other.conf}: ${busy}`);
+    await first.close();
+    await using next = await openTcti({ conf: tctiOf(swtpm) });
     expect((await next.send(GET_RANDOM)).length).toBe(20);
   });
 

@@ -31,9 +31,10 @@ export interface TctiTransport extends TpmTransport, AsyncDisposable {
  * Opens a TPM through tpm2-tss' TCTI loader, which reaches every TPM that tpm2-tools can reach.
  *
  * Turns off tpm2-tss' logging (`TSS2_LOG=all+none`, inherited by processes started later) unless that variable is set.
- * Waits up to 30 seconds for its turn at an emulator. A running command cannot be canceled, because tpm2-tss allows no
- * second call while one waits for the response. A TPM that takes a command and never responds holds a thread, so the
- * process, even with `process.exit`, ends only after the connection.
+ * Waits up to 30 seconds for its turn at an emulator. At most two openings hold a thread of libuv's pool; others wait in
+ * this process. A running command cannot be canceled, because tpm2-tss allows no second call while one waits for the
+ * response. A TPM that takes a command and never responds holds a thread, so the process, even with `process.exit`, ends
+ * only after the connection.
  * @throws KeyprovError with `address-invalid`, `library-missing`, `library-unsuitable`, `transport-unreachable` or
  * `transport-timeout`.
  */
@@ -46,20 +47,66 @@ export async function openTcti(options: TctiOptions): Promise<TctiTransport> {
       remedy: 'write, for example, tcti:device:/dev/tpmrm0',
     });
   }
-  signal?.throwIfAborted();
-  const opening = connect(address, options);
   const usual = describeTctiConf(conf).emulator ? TURN_TIMEOUT_MS : OPEN_TIMEOUT_MS;
   const { openTimeoutMs: timeoutMs = usual } = options;
-  const late = () =>
-    new KeyprovError('transport-timeout', `${address}: no response within ${timeoutMs} ms`, {
+  let hasBegun = false;
+  const begin = (): Promise<TctiTransport> => {
+    hasBegun = true;
+    return connect(address, options);
+  };
+  const late = () => {
+    const busy = `not tried within ${timeoutMs} ms, because earlier openings wait for their TPMs: ${[...running].join(', ')}`;
+    const problem = hasBegun ? `no response within ${timeoutMs} ms` : busy;
+    return new KeyprovError('transport-timeout', `${address}: ${problem}`, {
       remedy: 'check that a TPM 2.0 listens there and that no other program has it open',
     });
+  };
   return await withTimeout({ signal, timeoutMs, late }, async (limit) => {
+    const opening = inTurn(address, begin, limit);
     const giveUp = async () => (await opening).close();
     // Its caller no longer waits, so an error can only be dropped.
     limit.addEventListener('abort', () => void giveUp().catch(() => undefined), { once: true });
     return await unlessAborted(() => opening, limit);
   });
+}
+
+/**
+ * Most openings at once. While one waits for its turn at a TPM, it holds a thread of libuv's pool, even after it was given
+ * up. The pool usually has four, which files and commands need too.
+ */
+const MAX_OPENINGS = 2;
+/** The addresses of the openings that hold a thread. */
+const running = new Set<string>();
+const waiting = new Set<{ readonly address: string; readonly begin: () => void }>();
+
+/** Opens one TPM at an address at a time, because another opening would only wait for the first. */
+function inTurn<T>(address: string, open: () => Promise<T>, limit: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const begin = (): void => {
+      const end = (): void => {
+        running.delete(address);
+        beginNext();
+      };
+      resolve(open().finally(end));
+    };
+    const opening = { address, begin };
+    const leave = (): void => {
+      if (waiting.delete(opening)) reject(limit.reason);
+    };
+    limit.addEventListener('abort', leave, { once: true });
+    waiting.add(opening);
+    beginNext();
+  });
+}
+
+function beginNext(): void {
+  for (const opening of waiting) {
+    if (running.size === MAX_OPENINGS) return;
+    if (running.has(opening.address)) continue;
+    waiting.delete(opening);
+    running.add(opening.address);
+    opening.begin();
+  }
 }
 
 async function connect(address: string, { conf, library }: TctiOptions): Promise<TctiTransport> {
