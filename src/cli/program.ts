@@ -53,7 +53,13 @@ export function buildProgram(
     .enablePositionalOptions()
     .exitOverride()
     .configureHelp({ subcommandTerm: (command) => command.name() })
-    .configureOutput({ writeOut: onText, writeErr: onErrorText });
+    // The printer wraps the help.
+    .configureOutput({
+      writeOut: onText,
+      writeErr: onErrorText,
+      getOutHelpWidth: unlimited,
+      getErrHelpWidth: unlimited,
+    });
   const groups = new Map<string, Command>();
   const parentOf = (group: string): Command => {
     const known = groups.get(group);
@@ -89,6 +95,8 @@ function describe(command: Command, { define, silent, examples }: CliCommand): v
   const operands = command.registeredArguments.map((operand) => `[${operand.name()}${operand.variadic ? '...' : ''}]`);
   command.usage([...required, '[options]', ...operands].join(' ')).addHelpText('after', examplesHelp(examples));
 }
+
+const unlimited = (): number => Number.POSITIVE_INFINITY;
 
 const examplesHelp = (examples: readonly string[]): string =>
   ['\nExamples:', ...examples.map((line) => `  ${line}`)].join('\n');

@@ -73,7 +73,7 @@ describe('a Printer', () => {
       ask: (printer) => printer.ask(EVIL),
       replace: (printer) => printer.replace(EVIL),
       draw: (printer) => printer.draw(EVIL),
-      text: (printer) => printer.text(EVIL),
+      help: (printer) => printer.help(EVIL),
       verbatim: (printer) => printer.verbatim(EVIL, EVIL),
       json: (printer) => printer.json({ [EVIL]: [EVIL] }),
     };

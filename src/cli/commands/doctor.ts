@@ -223,7 +223,8 @@ async function openBriefly(address: TpmAddress): Promise<Omit<Check, 'name' | 's
         const { virtual, vendor } = await readNature(tpm, { signal });
         const { manufacturer, vendorString, revision } = vendor;
         const kind = virtual ? 'virtual' : 'hardware';
-        const detail = `${tpm.transport.address}: ${manufacturer} '${vendorString}', TPM 2.0 revision ${revision}, ${kind}`;
+        const where = tpm.transport.address === IN_MEMORY ? 'in memory' : tpm.transport.address;
+        const detail = `${where}: ${manufacturer} '${vendorString}', TPM 2.0 revision ${revision}, ${kind}`;
         const { limit, remedy } = await findLimit(tpm, { signal });
         return { detail: detail + limit, remedy, tpm: tpm.transport.address };
       },

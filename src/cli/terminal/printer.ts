@@ -47,9 +47,16 @@ export class Printer {
     this.#write(texts.map((text) => printable(text)));
   }
 
-  /** Several lines of our own text, such as help. */
-  text(text: string): void {
-    this.verbatim(...text.replace(/\n$/, '').split('\n'));
+  /** Help: several lines of our own, wrapped at words everywhere. */
+  help(text: string): void {
+    const { isTTY, columns } = this.#stream;
+    const width = (isTTY && columns) || 80;
+    this.#write(
+      text
+        .replace(/\n$/, '')
+        .split('\n')
+        .map((line) => wrap(printable(line), Math.max(width, 20), 0)),
+    );
   }
 
   /** One JSON object. */
@@ -90,14 +97,16 @@ export class Printer {
 const said = (text: string): string => printable(inOptions(text));
 
 /**
- * Breaks a line at blanks, and continues it below the second column of a table. A word that is longer than `width` stays
+ * Breaks a line at blanks, and continues it below the second column of a table, or indented by `hang`. A word that is longer than `width` stays
  * whole, and so does a command to copy.
  */
-function wrap(text: string, width: number): string {
+function wrap(text: string, width: number, hang = 2): string {
   if (text.length <= width || text.trimStart().startsWith('keyprov ')) return text;
-  const gap = text.indexOf('  ');
-  const column = gap < 0 ? 2 : text.length - text.slice(gap).trimStart().length;
-  const indent = ' '.repeat(column <= width / 2 ? column : 2);
+  const margin = text.length - text.trimStart().length;
+  const gap = text.indexOf('  ', margin);
+  const least = margin === 0 ? hang : margin + 2;
+  const column = gap < 0 ? least : text.length - text.slice(gap).trimStart().length;
+  const indent = ' '.repeat(column <= width / 2 ? column : least);
   const lines: string[] = [];
   let rest = text;
   while (rest.length > width) {

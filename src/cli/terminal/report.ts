@@ -91,12 +91,12 @@ export class Report {
 
   /** Shows help that the user asked for. */
   answer(text: string): void {
-    this.#out.text(text);
+    this.#out.help(text);
   }
 
   /** Shows help for an incomplete command. */
   help(text: string): void {
-    if (!this.#json) this.#err.text(text);
+    if (!this.#json) this.#err.help(text);
     else this.fail(new UsageError(['there is no command']));
   }
 

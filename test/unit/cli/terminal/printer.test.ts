@@ -64,6 +64,20 @@ describe('a line', () => {
     );
   });
 
+  it.each([20, 40, 60, undefined])('is wrapped in help too, for %s columns, or else for 80', (columns) => {
+    let all = '';
+    const text =
+      '  --store <dir>   key store (default: $KEYPROV_STORE or your own), and then text for a second line\n\nExamples:\n';
+    new Printer({ isTTY: columns !== undefined, ...(columns && { columns }), write: (part) => (all += part) }).help(
+      text,
+    );
+    const lines = all.split('\n');
+    expect(lines.length).toBeGreaterThan(4);
+    for (const line of lines) expect(line.length).toBeLessThanOrEqual(columns ?? 80);
+    expect(lines[1]).toMatch(columns === 20 ? /^ {4}\S/ : /^ {18}\S/);
+    expect(all.replaceAll(/\s+/g, ' ')).toBe(text.replaceAll(/\s+/g, ' '));
+  });
+
   it.each([
     ['in a file', {}],
     ['in a terminal of unknown width', { isTTY: true }],
