@@ -1,4 +1,4 @@
-import { execFile } from 'node:child_process';
+import { type ChildProcess, execFile } from 'node:child_process';
 import { win32 } from 'node:path';
 import { promisify } from 'node:util';
 import { KeyprovError } from '../errors.ts';
@@ -17,6 +17,13 @@ export interface RunProgramOptions extends SignalOptions {
 
 const TIMEOUT_MS = 60_000;
 
+const running = new Set<ChildProcess>();
+const killAll = (): void => {
+  for (const child of running) kill(child);
+};
+// Node's own signal sends SIGTERM, which can be ignored.
+const kill = (child: ChildProcess): boolean => child.kill('SIGKILL');
+
 /**
  * Runs a non-interactive program that prints at most 1 MiB, and returns its output. Kills the program when it is no
  * longer waited for, also because this process ends.
@@ -30,13 +37,14 @@ export async function runProgram(
 ): Promise<string> {
   signal?.throwIfAborted();
   const limits = { timeout: timeoutMs, maxBuffer: LIMIT.document, killSignal: 'SIGKILL', windowsHide: true } as const;
-  const running = promisify(execFile)(path, args, { ...limits, ...(env && { env }) });
-  const kill = () => running.child.kill('SIGKILL'); // Node's own signal sends SIGTERM, which can be ignored
-  process.once('exit', kill);
+  const output = promisify(execFile)(path, args, { ...limits, ...(env && { env }) });
+  const { child } = output;
+  if (running.size === 0) process.on('exit', killAll);
+  running.add(child);
   try {
-    return (await unlessAborted(() => running, signal)).stdout;
+    return (await unlessAborted(() => output, signal)).stdout;
   } catch (cause) {
-    kill();
+    kill(child);
     signal?.throwIfAborted();
     const code = errorCode(cause);
     const name = win32.basename(path);
@@ -48,7 +56,8 @@ export async function runProgram(
     }
     throw new KeyprovError('library-unsuitable', `${name} ${endOf(cause, timeoutMs)}`, { cause, remedy });
   } finally {
-    process.off('exit', kill);
+    running.delete(child);
+    if (running.size === 0) process.off('exit', killAll);
   }
 }
 

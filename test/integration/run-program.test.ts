@@ -7,6 +7,7 @@ import { type RunProgramOptions, runProgram } from '../../src/storage/run-progra
 import { WatchedChild } from '../../src/tpm/transports/watched-child.ts';
 import { asyncRefusal } from '../refusal.ts';
 import { filesIn, textOf } from '../unit/source-files.ts';
+import { bundle } from './support/bundle.ts';
 
 let directory: string;
 beforeEach(() => {
@@ -65,6 +66,26 @@ describe.skipIf(process.platform === 'win32')('a program that is run for its out
     const pid = Number(readFileSync(pidFile(), 'utf8'));
     abort.abort(new Error('no longer wanted'));
     await expect(running).rejects.toThrow('no longer wanted');
+    while (isAlive(pid)) await delay(5); // else the test runs into its time limit
+  });
+
+  it('adds one listener to the process, for any number of programs, and removes it', async () => {
+    const before = process.listenerCount('exit');
+    const all = Array.from({ length: 12 }, () => runProgram('sh', ['-c', 'sleep 0.2']));
+    expect(process.listenerCount('exit')).toBe(before + 1);
+    await Promise.all(all);
+    expect(process.listenerCount('exit')).toBe(before);
+  });
+
+  it('is killed if this process exits, whatever else runs', async () => {
+    using module = await bundle('src/storage/run-program.ts');
+    const script = `import { runProgram } from ${JSON.stringify(module.path)};
+      const run = (text) => runProgram('sh', ['-c', text]);
+      run('echo $$ > ${pidFile()}; exec sleep 20').catch(() => {});
+      await run('while ! [ -s ${pidFile()} ]; do sleep 0.01; done');
+      process.exit(0);`;
+    await runProgram(process.execPath, ['--input-type=module', '-e', script]);
+    const pid = Number(readFileSync(pidFile(), 'utf8'));
     while (isAlive(pid)) await delay(5); // else the test runs into its time limit
   });
 
