@@ -10,7 +10,7 @@ import type { Description } from './inspection.ts';
 /** A public key: its numbers, and its identifiers, which do not depend on its form. */
 export function describePublicKey(key: PublicKey): Description {
   const ids = [
-    field('KeyID', computeKeyIdText(encodePublicBlob(key))),
+    field('Key ID', computeKeyIdText(encodePublicBlob(key))),
     field('SHA-256 of the SPKI', toHex(digest('sha256', encodeSpki(key)))),
   ];
   if (key.kty === 'EC') {

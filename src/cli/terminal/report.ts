@@ -65,8 +65,9 @@ export class Report {
     if (!this.#json) this.progress = new PlainProgress(this.#err);
   }
 
-  /** Warns the user; the work continues. */
+  /** Warns the user, once of the same; the work continues. */
   warn(text: string): void {
+    if (this.#warnings.includes(text)) return;
     this.#warnings.push(text);
     this.progress.note(`warning: ${text}`);
   }
