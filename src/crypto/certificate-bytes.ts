@@ -17,10 +17,38 @@ import { decodePemBody, pemBlocks } from './pem.ts';
  * or 64 KiB in one certificate.
  */
 export function splitCertificates(bytes: Uint8Array): Bytes[] {
+  return splitLabelled(bytes).map(({ label, der }) => {
+    if (label === 'CERTIFICATE') return der;
+    throw invalid(`a block ${label} restricts what it is trusted for; convert it with openssl x509`);
+  });
+}
+
+/** A certificate in DER; what follows it in a block `TRUSTED CERTIFICATE` restricts what OpenSSL trusts it for. */
+export interface LabelledCertificate {
+  readonly label: 'CERTIFICATE' | 'TRUSTED CERTIFICATE';
+  readonly der: Bytes;
+}
+
+/** Does what {@link splitCertificates} does, and accepts OpenSSL's blocks `TRUSTED CERTIFICATE`. */
+export function splitLabelled(bytes: Uint8Array): LabelledCertificate[] {
   checkSize(bytes, LIMIT.file, invalid);
   const text = decodeFileText(bytes) ?? latin1(bytes);
-  if (PEM_CERTIFICATE.test(text)) return splitPem(text).flatMap(certificatesIn);
+  if (PEM_CERTIFICATE.test(text)) return splitPem(text);
   if (text.startsWith('-----BEGIN ')) throw invalid('PEM without a CERTIFICATE block');
+  if (/^\s*[!-/1-~]/.test(text)) throw noCertificate();
+  return splitDer(bytes).map(labelled);
+}
+
+/** The certificates, of which a file must contain one. @throws KeyprovError `certificate-invalid` if there is none. */
+export function atLeastOne<T>(certificates: readonly T[]): readonly T[] {
+  if (certificates.length === 0) throw noCertificate();
+  return certificates;
+}
+
+const noCertificate = (): KeyprovError => new KeyprovError('certificate-invalid', 'it contains no certificate');
+const labelled = (der: Bytes): LabelledCertificate => ({ label: 'CERTIFICATE', der });
+
+function splitDer(bytes: Uint8Array): Bytes[] {
   const certificates: Bytes[] = [];
   for (let rest = bytes; ; ) {
     rest = rest.subarray(paddingOf(rest));
@@ -103,15 +131,17 @@ function certificatesIn(der: Bytes): Bytes[] {
 /** The OID 1.2.840.113549.1.7.2. No certificate has an OID so close to its beginning. */
 const SIGNED_DATA = '06092a864886f70d010702';
 
-function splitPem(text: string): Bytes[] {
+function splitPem(text: string): LabelledCertificate[] {
   const blocks = [...pemBlocks(text)].filter(({ label }) => PEM_CERTIFICATE.test(`-----BEGIN ${label}-----`));
-  if (blocks.some(({ label }) => label.startsWith('TRUSTED')))
-    throw invalid('a block TRUSTED CERTIFICATE restricts what it is trusted for; convert it with openssl x509');
   if (!blocks.every(({ isWhole }) => isWhole)) throw invalid('a PEM block has no end');
   try {
-    const certificates = blocks.map(decodePemBody);
-    for (const certificate of certificates) checkSize(certificate, LIMIT.certificate, invalid);
-    return certificates;
+    return blocks.flatMap((block) => {
+      const der = decodePemBody(block);
+      checkSize(der, LIMIT.certificate, invalid);
+      return block.label.startsWith('TRUSTED ')
+        ? { label: 'TRUSTED CERTIFICATE', der }
+        : certificatesIn(der).map(labelled);
+    });
   } catch (cause) {
     if (isKeyprovError(cause, 'certificate-invalid')) throw cause;
     throw invalid('a PEM block cannot be read', cause);

@@ -1,5 +1,5 @@
 import { type Bytes, checkText, toHex, utf8 } from '../bytes.ts';
-import { splitCertificates } from '../crypto/certificate-bytes.ts';
+import { atLeastOne, splitCertificates } from '../crypto/certificate-bytes.ts';
 import { describeName, isSameName } from '../crypto/distinguished-name.ts';
 import { digest } from '../crypto/kdf.ts';
 import { type Certificate, parseCertificate } from '../crypto/x509.ts';
@@ -95,7 +95,7 @@ export async function loadTpmRoots(path: string, { signal }: SignalOptions = {})
 }
 
 /** Reads the certificates in a file. */
-function certificatesIn(bytes: Bytes): Bytes[] {
+function certificatesIn(bytes: Bytes): readonly Bytes[] {
   if (CABINET.every((byte, index) => bytes[index] === byte)) {
     throw new KeyprovError('certificate-invalid', 'it is a cabinet file', {
       remedy:
@@ -103,9 +103,7 @@ function certificatesIn(bytes: Bytes): Bytes[] {
         'osslsigncode verify and cabextract elsewhere',
     });
   }
-  const certificates = splitCertificates(bytes);
-  if (certificates.length === 0) throw new KeyprovError('certificate-invalid', 'it contains no certificate');
-  return certificates;
+  return atLeastOne(splitCertificates(bytes));
 }
 
 /** `MSCF`, the first bytes of a cabinet file. */

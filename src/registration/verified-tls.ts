@@ -2,12 +2,10 @@ import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } fr
 import { readFileSync } from 'node:fs';
 import type { PeerCertificate, SecureContext } from 'node:tls';
 import { checkObject, checkText, utf8 } from '../bytes.ts';
-import { splitCertificates } from '../crypto/certificate-bytes.ts';
-import { TAG } from '../crypto/der-write.ts';
+import { atLeastOne, splitLabelled } from '../crypto/certificate-bytes.ts';
 import { encodePem } from '../crypto/pem.ts';
 import { isKeyprovError, KeyprovError, sayError } from '../errors.ts';
 import { describeFileError } from '../storage/file-error.ts';
-import { decodeFileText } from '../text.ts';
 
 /**
  * Loaded when a connection is made: it is Node's most expensive module, and many programs that import this never
@@ -98,17 +96,14 @@ function rootsIn(text: string): string[] {
 }
 
 /**
- * The certificates in a file, in any form that {@link splitCertificates} reads, each in PEM. Node would ignore a text
+ * The certificates in a file, in any form that {@link splitLabelled} reads, each in PEM. Node would ignore a text
  * without one, and one that it cannot read.
  * @throws KeyprovError `certificate-invalid` for these.
  */
 export function readableCertificates(bytes: Uint8Array): string[] {
-  const isAny = bytes[0] === TAG.SEQUENCE || decodeFileText(bytes)?.includes('-----BEGIN ');
-  const certificates = isAny ? splitCertificates(bytes) : [];
-  if (certificates.length === 0) throw new KeyprovError('certificate-invalid', 'it contains no certificate');
-  return certificates.map((der) => {
+  return atLeastOne(splitLabelled(bytes)).map(({ label, der }) => {
     try {
-      return new X509Certificate(der) && encodePem('CERTIFICATE', der);
+      return new X509Certificate(der) && encodePem(label, der);
     } catch (cause) {
       throw new KeyprovError('certificate-invalid', 'it contains a certificate that cannot be read', { cause });
     }

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { type Bytes, concat } from '../../bytes.ts';
-import { splitCertificates } from '../../crypto/certificate-bytes.ts';
+import { atLeastOne, splitCertificates } from '../../crypto/certificate-bytes.ts';
 import { decodeJwk } from '../../crypto/jwk.ts';
 import type { PublicKey } from '../../crypto/public-key.ts';
 import { isKeyprovError, KeyprovError } from '../../errors.ts';
@@ -116,11 +116,7 @@ export function readFormatOptions(given: Arguments, { format, needed, used }: Fo
   });
 }
 
-function certificatesIn(content: Uint8Array): Bytes[] {
-  const certificates = splitCertificates(content);
-  if (certificates.length === 0) throw new KeyprovError('certificate-invalid', 'it contains no certificate');
-  return certificates;
-}
+const certificatesIn = (content: Uint8Array): readonly Bytes[] => atLeastOne(splitCertificates(content));
 
 const isFormatOption = (name: string): name is FormatOption => Object.hasOwn(OPTIONS, name);
 const FORMAT_OPTIONS: readonly FormatOption[] = Object.keys(OPTIONS).filter(isFormatOption);

@@ -134,7 +134,7 @@ describe('splitCertificates', () => {
         return error;
       }
     };
-    expect(thrown(fromHex('3100'))).toHaveProperty('cause.code', 'request-invalid');
+    expect(thrown(fromHex('0500'))).toHaveProperty('cause.code', 'request-invalid');
     expect(thrown(utf8('-----BEGIN CERTIFICATE-----\n*\n-----END CERTIFICATE-----\n'))).toHaveProperty(
       'cause.code',
       'key-invalid',

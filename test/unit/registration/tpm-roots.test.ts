@@ -83,7 +83,7 @@ describe('loadTpmRoots', () => {
       ['AMD/all.pem', 'the certificate of (no name) is not a CA certificate'],
       ['damaged.cer', 'certificates: no complete DER SEQUENCE at the beginning of 100 bytes'],
       ['link.cer', `${join(directory, 'link.cer')} does not exist; check the path`],
-      ['setup.ps1', expect.stringContaining('certificates: ')],
+      ['setup.ps1', 'it contains no certificate'],
     ]);
   });
 
@@ -129,7 +129,7 @@ describe('loadTpmRoots', () => {
   });
 
   it.each([
-    ['a file without an authority', 'setup.ps1', 'no complete DER SEQUENCE'],
+    ['a file without an authority', 'setup.ps1', 'it contains no certificate'],
     ['a path where nothing is', 'missing', 'does not exist'],
   ])('refuses %s', async (_, name, problem) => {
     await expect(loadTpmRoots(join(directory, name))).rejects.toMatchObject({

@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { Certificate, ContentInfo, EncapsulatedContentInfo, SignedData } from 'pkijs';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { utf8 } from '../../../src/bytes.ts';
+import { concat, fromHex, utf8 } from '../../../src/bytes.ts';
 import { encodePem } from '../../../src/crypto/pem.ts';
 import { readableCertificates, verifiedTls } from '../../../src/registration/verified-tls.ts';
 import { issueAuthority, type TestCertificate } from '../../certificates.ts';
@@ -41,6 +41,12 @@ describe('the roots in ca', () => {
     const said = refusal(() => verifiedTls({ ca: [pem, made(pem)] }));
     expect(said).toMatch(/^foreign: TypeError: ca must be certificates in PEM: /);
     expect(said).toContain(problem);
+  });
+
+  it("may be OpenSSL's trusted certificates, with the restrictions that TLS reads", () => {
+    const trusted = encodePem('TRUSTED CERTIFICATE', concat(root.der, fromHex('300c300a06082b06010505070301')));
+    expect(verifiedTls({ ca: trusted, onlyTheseRoots: true })).toHaveProperty('secureContext');
+    expect(readableCertificates(utf8(pem + trusted))).toEqual([pem, trusted]);
   });
 
   it('may be in a PKCS #7 file', () => {
