@@ -27,7 +27,7 @@ const context: Context = {
 
 /** In the words of all other messages. */
 function sayParserError({ message, code }: CommanderError): string {
-  const said = message.replace(/^error: /, '').replace(/\s*\(Did you mean (.+)\?\)$/, ', did you mean $1?');
+  const said = message.replace(/^error: /, '').replace(/\n\(Did you mean (.+)\?\)$/, ', did you mean $1?');
   return code === 'commander.unknownOption' ? `${said}; the options of a command follow its name` : said;
 }
 
