@@ -1,14 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  ftruncateSync,
-  lstatSync,
-  readFileSync,
-  unlinkSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, constants, fstatSync, ftruncateSync, lstatSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { type Holder, readHolder } from './lock-holder.ts';
 import { openPrivateFile } from './private-files.ts';
 
@@ -66,8 +57,8 @@ function lockOf(path: string, fd: number): FileLock {
       if (!held) return;
       held = false;
       try {
-        if (remove) unlinkSync(path);
-        else ftruncateSync(fd);
+        if (!remove) ftruncateSync(fd);
+        else if (isAt(path, fd)) rmSync(path, { force: true });
       } finally {
         closeSync(fd);
       }

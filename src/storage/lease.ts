@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { closeSync, constants, readdirSync, rmSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { temporaryName } from './atomic-file.ts';
 import { ignoring } from './file-error.ts';
@@ -40,7 +40,7 @@ export function takeLease(path: string): FileLock | Holder {
   }
   const others = numbersOf(path).filter((number) => number !== mine);
   if (others.some((number) => number > mine)) {
-    unlinkSync(file);
+    rmSync(file, { force: true }); // the later one removes it too
     return { token: `${mine}` };
   }
   for (const number of others) rmSync(`${path}.${number}`, { force: true });
@@ -83,9 +83,10 @@ function leaseOf(file: string, content: string): FileLock {
 /** Uses the clock of the file system, which may be on another machine. */
 function isStale(path: string, number: number): boolean {
   const probe = join(dirname(path), temporaryName());
-  writeFileSync(probe, '', { flag: 'wx', mode: 0o600 });
-  const now = statSync(probe).mtimeMs;
-  unlinkSync(probe);
+  const fd = openSync(probe, 'wx', 0o600);
+  const now = fstatSync(fd).mtimeMs;
+  closeSync(fd);
+  rmSync(probe, { force: true }); // the holder of the lock may remove temporary files
   const renewed = statSync(`${path}.${number}`, { throwIfNoEntry: false })?.mtimeMs ?? now;
   return now - renewed > STALE;
 }

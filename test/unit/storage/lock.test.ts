@@ -1,10 +1,26 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import fs, { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { loadLibc } from '../../../native/libc.ts';
 import { holdLock, isLocked, withStoreLock } from '../../../src/storage/hold-lock.ts';
+import { patchBuiltin } from '../../patch-builtin.ts';
 import { asyncRefusal } from '../../refusal.ts';
+
+/** What another process does right after a file was made. */
+let afterMaking = (_path: string): void => {};
+const { openSync, writeFileSync: write } = fs;
+patchBuiltin(fs, {
+  openSync(path, ...rest) {
+    const fd = openSync(path, ...rest);
+    if (rest[0] === 'wx') afterMaking(`${path}`);
+    return fd;
+  },
+  writeFileSync(path, data, options) {
+    write(path, data, options);
+    if (typeof path === 'string') afterMaking(path);
+  },
+});
 
 let directory: string;
 let path: string;
@@ -13,6 +29,7 @@ beforeEach(() => {
   path = join(directory, 'a.lock');
 });
 afterEach(() => {
+  afterMaking = () => {};
   vi.restoreAllMocks();
   rmSync(directory, { recursive: true });
 });
@@ -125,6 +142,17 @@ describe('the lock of the kernel', () => {
     },
   );
 
+  it('can go when its file has gone, and leaves the file of another holder', async () => {
+    const first = await holdLock(path);
+    rmSync(path);
+    const second = await holdLock(path);
+    await first.release({ remove: true });
+    expect(readdirSync(directory)).toEqual(['a.lock']);
+    rmSync(path);
+    await second.release({ remove: true });
+    expect(readdirSync(directory)).toEqual([]);
+  });
+
   it('reports errors other than missing locks', async () => {
     withoutFlock('EBADF');
     expect(await asyncRefusal(() => holdLock(path, now))).toMatch(/^store-io: .*flock failed: EBADF/);
@@ -181,5 +209,23 @@ describe('the lease', () => {
     expect(await asyncRefusal(() => holdLock(path, now))).toMatch(/^store-busy: /);
     expect(files()).toEqual(['a.lock.2']);
     await second.release();
+  });
+
+  it('steps back from a later one, even if that has removed its file', async () => {
+    afterMaking = (file) => {
+      if (!file.endsWith('.1')) return;
+      write(join(directory, 'a.lock.2'), '{"pid":1,"token":"t"}', { mode: 0o600 });
+      rmSync(file, { force: true });
+    };
+    expect(await asyncRefusal(() => holdLock(path, now))).toMatch(/^store-busy: /);
+    expect(files()).toEqual(['a.lock.2']);
+  });
+
+  it('is looked at even if its holder removes temporary files', async () => {
+    write(join(directory, 'a.lock.1'), '{"pid":1,"token":"t"}', { mode: 0o600 });
+    afterMaking = (file) => {
+      if (file.endsWith('.tmp')) rmSync(file, { force: true });
+    };
+    expect(await asyncRefusal(() => holdLock(path, now))).toMatch(/^store-busy: /);
   });
 });

@@ -97,7 +97,7 @@ async function makeDemoDirectory(directory: string, force: boolean): Promise<() 
     return async () => {
       // A directory that existed before stays.
       await removeContents(directory);
-      if (names === undefined) await rm(directory, { recursive: true });
+      if (names === undefined) await rm(directory, { recursive: true, force: true });
     };
   });
 }
@@ -105,6 +105,6 @@ async function makeDemoDirectory(directory: string, force: boolean): Promise<() 
 /** Names in a directory need not be UTF-8. */
 async function removeContents(directory: string): Promise<void> {
   for (const name of await readdir(directory, 'buffer')) {
-    await rm(Buffer.concat([Buffer.from(join(directory, '/')), name]), { recursive: true });
+    await rm(Buffer.concat([Buffer.from(join(directory, '/')), name]), { recursive: true, force: true });
   }
 }
