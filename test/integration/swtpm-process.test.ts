@@ -153,13 +153,14 @@ describe.skipIf(missing)('startSwtpm', () => {
     expect(`swtpm:127.0.0.1:${tried[2]?.replace('type=tcp,port=', '')}`).toBe(swtpm.address);
   });
 
-  it('ends with its parent, also when that is killed', async () => {
+  it('ends with its parent, also when that is killed, and even if it does not react to SIGTERM', async () => {
     using script = await bundle('test/integration/children/swtpm-parent.ts');
-    for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
+    for (const [signal, isStuck] of [['SIGKILL'], ['SIGTERM'], ['SIGKILL', true]] as const) {
       const parent = spawn(process.execPath, [script.path], { stdio: ['pipe', 'pipe', 'inherit'] });
       const [line] = await once(createInterface({ input: parent.stdout }), 'line');
       const { pid, path }: { pid: number; path: string } = JSON.parse(line);
       expect(isRunning(pid)).toBe(true);
+      if (isStuck) process.kill(pid, 'SIGSTOP');
       parent.kill(signal);
       await once(parent, 'exit');
       await expect.poll(() => isRunning(pid), { timeout: 60_000 }).toBe(false);

@@ -21,13 +21,20 @@ const MOST_OUTPUT = 65_536;
 
 /**
  * Becomes the program, under its own process id, and leaves a watcher behind that ends it if the parent dies, however
- * that happens: file descriptor 3 then ends without the final line. $1 is the directory to remove in that case; the
- * rest is the command. The output goes to a file: with a pipe, the program would stop if this process is too busy to
- * empty it.
+ * that happens: file descriptor 3 then ends without the final line. After two seconds the watcher kills a program that
+ * is still there. $1 is the directory to remove in that case; the rest is the command. The output goes to a file: with a
+ * pipe, the program would stop if this process is too busy to empty it.
  */
 const LAUNCHER = `
 directory=$1; shift
-( read -r _ <&3 || { kill $$; rm -rf -- "$directory"; } ) >/dev/null 2>&1 &
+( read -r _ <&3 && exit
+  kill $$
+  for _ in 1 2 3 4; do
+    sleep 0.5
+    kill -0 $$ || exec rm -rf -- "$directory"
+  done
+  kill -KILL $$
+  rm -rf -- "$directory" ) >/dev/null 2>&1 &
 exec "$@" 3<&- 2>"$directory/log"`;
 
 /** A child process and its output. It ends with this process, however this process ends. */
