@@ -218,6 +218,6 @@ export function describeSyncStatus(status: SyncStatus): string {
   const when = sayTime(status.estimate);
   const why = status.obstacles.length === 0 ? '' : ` (${status.obstacles.join('; ')})`;
   return status.state === 'overdue'
-    ? `The service has the key, but the key should have been on premises since ${when}${why}.${other}`
-    : `The service has the key. If the service synchronizes with Active Directory, the PIN works on premises from about ${when}${why}.${other}`;
+    ? `The PIN works for sign-in at the service, but the key should have been on premises since ${when}${why}.${other}`
+    : `The PIN works for sign-in at the service now. If the service synchronizes with Active Directory, the PIN works on premises from about ${when}${why}.${other}`;
 }

@@ -55,7 +55,7 @@ describe.skipIf(missing)('keyprov provision --service', () => {
     expect(stdout).toContain(`user         ${ADA.upn}\n`);
     expect(stdout).toContain(`registered   ${key?.kid} at ${world.service.url}/EnrollmentServer/key/`);
     expect(stdout).toMatch(
-      /\nThe service has the key\. If the service synchronizes with Active Directory, the PIN works on premises from about /,
+      /\nThe PIN works for sign-in at the service now\. If the service synchronizes with Active Directory, the PIN works on premises from about /,
     );
     const steps = [...stderr.matchAll(/^(\w[\w-]*): /gm)].map(([, step]) => step);
     expect([...new Set(steps)]).toEqual([

@@ -253,11 +253,11 @@ describe('describeSyncStatus', () => {
 
   it('tells the user what the PIN can be used for', async () => {
     const later =
-      'The service has the key. If the service synchronizes with Active Directory, the PIN works on premises from about 2026-01-01 12:30';
+      'The PIN works for sign-in at the service now. If the service synchronizes with Active Directory, the PIN works on premises from about 2026-01-01 12:30';
     expect(await sentence(undefined, 0)).toBe(`${later}:00 UTC.`);
     expect(await sentence(holding(), 0, ['it is off'])).toBe(`${later}:00 UTC (it is off).`);
     expect(await sentence(holding(), 60)).toBe(
-      'The service has the key, but the key should have been on premises since 2026-01-01 12:30:00 UTC.',
+      'The PIN works for sign-in at the service, but the key should have been on premises since 2026-01-01 12:30:00 UTC.',
     );
     expect(await sentence(holding(ours), 0)).toBe('The PIN works for sign-in at the service and on premises.');
     expect(
