@@ -1,7 +1,7 @@
 // Checks the pages in the root and in docs/, and two pages for contributors. Every `ts` block compiles against the sources. Every
 // `sh run` block runs, in an empty directory with `keyprov` and `scripts/` available. A block that names a file in examples/ is
 // an excerpt of that file. Links lead to existing files and headings. docs/README.md lists every page of docs/. The README has at
-// most 150 lines. `@example` blocks in src/ compile too.
+// most 150 lines. Prose has at most 130 columns. `@example` blocks in src/ compile too.
 import { spawnSync } from 'node:child_process';
 import {
   existsSync,
@@ -81,6 +81,16 @@ function checkLinks(file, page) {
   }
 }
 
+/** Checks the width of prose. Tables and code may be wider. */
+function checkWidth(file, page) {
+  let isCode = false;
+  for (const [index, line] of page.split('\n').entries()) {
+    if (/^\s*```/.test(line)) isCode = !isCode;
+    const isProse = !isCode && !line.startsWith('|');
+    if (isProse && line.length > 130) problems.push(`${file}:${index + 1}: ${line.length} columns, 130 are allowed`);
+  }
+}
+
 /** The source file of each subpath in package.json. */
 function sourcePaths() {
   const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
@@ -149,6 +159,7 @@ try {
     counted.lines += length;
     if (file === 'README.md' && length > 150) problems.push(`${file}: ${length} lines, 150 are allowed`);
     checkLinks(file, page);
+    if (!/^(?:bench|test)\//.test(file)) checkWidth(file, page); // their lists have one line per item
     const own = file.replace(/^docs\//, '');
     if (own !== file && own !== 'README.md' && !index.includes(`](${own})`)) problems.push(`docs/README.md: no ${own}`);
     for (const block of blocksOf(page)) {
