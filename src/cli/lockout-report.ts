@@ -2,7 +2,7 @@ import { isKeyprovError, KeyprovError, sayError } from '../errors.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
 import type { KeyStore } from '../keys/key-store.ts';
 import { type PinTryCount, peekPinTries } from '../keys/pin-try-log.ts';
-import { ALLOW_TRIES } from '../keys/tpm-pin.ts';
+import { raiseMaximum } from '../keys/tpm-pin.ts';
 import type { LockoutState } from '../tpm/capabilities.ts';
 
 /** Whether the TPM takes PINs, and how many wrong ones are left. */
@@ -15,10 +15,10 @@ export function describeLockout({ inLockout, failedTries, maxTries, recoveryTime
 }
 
 /** How a lockout ends. */
-export const endLockout = ({ maxTries, recoveryTimeSeconds }: LockoutState): string =>
-  maxTries === 0
-    ? ALLOW_TRIES
-    : `${recoveryTimeSeconds === 0 ? '' : 'wait, or '}end it with keyprov tpm --reset-lockout`;
+export const endLockout = (lockout: LockoutState): string =>
+  lockout.maxTries === 0
+    ? raiseMaximum(lockout)
+    : `${lockout.recoveryTimeSeconds === 0 ? '' : 'wait, or '}end it with keyprov tpm --reset-lockout`;
 
 /**
  * The wrong PINs of a software key, or why they are not known; undefined if no PIN of it was ever tried.

@@ -17,13 +17,13 @@ function triesLeft({ inLockout, maxTries, failedTries, recoveryTimeSeconds }: Lo
   return recoveryTimeSeconds === 0 ? undefined : Math.max(0, maxTries - failedTries);
 }
 
-/** How a lockout ends that comes back after each reset. */
-export const ALLOW_TRIES =
-  "raise the TPM's maximum of wrong tries, which is 0, with the lockout hierarchy's password (TPM2_DictionaryAttackParameters)";
+/** What gives more tries if waiting or a reset of the lockout does not. */
+export const raiseMaximum = ({ maxTries }: LockoutState): string =>
+  `raise the TPM's maximum of wrong tries, which is ${maxTries} (TPM2_DictionaryAttackParameters with the password of the lockout hierarchy)`;
 
 /** How a lockout can end. */
 export function lockoutRemedy(lockout: LockoutState): string {
-  if (lockout.maxTries === 0) return ALLOW_TRIES;
+  if (lockout.maxTries === 0) return raiseMaximum(lockout);
   const seconds = lockoutEnds(lockout);
   const wait = seconds === undefined ? '' : `wait up to ${seconds} s, or `;
   return `${wait}reset the lockout with the lockout hierarchy's password`;
@@ -34,7 +34,7 @@ export function lockoutRemedy(lockout: LockoutState): string {
  * try that could lock it unless forced, since the lockout affects every protected key of that TPM.
  *
  * @throws PinError `pin-wrong` with the tries left, or `pin-last-try`; TpmError `tpm-lockout`. Each says after how many
- * seconds one try is given back, unless the next PIN would be tried at once. Part 1, 19.8.
+ * seconds one try is given back, unless the next PIN would be tried at once or waiting does not help. Part 1, 19.8.
  */
 export async function tryPin<T>(tpm: Tpm, options: PinTryOptions, work: () => Promise<T>): Promise<T> {
   // Another try between counting and trying could be the one that locks the TPM.
@@ -59,7 +59,7 @@ async function tryInTurn<T>(tpm: Tpm, { force = false, signal }: PinTryOptions, 
       cause: error,
       triesLeft: left,
       ...(left !== undefined && left <= 1 && { retryAfterSeconds: lockoutEnds(after) }),
-      remedy: left === 1 ? forceLastTry(after) : left === 0 ? waitForTry(after) : 'try again with the right PIN',
+      remedy: left === 1 ? forceLastTry(after) : left === 0 ? waitWithNone(after) : 'try again with the right PIN',
     });
   }
 }
@@ -71,18 +71,28 @@ async function tryInTurn<T>(tpm: Tpm, { force = false, signal }: PinTryOptions, 
 export async function spareLastTry(tpm: Tpm, options: SignalOptions): Promise<void> {
   const lockout = await readLockout(tpm, options);
   const what = 'the password of the storage root key was not tried: a wrong one';
-  refuseLastTry(lockout, what, waitForTry(lockout));
+  refuseLastTry(lockout, what, waitForMore(lockout));
 }
 
 const waitForTry = ({ recoveryTimeSeconds }: LockoutState): string => `wait ${recoveryTimeSeconds} s for another try`;
 
+/** What to do before the last try. If the TPM allows one wrong try, each try is the last one. */
+const waitForMore = (lockout: LockoutState): string =>
+  lockout.maxTries === 1 ? raiseMaximum(lockout) : waitForTry(lockout);
+
 const forceLastTry = (lockout: LockoutState): string =>
-  `${waitForTry(lockout)}, or, if you are sure of the PIN, use the last try with \`force: true\``;
+  `${waitForMore(lockout)}, or, if you are sure of the PIN, use the last try with \`force: true\``;
+
+const waitWithNone = (lockout: LockoutState): string =>
+  `${waitForTry(lockout)}${lockout.maxTries === 1 ? ', which needs `force: true`' : ''}`;
 
 function refuseLastTry(before: LockoutState, what: string, remedy: string): void {
   if (triesLeft(before) !== 1) return;
-  const retryAfterSeconds = before.recoveryTimeSeconds;
-  throw new PinError('pin-last-try', `${what} would lock the TPM`, { triesLeft: 1, retryAfterSeconds, remedy });
+  const { maxTries, recoveryTimeSeconds } = before;
+  throw new PinError('pin-last-try', `${what} would lock the TPM`, {
+    ...{ triesLeft: 1, remedy },
+    ...(maxTries > 1 && { retryAfterSeconds: recoveryTimeSeconds }),
+  });
 }
 
 function lockedOut(lockout: LockoutState, refusal?: TpmRefusal): TpmError {

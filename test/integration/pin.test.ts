@@ -10,6 +10,7 @@ import { describeLockout, endLockout } from '../../src/cli/lockout-report.ts';
 import { verifySignature } from '../../src/crypto/verify-signature.ts';
 import { isKeyprovError, type KeyprovError } from '../../src/errors.ts';
 import type { ProvidedKey } from '../../src/keys/provider.ts';
+import { spareLastTry } from '../../src/keys/tpm-pin.ts';
 import { openTpmKeyProvider, type TpmKeyProvider } from '../../src/keys/tpm-provider.ts';
 import { readTpmFacts } from '../../src/provisioning/tpm-facts.ts';
 import { readLockout } from '../../src/tpm/capabilities.ts';
@@ -116,13 +117,31 @@ describe('the PIN of a TPM key', () => {
     const key = await provider.create({ algorithm: 'p-256', pin: PIN });
     await setLockout(tpm, 0, recovery);
     const remedy =
-      "raise the TPM's maximum of wrong tries, which is 0, with the lockout hierarchy's password (TPM2_DictionaryAttackParameters)";
+      "raise the TPM's maximum of wrong tries, which is 0 (TPM2_DictionaryAttackParameters with the password of the lockout hierarchy)";
     expect(await refusal(provider, key, PIN)).toMatchObject({
       ...{ code: 'tpm-lockout', retryAfterSeconds: undefined, remedy },
     });
     const lockout = await readLockout(tpm);
     expect([describeLockout(lockout), endLockout(lockout)]).toEqual(['locked: no wrong try is allowed', remedy]);
     expect(await readTpmFacts({ tpm })).toEqual({ version: '2.0', virtual: true, lockedOut: true });
+  });
+
+  test('needs force if the TPM allows one wrong try, since waiting gives no more', async () => {
+    await using tpm = await openTpm('libtpms');
+    await setLockout(tpm, 1, 600);
+    const provider = await openTpmKeyProvider(tpm);
+    const key = await provider.create({ algorithm: 'p-256', pin: PIN });
+    const raise =
+      "raise the TPM's maximum of wrong tries, which is 1 (TPM2_DictionaryAttackParameters with the password of the lockout hierarchy)";
+    const remedy = `${raise}, or, if you are sure of the PIN, use the last try with \`force: true\``;
+    const last = { code: 'pin-last-try', triesLeft: 1, retryAfterSeconds: undefined, remedy };
+    expect(await refusal(provider, key, PIN)).toMatchObject(last);
+    expect(await signs(provider, key, PIN, true)).toBe(true);
+    await expect(spareLastTry(tpm, {})).rejects.toMatchObject({ ...last, remedy: raise });
+    expect(await refusal(provider, key, WRONG, true)).toMatchObject({
+      ...{ code: 'pin-wrong', triesLeft: 0, retryAfterSeconds: 600 },
+      remedy: 'wait 600 s for another try, which needs `force: true`',
+    });
   });
 
   test('is not called wrong when it is the owner authorization that the TPM wants', async () => {
