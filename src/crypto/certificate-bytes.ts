@@ -13,8 +13,8 @@ import { decodePemBody, pemBlocks } from './pem.ts';
  * any text around them, in any encoding of {@link decodeFileText}. A PKCS #7 file (`.p7b`) counts as the certificates in
  * it. Checks only the outermost length of each.
  *
- * @throws KeyprovError `certificate-invalid` if there is anything else, or if the last one is cut off; for more than 4 MiB,
- * or 64 KiB in one certificate.
+ * @throws KeyprovError `certificate-invalid` if there is anything else, or if the last one is cut off; for more than 4 MiB, or
+ * 64 KiB in one certificate. A PKCS #7 file has the limit of 4 MiB.
  */
 export function splitCertificates(bytes: Uint8Array): Bytes[] {
   return splitLabelled(bytes).map(({ label, der }) => {
@@ -72,7 +72,7 @@ export function onlyCertificate(bytes: Uint8Array): Bytes {
 /** The first certificate in DER, whatever follows it; `undefined` if there are only zeros or 0xff. */
 export function firstCertificate(bytes: Uint8Array): Bytes | undefined {
   const rest = bytes.subarray(paddingOf(bytes));
-  return rest.length === 0 ? undefined : copy(firstOf(rest).der);
+  return rest.length === 0 ? undefined : checked(copy(firstOf(rest).der));
 }
 
 function paddingOf(bytes: Uint8Array): number {
@@ -109,7 +109,6 @@ function sizeOf(bytes: Uint8Array): number {
   } catch (cause) {
     throw invalid(`no complete DER SEQUENCE at the beginning of ${byteCount(bytes.length)}`, cause);
   }
-  checkSize(der, LIMIT.certificate, invalid);
   return der.length;
 }
 
@@ -118,7 +117,11 @@ const PEM_CERTIFICATE = /-----BEGIN (?:(?:X509 |TRUSTED )?CERTIFICATE|PKCS7)----
 
 /** The certificates in the SignedData of PKCS #7 (RFC 2315, 9.1); anything else is a certificate. */
 function certificatesIn(der: Bytes): Bytes[] {
-  if (!toHex(der.subarray(0, 24)).includes(SIGNED_DATA)) return [der];
+  return toHex(der.subarray(0, 24)).includes(SIGNED_DATA) ? bundled(der).map(checked) : [checked(der)];
+}
+
+/** A PKCS #7 file is as long as its file may be. */
+function bundled(der: Bytes): Bytes[] {
   try {
     const content = DerNode.lenient(der, 'PKCS #7').list(TAG.SEQUENCE)[1]?.first(0xa0);
     const list = content?.list(TAG.SEQUENCE).find(({ tag }) => tag === 0xa0);
@@ -126,6 +129,11 @@ function certificatesIn(der: Bytes): Bytes[] {
   } catch (cause) {
     throw invalid('a PKCS #7 file cannot be read; convert it with openssl pkcs7 -print_certs', cause);
   }
+}
+
+function checked(der: Bytes): Bytes {
+  checkSize(der, LIMIT.certificate, invalid);
+  return der;
 }
 
 /** The OID 1.2.840.113549.1.7.2. No certificate has an OID so close to its beginning. */
@@ -137,9 +145,8 @@ function splitPem(text: string): LabelledCertificate[] {
   try {
     return blocks.flatMap((block) => {
       const der = decodePemBody(block);
-      checkSize(der, LIMIT.certificate, invalid);
       return block.label.startsWith('TRUSTED ')
-        ? { label: 'TRUSTED CERTIFICATE', der }
+        ? { label: 'TRUSTED CERTIFICATE', der: checked(der) }
         : certificatesIn(der).map(labelled);
     });
   } catch (cause) {

@@ -71,6 +71,27 @@ describe('splitCertificates', () => {
     );
   });
 
+  it('bounds a PKCS #7 file by 4 MiB, and each certificate in it by 64 KiB', () => {
+    const bundle = (...certificates: readonly Uint8Array[]) => {
+      const signed = derValue(0x30, fromHex('020101' + '3100' + '30020500'), derValue(0xa0, ...certificates));
+      return derValue(0x30, fromHex('06092a864886f70d010702'), derValue(0xa0, signed));
+    };
+    const many = Array.from({ length: 400 }, () => longer);
+    const whole = bundle(...many);
+    for (const bytes of [whole, utf8(encodePem('PKCS7', whole)), utf8(encodePem('CERTIFICATE', whole))]) {
+      expect(splitCertificates(bytes)).toHaveLength(many.length);
+    }
+    const over = derValue(0x30, new Uint8Array(0x1_0000));
+    const large = bundle(...Array.from({ length: 14_000 }, () => longer));
+    for (const [bytes, problem] of [
+      [bundle(short, over), '65541 bytes; the limit is 65536'],
+      [utf8(encodePem('PKCS7', bundle(over))), '65541 bytes; the limit is 65536'],
+      [large, `${large.length} bytes; the limit is 4194304`],
+    ] as const) {
+      expect(refusal(() => splitCertificates(bytes))).toBe(`certificate-invalid: certificates: ${problem}`);
+    }
+  });
+
   it("refuses OpenSSL's trusted certificates, whose restrictions it does not read", () => {
     expect(refusal(() => splitCertificates(utf8(encodePem('TRUSTED CERTIFICATE', short))))).toContain('openssl x509');
   });
