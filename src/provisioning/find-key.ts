@@ -1,7 +1,7 @@
-import { toBase64 } from '../bytes.ts';
+import { toBase64, toBase64Url, toHex } from '../bytes.ts';
 import { isKeyprovError, KeyprovError } from '../errors.ts';
 import { keyIdOf } from '../formats/windows/key-registration.ts';
-import type { KeyRecord } from '../keys/key-record.ts';
+import { isRecordId, type KeyRecord } from '../keys/key-record.ts';
 import { checkStore, type KeyStore } from '../keys/key-store.ts';
 import { readLastBackend } from '../keys/last-backend.ts';
 import type { Backend } from '../keys/provider.ts';
@@ -11,7 +11,7 @@ import { isSame, listRegistrations, type RegistrationRecord, readRegistration } 
 
 /** Selects a key of a store. Absent members match every key. */
 export interface KeyChoice {
-  /** The id of the record, or the Key ID of the key in base64. */
+  /** The id of the record, or the Key ID of the key in base64, base64url or hexadecimal. */
   readonly id?: string | undefined;
   /** User principal name, in any case. */
   readonly user?: string | undefined;
@@ -42,13 +42,16 @@ const CHOICE = 'id:text? user:text? deviceId:text?';
 
 async function keysOf(store: KeyStore, choice: KeyChoice): Promise<Omit<FoundKey, 'others'>[]> {
   const { id, user, deviceId } = choice;
-  if (id !== undefined && !isBase64KeyId(id)) {
+  if (id !== undefined && (isRecordId(id) || !mayBeKeyId(id))) {
     const record = await store.load(id).catch((error: unknown) => {
       if (isKeyprovError(error, 'key-not-found')) return undefined;
       throw error;
     });
-    if (record === undefined) return [];
-    return [{ record, registration: readRegistration(record) }].filter((found) => isChosen(found, { user, deviceId }));
+    if (record !== undefined)
+      return [{ record, registration: readRegistration(record) }].filter((found) =>
+        isChosen(found, { user, deviceId }),
+      );
+    if (!mayBeKeyId(id)) return [];
   }
   const { keys, damaged } = await listKeys(store);
   const fitting = keys.filter((found) => isChosen(found, choice));
@@ -106,10 +109,15 @@ export function isChosen(
   { record, registration }: Pick<FoundKey, 'record' | 'registration'>,
   { id, user, deviceId }: KeyChoice,
 ): boolean {
-  const isIt =
-    id === undefined || record.id === id || (isBase64KeyId(id) && toBase64(keyIdOf(record.publicKey)) === id);
+  const isIt = id === undefined || record.id === id || isKeyIdOf(record, id);
   const owner = registration ?? record;
   return isIt && isSame(owner.user, user) && isSame(owner.deviceId, deviceId);
+}
+
+function isKeyIdOf({ publicKey }: KeyRecord, text: string): boolean {
+  if (!mayBeKeyId(text)) return false;
+  const keyId = keyIdOf(publicKey);
+  return [toBase64(keyId), toBase64Url(keyId)].includes(text) || toHex(keyId) === text.toLowerCase();
 }
 
 /**
@@ -127,5 +135,6 @@ export async function lastBackendOf(store: KeyStore, user: string): Promise<Back
 
 const isInTpm = ({ backend }: KeyRecord): boolean => backend === 'tpm';
 
-/** Whether this is a Key ID: the base64 of 32 bytes ends with a sign that no id of a record contains. */
-export const isBase64KeyId = (id: string): boolean => id.length === 44 && id.endsWith('=');
+/** Whether this may be a Key ID: 32 bytes in hexadecimal, base64 or base64url. It may also be the id of a record. */
+export const mayBeKeyId = (id: string): boolean =>
+  /^(?:[0-9a-fA-F]{64}|[A-Za-z0-9+/]{43}=|[A-Za-z0-9_-]{43})$/.test(id);

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { fromBase64, toBase64Url } from '../../src/bytes.ts';
 import { openKeyStore } from '../../src/keys/key-store.ts';
 import { readLastBackend } from '../../src/keys/last-backend.ts';
 import { temporaryDirectory } from '../temporary-directory.ts';
@@ -67,7 +68,10 @@ describe('keyprov remove', () => {
     const made = await Promise.all([1, 2].map(() => commands.json(create(...store))));
     const [one, other] = made.map(({ json }) => Object(json));
     const key = ['--key', one.keyId.base64];
-    expect(await commands.onlyJson(['status', ...store, ...key])).toMatchObject({ json: { keys: [{ id: one.id }] } });
+    for (const id of [one.keyId.base64, toBase64Url(fromBase64(one.keyId.base64)), one.keyId.hex]) {
+      const status = await commands.onlyJson(['status', ...store, `--key=${id}`]);
+      expect(status).toMatchObject({ json: { keys: [{ id: one.id }] } });
+    }
     expect((await commands.run(['sign', ...store, ...key, '--in', path('data')])).status).toBe(0);
     expect((await commands.run(['remove', ...store, ...key, '--yes'])).stdout).toBe(
       `removed the key ${one.id} from ${path('store')}\n`,

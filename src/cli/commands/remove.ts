@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { isKeyprovError, KeyprovError } from '../../errors.ts';
 import { EXPORTS } from '../../keys/key-record.ts';
 import type { KeyStore } from '../../keys/key-store.ts';
-import { type FoundKey, isBase64KeyId, type KeyChoice } from '../../provisioning/find-key.ts';
+import { type FoundKey, type KeyChoice, mayBeKeyId } from '../../provisioning/find-key.ts';
 import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import { exists } from '../file-io.ts';
@@ -76,7 +76,7 @@ async function findRemovable(
   } catch (error) {
     const { id, user, deviceId } = choice;
     // Only an id names one record for certain, even if it cannot be read.
-    const isNamed = id !== undefined && !isBase64KeyId(id) && user === undefined && deviceId === undefined;
+    const isNamed = id !== undefined && !mayBeKeyId(id) && user === undefined && deviceId === undefined;
     if (!isNamed || !(isKeyprovError(error, 'store-invalid') || isKeyprovError(error, 'not-private'))) throw error;
     const { message } = error;
     return { id, what: `the damaged record of the key ${id}`, details: message, json: { id, message }, damage: error };

@@ -1,7 +1,7 @@
 import { Option } from 'commander';
 import { isRecordId } from '../../keys/key-record.ts';
 import type { PolicyInForce } from '../../policy/index.ts';
-import { isBase64KeyId, type KeyChoice } from '../../provisioning/find-key.ts';
+import { type KeyChoice, mayBeKeyId } from '../../provisioning/find-key.ts';
 import type { Context } from '../command.ts';
 import type { Arguments } from './arguments.ts';
 import { policyFileOptions, readPolicy } from './policy-option.ts';
@@ -62,7 +62,7 @@ export function readKeyChoice(given: Arguments): KeyChoice {
 /** The value of `--key`. */
 export function readKeyId(given: Arguments): string | undefined {
   const id = given.text('key');
-  if (id !== undefined && !isBase64KeyId(id) && !isRecordId(id)) {
+  if (id !== undefined && !mayBeKeyId(id) && !isRecordId(id)) {
     given.problems.push('--key is neither the id nor the Key ID of a key; keyprov status shows both');
   }
   return id;
