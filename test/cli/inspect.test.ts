@@ -2,6 +2,8 @@ import { generateKeyPairSync } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { MADE_FORMATS } from '../../src/cli/commands/formats/made-formats.ts';
+import { REQUEST_FORMATS } from '../../src/cli/commands/formats/request-formats.ts';
 import { FORMATS } from '../../src/inspect/index.ts';
 import { temporaryDirectory } from '../temporary-directory.ts';
 import { commandLines } from './support/command-lines.ts';
@@ -53,6 +55,23 @@ describe('keyprov inspect', () => {
     );
   });
 
+  it('takes the names with which request and attest make a format', async () => {
+    const names = FORMATS.map(({ format }) => format);
+    expect(Object.keys(MADE_FORMATS)).toEqual(Object.keys(REQUEST_FORMATS));
+    for (const [name, [format, ...others]] of Object.entries(MADE_FORMATS)) {
+      expect(names, name).toEqual(expect.arrayContaining([format, ...others]));
+      const { json } = await commands.onlyJson(['inspect', '-', '--as', name], { input: '246813' });
+      expect(json, name).toMatchObject({ error: { code: 'not-read' } });
+    }
+    const dn = 'B:0::CN=a';
+    expect((await commands.run(['inspect', '-', '--as', 'key-credential-link'], { input: dn })).stdout).toContain(
+      'DN-Binary',
+    );
+    const { stdout } = await commands.run(['inspect', '--formats']);
+    expect(stdout).toMatch(/^certificate-request .* \(made as csr, csr-lamps, csr-wcce\)$/m);
+    expect(stdout).toMatch(/^jwk {26}JSON Web Key$/m);
+  });
+
   it('ends with 9 if a private key is expected to be a public key', async () => {
     for (const cipher of [{}, { cipher: 'aes-256-cbc', passphrase: 'x' }]) {
       const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
@@ -80,7 +99,9 @@ describe('keyprov inspect', () => {
   it.each([
     [[], 2, 'pass one file, or - for standard input'],
     [['a', 'b'], 2, 'pass one file, or - for standard input'],
-    [['a', '--as', 'kest'], 2, "did you mean 'kast'?"],
+    [['a', '--as', 'kest'], 2, "--as 'kest' is unknown here, did you mean 'kast'?\n"],
+    [['a', '--as', 'csr-lamp'], 2, "did you mean 'csr-lamps'?\n"],
+    [['a', '--as', 'zzz'], 2, "--as 'zzz' is unknown here; --formats lists the names\n"],
     [['--jsn', 'a'], 2, 'unknown option --jsn, did you mean --json?'],
     [['/nowhere/file'], 7, '/nowhere/file does not exist'],
   ])('refuses %j', async (args, exit, problem) => {

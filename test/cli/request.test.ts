@@ -87,7 +87,9 @@ describe.skipIf(missing)('a key in a TPM', () => {
     ['cng', 'ec', 'cng-blob'],
   ])('is written as %s, the %s key too, without the PIN, and inspect knows it', async (format, key, name) => {
     await make('request', format, key);
-    expect(await inspected()).toMatchObject({ ok: true, format: name, problems: [] });
+    const read = { ok: true, format: name, problems: [] };
+    expect(await inspected()).toMatchObject(read);
+    expect((await commands.onlyJson(['inspect', out, '--as', format])).json).toMatchObject(read);
   });
 
   it.each(['rsa', 'ec'])('is written as the same request that create wrote, from its statement: %s', async (key) => {
@@ -404,7 +406,12 @@ describe.skipIf(missing)('a key in a TPM', () => {
       ['--format', 'statement'],
       /--challenge is missing: this command needs it with --format statement/,
     ],
-    ['attest', 'ec', ['--format', 'ssh', '--challenge', 'aa'], /--format 'ssh' is not one of attested, csr-lamps/],
+    [
+      'attest',
+      'ec',
+      ['--format', 'ssh', '--challenge', 'aa'],
+      /--format 'ssh' is unknown here; --formats lists the names/,
+    ],
   ] as const)('is not made: %s of %s %j', async (command, key, args, problem) => {
     const { status, stdout, stderr } = await commands.run([command, '--store', path(key), '--tpm', tpm, ...args]);
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' });

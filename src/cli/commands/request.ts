@@ -89,7 +89,7 @@ export async function runFormat(given: Arguments, context: Context, { formats, n
   if (given.has('formats')) return listFormats(given, formats, needs);
   const names = Object.keys(formats);
   given.required('format', names);
-  const name = given.choice('format', names) ?? '';
+  const name = given.choice('format', names, '--formats') ?? '';
   const format = formats[name];
   const [output, pinFile, statementFile] = [given.text('out'), given.text('pin-file'), given.text('statement')];
   const force = given.has('force');

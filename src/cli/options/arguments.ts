@@ -91,14 +91,16 @@ export class Arguments {
     );
   }
 
-  /** One of a few words. */
-  choice<T extends string>(name: string, choices: readonly T[]): T | undefined {
+  /** One of a few words, or of many that `list` lists, such as an option. */
+  choice<T extends string>(name: string, choices: readonly T[], list?: string): T | undefined {
     const value = this.text(name);
     const found = choices.find((choice) => choice === value);
     if (value === undefined || found !== undefined) return found;
     const meant = nearest(value, choices);
     const hint = meant === undefined ? '' : `, did you mean '${meant}'?`;
-    this.problems.push(`--${name} '${value}' is not one of ${choices.join(', ')}${hint}`);
+    const known = list === undefined ? `not one of ${choices.join(', ')}` : 'unknown here';
+    const lists = list === undefined || meant !== undefined ? '' : `; ${list} lists the names`;
+    this.problems.push(`--${name} '${value}' is ${known}${hint}${lists}`);
     return undefined;
   }
 

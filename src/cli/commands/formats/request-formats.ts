@@ -20,6 +20,7 @@ import { buildPkinitCertificate } from '../../../formats/windows/pkinit-certific
 import { buildLampsAttestation } from '../../../formats/x509/lamps-attestation.ts';
 import { UsageError } from '../../options/arguments.ts';
 import type { FormatOption } from '../../options/format-options.ts';
+import type { MADE_FORMATS } from './made-formats.ts';
 import {
   coseKey,
   csrOf,
@@ -201,4 +202,4 @@ export const REQUEST_FORMATS: Readonly<Record<string, RequestFormat>> = {
   spki: { title: 'SubjectPublicKeyInfo, PEM', build: ({ key }) => encodeSpkiPem(key.publicKey) },
   cose: { title: 'COSE key, CBOR', build: ({ key }) => encodeCoseKey(coseKey(key)) },
   cng: { title: 'CNG public key blob', build: ({ key }) => encodePublicBlob(key.publicKey) },
-};
+} satisfies Record<keyof typeof MADE_FORMATS, RequestFormat>;
