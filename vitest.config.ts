@@ -4,12 +4,15 @@ import { defineConfig } from 'vitest/config';
 /** Ends what hangs. What only takes long, on a machine that has much else to do, is not wrong. */
 const LIMIT_MS = 300_000;
 
-const project = (name: string, globalSetup: string[] = [], execArgv: string[] = []) => ({
+const project = (name: string, globalSetup: string[] = [], setupFiles: string[] = [], execArgv: string[] = []) => ({
   test: {
     ...{ name, include: [`test/${name}/**/*.test.ts`], globalSetup, execArgv },
-    ...{ testTimeout: LIMIT_MS, hookTimeout: LIMIT_MS, setupFiles: ['test/own-cache.ts'] },
+    ...{ testTimeout: LIMIT_MS, hookTimeout: LIMIT_MS, setupFiles: ['test/own-cache.ts', ...setupFiles] },
+    maxConcurrency: 2,
   },
 });
+/** Tests that start identity services. */
+const SERVICES = ['test/cheap-service.mjs'];
 /** Measured work is not disturbed by the collection of garbage: there is room for what it makes. */
 const MEASURED = ['--expose-gc', '--min-semi-space-size=64', '--max-semi-space-size=64'];
 
@@ -23,10 +26,10 @@ export default defineConfig({
     // The files of test/unit share what is loaded, which is most of their time; test/unit/house.test.ts holds them to it.
     projects: [
       { test: { ...project('unit').test, isolate: false } },
-      project('integration'),
-      project('cli', ['test/build.ts']),
-      project('fuzz', [], MEASURED),
-      project('package', ['test/build.ts']),
+      project('integration', [], SERVICES),
+      project('cli', ['test/build.ts'], SERVICES),
+      project('fuzz', [], [], MEASURED),
+      project('package', ['test/build.ts'], SERVICES),
     ],
   },
 });

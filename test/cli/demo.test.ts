@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from '
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startDirectory, type TestDirectory } from '../../src/testing/index.ts';
+import { CHEAP_SERVICE } from '../cheap-service-option.ts';
 import { libtpmsMissing } from '../integration/support/libtpms.ts';
 import { missingPrograms } from '../programs.ts';
 import { temporaryDirectory } from '../temporary-directory.ts';
@@ -18,6 +19,8 @@ import {
 import { addressOf, openPage } from './support/page-client.ts';
 import { ADA, type ServiceWorld, startServiceWorld } from './support/service-world.ts';
 
+/** The complete run is tested without it. */
+const env = { NODE_OPTIONS: CHEAP_SERVICE };
 const missing = (await libtpmsMissing()) ?? missingPrograms('slapd');
 
 /** Every file below a directory, and its content. */
@@ -32,7 +35,7 @@ describe.skipIf(missing)('keyprov provision --demo', () => {
   it('asks for the PIN in a page with --web, and signs in with it', async () => {
     using directory = temporaryDirectory();
     const out = join(directory.path, 'demo');
-    const command = startKeyprov(['provision', '--demo', '--web', '--out', out]);
+    const command = startKeyprov(['provision', '--demo', '--web', '--out', out], { env });
     const page = await openPage(await addressOf(command));
     const view = (wanted: string) =>
       page.stateThat(({ view }) => (Object(view).name === wanted ? Object(view) : undefined));
@@ -54,7 +57,7 @@ describe.skipIf(missing)('keyprov provision --demo', () => {
   it('ends, and leaves nothing, when the window is closed by its user', async () => {
     using directory = temporaryDirectory();
     const out = join(directory.path, 'demo');
-    const command = startKeyprov(['provision', '--demo', '--web', '--out', out, '--json']);
+    const command = startKeyprov(['provision', '--demo', '--web', '--out', out, '--json'], { env });
     const page = await openPage(await addressOf(command));
     await page.post('begin');
     await page.stateThat(({ view }) => (Object(view).name === 'pin' ? true : undefined));
@@ -120,7 +123,7 @@ describe.skipIf(missing)('keyprov provision --demo', () => {
     for (const place of [out, join(out, 'store')]) {
       writeFileSync(Buffer.concat([Buffer.from(`${place}/`), Buffer.from([0xff])]), '');
     }
-    const forced = keyprov(['provision', '--demo', '--out', out, '--force', '--json']);
+    const forced = keyprov(['provision', '--demo', '--out', out, '--force', '--json'], { env });
     expect({ status: forced.status, json: JSON.parse(forced.stdout) }).toMatchObject({
       status: 0,
       json: { ok: true, aikStatus: 'certified', directory: out },
@@ -157,7 +160,7 @@ describe.skipIf(missing)('keyprov provision --demo', () => {
   it('leaves nothing and no process after Ctrl-C', async () => {
     using directory = temporaryDirectory();
     const out = join(directory.path, 'demo');
-    const { child, ended } = startKeyprov(['provision', '--demo', '--out', out]);
+    const { child, ended } = startKeyprov(['provision', '--demo', '--out', out], { env });
     let slapd = 0;
     child.stderr.on('data', (text: string) => {
       if (!text.includes('Waiting for the sign-in')) return;

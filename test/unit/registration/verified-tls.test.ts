@@ -1,10 +1,12 @@
 import { X509Certificate } from 'node:crypto';
+import tls, { type SecureContextOptions } from 'node:tls';
 import { Certificate, ContentInfo, EncapsulatedContentInfo, SignedData } from 'pkijs';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { concat, fromHex, utf8 } from '../../../src/bytes.ts';
 import { encodePem } from '../../../src/crypto/pem.ts';
 import { readableCertificates, verifiedTls } from '../../../src/registration/verified-tls.ts';
 import { issueAuthority, type TestCertificate } from '../../certificates.ts';
+import { patchBuiltin } from '../../patch-builtin.ts';
 import { refusal } from '../../refusal.ts';
 
 let root: TestCertificate;
@@ -57,5 +59,33 @@ describe('the roots in ca', () => {
     for (const bytes of [file, utf8(encodePem('PKCS7', file)), utf8(encodePem('CERTIFICATE', file))]) {
       expect(readableCertificates(bytes)).toEqual([pem, pem]);
     }
+  });
+});
+
+describe('the roots of Node', () => {
+  const { createSecureContext } = tls;
+  let trusted: SecureContextOptions['ca'];
+  patchBuiltin(tls, {
+    createSecureContext: (options) => {
+      trusted = options?.ca;
+      return createSecureContext(options);
+    },
+  });
+  beforeAll(() => void vi.stubEnv('NODE_EXTRA_CA_CERTS', ''));
+  afterAll(() => void vi.unstubAllEnvs());
+
+  it('are all trusted besides the roots in ca', () => {
+    verifiedTls({ ca: pem });
+    expect(trusted).toEqual([...tls.rootCertificates, pem]);
+  });
+
+  it('are not trusted if only the roots in ca are', () => {
+    verifiedTls({ ca: pem, onlyTheseRoots: true });
+    expect(trusted).toEqual([pem]);
+  });
+
+  it('are left to Node without ca', () => {
+    verifiedTls({});
+    expect(trusted).toBeFalsy();
   });
 });
