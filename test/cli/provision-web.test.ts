@@ -21,6 +21,18 @@ interface View {
   readonly [more: string]: unknown;
 }
 
+/** Starts `keyprov provision --web` with a software key, and opens its page. */
+async function openIn(world: ServiceWorld) {
+  const software = ['--hardware', 'discouraged', '--tpm', 'none'];
+  const command = startKeyprov(['provision', ...world.runArgs, ...software, '--web', '--json'], {
+    env: { SSH_CONNECTION: '' },
+  });
+  const page = await openPage(await addressOf(command));
+  return { ...command, page };
+}
+
+const codes = ({ problems = [] }: View): string[] => problems.map(({ code }) => code);
+
 describe.skipIf(missing)('keyprov provision --web', () => {
   let world: ServiceWorld;
   let started: ReturnType<typeof startKeyprov> | undefined;
@@ -37,14 +49,10 @@ describe.skipIf(missing)('keyprov provision --web', () => {
     await world[Symbol.asyncDispose]();
   });
 
-  async function open(args: readonly string[] = []) {
-    const software = ['--hardware', 'discouraged', '--tpm', 'none'];
-    const command = startKeyprov(['provision', ...world.runArgs, ...software, '--web', '--json', ...args], {
-      env: { SSH_CONNECTION: '' },
-    });
-    started = command;
-    const page = await openPage(await addressOf(command));
-    return { ...command, page };
+  async function open() {
+    const opened = await openIn(world);
+    started = opened;
+    return opened;
   }
 
   /** The next view of that name. */
@@ -53,8 +61,6 @@ describe.skipIf(missing)('keyprov provision --web', () => {
       told += JSON.stringify(state);
       return names.includes(Object(state.view).name) ? Object(state.view) : undefined;
     });
-
-  const codes = ({ problems = [] }: View): string[] => problems.map(({ code }) => code);
 
   it('walks through the run: a wrong PIN, another entry, and then a key that is registered', async () => {
     const { page, child, ended } = await open();
@@ -141,28 +147,6 @@ describe.skipIf(missing)('keyprov provision --web', () => {
     expect(storeFiles(world.store)).toEqual([]);
   });
 
-  it.each(['code', 'pin'])(
-    'ends, and leaves nothing, some time after the window was closed at the %s',
-    async (name) => {
-      if (name === 'code') world.service.mfa.set(ADA.upn, { answer: 'ignore' });
-      const { page, ended } = await open();
-      await page.post('begin');
-      await view(page, name);
-      const { status, stdout } = await ended; // nobody requests the state any more
-      expect([status, JSON.parse(stdout).error.message]).toEqual([5, 'no PIN: the window was closed, or never opened']);
-      expect(storeFiles(world.store)).toEqual([]);
-    },
-  );
-
-  it('completes if the window was closed after the PIN', async () => {
-    const { page, ended } = await open();
-    await page.post('begin');
-    await view(page, 'pin');
-    expect(await page.post('pin', `${PIN}\n${PIN}`)).toBe(204);
-    const { status, stdout } = await ended;
-    expect([status, JSON.parse(stdout).status]).toEqual([0, 'registered']);
-  });
-
   it('shows the error', async () => {
     await world.service.close();
     const { page, ended } = await open();
@@ -178,5 +162,32 @@ describe.skipIf(missing)('keyprov provision --web', () => {
     expect((await commands.run(['provision', ...world.runArgs, '--open'])).stderr).toContain(
       '--open works only with --web',
     );
+  });
+});
+
+/** They mostly wait for a window that is not there. */
+describe.skipIf(missing).concurrent('keyprov provision --web without its window', () => {
+  const atView = async (world: ServiceWorld, name: string) => {
+    const opened = await openIn(world);
+    await opened.page.post('begin');
+    await opened.page.stateThat(({ view }) => (Object(view).name === name ? true : undefined));
+    return opened;
+  };
+
+  it.each(['code', 'pin'])('ends, and leaves nothing, some time after it was closed at the %s', async (name) => {
+    await using world = await startServiceWorld();
+    if (name === 'code') world.service.mfa.set(ADA.upn, { answer: 'ignore' });
+    const { ended } = await atView(world, name);
+    const { status, stdout } = await ended; // nobody requests the state any more
+    expect([status, JSON.parse(stdout).error.message]).toEqual([5, 'no PIN: the window was closed, or never opened']);
+    expect(storeFiles(world.store)).toEqual([]);
+  });
+
+  it('completes if it was closed after the PIN', async () => {
+    await using world = await startServiceWorld();
+    const { page, ended } = await atView(world, 'pin');
+    expect(await page.post('pin', `${PIN}\n${PIN}`)).toBe(204);
+    const { status, stdout } = await ended;
+    expect([status, JSON.parse(stdout).status]).toEqual([0, 'registered']);
   });
 });
