@@ -8,24 +8,31 @@ import { libtpmsMissing } from '../integration/support/libtpms.ts';
 import { checkoutIsClosed, isRoot, ORDINARY_USER } from '../ordinary-user.ts';
 import { missingPrograms } from '../programs.ts';
 import { temporaryDirectory } from '../temporary-directory.ts';
+import { commandLines } from './support/command-lines.ts';
 import { type CallOptions, keyprov, keyprovJson } from './support/keyprov.ts';
 
 const missing = await libtpmsMissing();
 
-/** The findings by name. */
-function doctor(options: CallOptions = {}, args: readonly string[] = []) {
-  const { status, json } = keyprovJson(['doctor', ...args], options);
+const commands = commandLines();
+
+/** The findings by name. Another user and another library need a process of their own. */
+async function doctor({ uid, ...options }: CallOptions = {}, args: readonly string[] = []) {
+  const isAlone = uid !== undefined || options.env?.KEYPROV_LIBTPMS !== undefined;
+  const line = ['doctor', ...args];
+  const { status, json } = isAlone
+    ? keyprovJson(line, { ...options, ...(uid !== undefined && { uid }) })
+    : await commands.onlyJson(line, options);
   const { ok, tpms, checks } = Object(json);
   const byName = new Map<string, object>(Array.from(checks, (check) => [Object(check).name, Object(check)]));
   return { status, ok, tpms, of: (name: string) => byName.get(name) };
 }
 
 /** A machine with its own TPM ends with another command. */
-const hasOwnTpm = Object(doctor().of('this machine')).status === 'ok';
+const hasOwnTpm = Object((await doctor()).of('this machine')).status === 'ok';
 
 describe('keyprov doctor', () => {
-  it.skipIf(missing)('finds libtpms, with version and path, and starts a TPM of it', () => {
-    const { status, ok, tpms, of } = doctor();
+  it.skipIf(missing)('finds libtpms, with version and path, and starts a TPM of it', async () => {
+    const { status, ok, tpms, of } = await doctor();
     expect({ status, ok }).toEqual({ status: 0, ok: true });
     expect(tpms).toContain('libtpms');
     expect(of('libtpms')).toMatchObject({
@@ -51,21 +58,22 @@ describe('keyprov doctor', () => {
     ['none', 'software'],
     ['device:/nowhere', 'virtual'],
     ['chip', 'virtual'],
-  ])('ends with a working command that makes the key in the named TPM: KEYPROV_TPM=%s', (named, assurance) => {
+  ])('ends with a working command that makes the key in the named TPM: KEYPROV_TPM=%s', async (named, assurance) => {
     using directory = temporaryDirectory();
     const options = { cwd: directory.path, env: { KEYPROV_TPM: named } };
-    keyprov(['create', '--tpm', 'libtpms:there', '--store', 'store'], { cwd: directory.path });
-    const { tpms, next } = Object(keyprovJson(['doctor'], options).json);
+    await commands.run(['create', '--tpm', 'libtpms:there', '--store', 'store'], { cwd: directory.path });
+    const { tpms, next } = Object((await commands.onlyJson(['doctor'], options)).json);
     expect(readdirSync(directory.path).sort()).toEqual(['store', 'there']);
-    const { status, json } = keyprovJson(next.split(' ').slice(1), options);
+    const { status, json } = await commands.onlyJson(next.split(' ').slice(1), options);
     expect({ status, json }).toMatchObject({ status: 0, json: { assurance } });
     expect(JSON.stringify(json)).not.toContain('can no longer be used');
     const [where, command] = [assurance === 'software' ? 'in software' : /in (a virtual|the) TPM/, next];
-    const [message, last] = keyprov(['doctor'], options).stdout.trimEnd().split('\n').slice(-2);
+    const [message, last] = (await commands.run(['doctor'], options)).stdout.trimEnd().split('\n').slice(-2);
     expect(last).toMatch(where);
     expect(last).toContain(command);
     // Whether a command without --tpm would have found one
-    const found = keyprov(['create', '--store', 'another', '--hardware', 'required'], options).status === 0;
+    const another = ['create', '--store', 'another', '--hardware', 'required'];
+    const found = (await commands.run(another, options)).status === 0;
     expect(message?.includes('with --tpm')).toBe(!found);
     expect(tpms).toContain('libtpms');
   });
@@ -77,14 +85,14 @@ describe('keyprov doctor', () => {
     expect(readdirSync(directory.path)).toEqual([]);
   });
 
-  it('says what to install, and fails, if there is no TPM at all', () => {
+  it('says what to install, and fails, if there is no TPM at all', async () => {
     using directory = temporaryDirectory();
     const env = {
       KEYPROV_LIBTPMS: '/nowhere/libtpms.so',
       KEYPROV_TCTILDR: '/nowhere/tctildr.so',
       PATH: directory.path,
     };
-    const { of, tpms, status, ok } = doctor({ env });
+    const { of, tpms, status, ok } = await doctor({ env });
     expect(of('libtpms')).toMatchObject({
       status: 'missing',
       detail: expect.stringContaining('tried /nowhere/libtpms.so'),
@@ -106,10 +114,10 @@ describe('keyprov doctor', () => {
     );
   });
 
-  it('reports a misspelled policy variable, which is not a failure', () => {
+  it('reports a misspelled policy variable, which is not a failure', async () => {
     const { KEYPROV_POLICY_HARDWEAR, ...plain } = { KEYPROV_POLICY_HARDWEAR: 'required' };
-    const before = doctor({ env: plain });
-    const { status, of } = doctor({ env: { KEYPROV_POLICY_HARDWEAR } });
+    const before = await doctor({ env: plain });
+    const { status, of } = await doctor({ env: { KEYPROV_POLICY_HARDWEAR } });
     expect(before.of('KEYPROV_POLICY_*')).toMatchObject({ status: 'ok', detail: 'not set' });
     expect(of('KEYPROV_POLICY_*')).toMatchObject({
       status: 'problem',
@@ -118,32 +126,35 @@ describe('keyprov doctor', () => {
     expect(status).toBe(before.status);
   });
 
-  it('reports a file that is not a library', () => {
+  it('reports a file that is not a library', async () => {
     using directory = temporaryDirectory();
     const library = join(directory.path, 'libtpms.so.0');
     writeFileSync(library, 'no library');
-    const { of } = doctor({ env: { KEYPROV_LIBTPMS: library } });
+    const { of } = await doctor({ env: { KEYPROV_LIBTPMS: library } });
     expect(of('libtpms')).toMatchObject({ status: 'problem', detail: expect.stringContaining(library) });
     expect(of('KEYPROV_LIBTPMS')).toMatchObject({ status: 'ok', detail: library });
   });
 
-  it.skipIf(missingPrograms('swtpm'))('finds swtpm and its version', () => {
-    expect(doctor().of('swtpm')).toMatchObject({ status: 'ok', detail: expect.stringMatching(/^\d+\.\d+\.\d+$/) });
+  it.skipIf(missingPrograms('swtpm'))('finds swtpm and its version', async () => {
+    expect((await doctor()).of('swtpm')).toMatchObject({
+      status: 'ok',
+      detail: expect.stringMatching(/^\d+\.\d+\.\d+$/),
+    });
   });
 
-  it('is not held up by a swtpm that does not answer', () => {
+  it('is not held up by a swtpm that does not answer', async () => {
     using directory = temporaryDirectory();
     const swtpm = join(directory.path, 'swtpm');
     writeFileSync(swtpm, '#!/bin/sh\nexec sleep 30\n');
     chmodSync(swtpm, 0o755);
-    const { of } = doctor({ env: { PATH: `${directory.path}:${process.env.PATH}` } });
+    const { of } = await doctor({ env: { PATH: `${directory.path}:${process.env.PATH}` } });
     expect(of('swtpm')).toMatchObject({ status: 'problem' });
   });
 
   it.skipIf(missingPrograms('swtpm'))('is not held up by a TPM that another client holds', async () => {
     await using swtpm = await startSwtpm();
     await using _other = await swtpm.open();
-    expect(doctor({}, ['--tpm', swtpm.address]).of('--tpm')).toMatchObject({
+    expect((await doctor({}, ['--tpm', swtpm.address])).of('--tpm')).toMatchObject({
       status: 'problem',
       detail: 'the TPM did not answer within 3 s',
       remedy: expect.stringContaining('stop other programs that hold it'),
@@ -178,7 +189,7 @@ describe('keyprov doctor', () => {
       const transport = await swtpm.open();
       expect(toHex(await transport.send(fromHex(command))).slice(12, 20)).toBe('00000000');
       await transport.close();
-      const { of, ...found } = doctor({}, ['--tpm', swtpm.address]);
+      const { of, ...found } = await doctor({}, ['--tpm', swtpm.address]);
       const isUsable = status === 0;
       expect(found.status).toBe(status);
       expect(found.tpms.includes(swtpm.address)).toBe(isUsable);
@@ -196,29 +207,29 @@ describe('keyprov doctor', () => {
       rmSync(join(directory.path, 'state'), { recursive: true });
       await transport.send(fromHex(lock)); // cannot be stored
       await transport.close();
-      const { of, status } = doctor({}, ['--tpm', swtpm.address]);
+      const { of, status } = await doctor({}, ['--tpm', swtpm.address]);
       expect({ status, check: of('--tpm') }).toMatchObject({
         ...{ status: 1, check: { status: 'problem', detail: expect.stringContaining('TPM_RC_FAILURE') } },
       });
     });
   });
 
-  it.skipIf(missing)('opens the TPM that the environment names, but makes none', () => {
+  it.skipIf(missing)('opens the TPM that the environment names, but makes none', async () => {
     using directory = temporaryDirectory();
     const state = join(directory.path, 'tpm');
     const env = { KEYPROV_TPM: `libtpms:${state}` };
-    expect(doctor({ env }).of('KEYPROV_TPM')).toMatchObject({
+    expect((await doctor({ env })).of('KEYPROV_TPM')).toMatchObject({
       status: 'ok',
       detail: expect.stringMatching(/does not exist yet/),
     });
     mkdirSync(state);
-    expect(doctor({ env }).of('KEYPROV_TPM')).toMatchObject({ status: 'ok', tpm: env.KEYPROV_TPM });
+    expect((await doctor({ env })).of('KEYPROV_TPM')).toMatchObject({ status: 'ok', tpm: env.KEYPROV_TPM });
     expect(readdirSync(state)).toEqual([]);
   });
 
   it.skipIf(missing || process.platform !== 'linux')(
     'says so if it cannot make a TPM or a store where they are to be, as the commands do',
-    () => {
+    async () => {
       using directory = temporaryDirectory();
       const at = (name: string) => join(directory.path, name);
       writeFileSync(at('file'), '');
@@ -236,7 +247,7 @@ describe('keyprov doctor', () => {
       ] as const) {
         const env = { KEYPROV_STORE: path };
         const tpm = ['--tpm', `libtpms:${path}`];
-        const { status, of } = doctor({ env }, tpm);
+        const { status, of } = await doctor({ env }, tpm);
         const found = { status: 'problem', detail: expect.stringMatching(problem) };
         expect({ path, status, tpm: of('--tpm'), store: of('key store') }).toMatchObject({
           ...{ path, status: 1, tpm: found, store: found },
@@ -248,7 +259,7 @@ describe('keyprov doctor', () => {
           ['--tpm', 'none'],
           [...tpm, '--hardware', 'required', '--store', at('other')],
         ]) {
-          const { json } = keyprovJson(['create', ...args], { env });
+          const { json } = await commands.onlyJson(['create', ...args], { env });
           expect({ path, args, json }).toMatchObject({ path, args, json: { ok: false, error } });
         }
         rmSync(at('other'), { recursive: true, force: true });
@@ -260,20 +271,20 @@ describe('keyprov doctor', () => {
     ['chip', /^'chip' is not the address of a TPM/],
     ['swtpm:unix:/nowhere/tpm', /^swtpm:unix:\/nowhere\/tpm: /],
     ['device:/nowhere', /^device:\/nowhere: there is no such device/],
-  ])('explains the problem with KEYPROV_TPM=%s', (value, detail) => {
-    expect(doctor({ env: { KEYPROV_TPM: value } }).of('KEYPROV_TPM')).toMatchObject({
+  ])('explains the problem with KEYPROV_TPM=%s', async (value, detail) => {
+    expect((await doctor({ env: { KEYPROV_TPM: value } })).of('KEYPROV_TPM')).toMatchObject({
       status: 'problem',
       detail: expect.stringMatching(detail),
     });
   });
 
-  it.skipIf(!isRoot || checkoutIsClosed())('tells an ordinary user how to get access to a device', ({ skip }) => {
+  it.skipIf(!isRoot || checkoutIsClosed())('tells an ordinary user how to get access to a device', async ({ skip }) => {
     using directory = temporaryDirectory();
     chmodSync(directory.path, 0o755);
     const device = join(directory.path, 'tpmrm0');
     if (spawnSync('mknod', ['-m', '600', device, 'c', '1', '3']).status !== 0) skip('mknod is not allowed here');
     expect(
-      doctor({ env: { KEYPROV_TPM: `device:${device}` }, uid: ORDINARY_USER.uid }).of('KEYPROV_TPM'),
+      (await doctor({ env: { KEYPROV_TPM: `device:${device}` }, uid: ORDINARY_USER.uid })).of('KEYPROV_TPM'),
     ).toMatchObject({
       status: 'problem',
       detail: expect.stringContaining('access denied'),
@@ -283,18 +294,18 @@ describe('keyprov doctor', () => {
 
   it.skipIf(!isRoot || checkoutIsClosed() || missing)(
     'distinguishes what an ordinary user may not read from what is missing',
-    () => {
+    async () => {
       using directory = temporaryDirectory();
       chmodSync(directory.path, 0o700);
       const at = (name: string) => join(directory.path, name);
       const env = { KEYPROV_TPM: `libtpms:${at('tpm')}`, KEYPROV_STORE: at('store') };
       const options = { env, uid: ORDINARY_USER.uid };
       const denied = { status: 'problem', detail: expect.stringContaining('cannot be accessed by this user') };
-      const { of } = doctor(options);
-      const named = doctor({ uid: ORDINARY_USER.uid }, ['--store', at('store')]);
+      const { of } = await doctor(options);
+      const named = await doctor({ uid: ORDINARY_USER.uid }, ['--store', at('store')]);
       expect(named.of('key store')).toMatchObject(denied);
       for (const name of ['KEYPROV_TPM', 'key store']) expect(of(name)).toMatchObject(denied);
-      const library = doctor({ ...options, env: { KEYPROV_LIBTPMS: at('library') } });
+      const library = await doctor({ ...options, env: { KEYPROV_LIBTPMS: at('library') } });
       expect(library.of('KEYPROV_LIBTPMS')).toMatchObject(denied);
       expect(library.of('libtpms')).toMatchObject({ status: 'problem', detail: expect.stringContaining('EACCES') });
       for (const [args, code] of [
