@@ -52,9 +52,10 @@ interface Registration {
 }
 
 /** Returns the id of the credential in hexadecimal, or throws. */
-type Verifier = (registration: Registration) => Promise<string>;
+type Verifier = (registration: Registration, algorithms?: readonly number[]) => Promise<string>;
 
-const simpleWebauthn: Verifier = async ({ credentialId, clientDataJson, attestationObject, ...expected }) => {
+const simpleWebauthn: Verifier = async (registration, algorithms) => {
+  const { credentialId, clientDataJson, attestationObject, ...expected } = registration;
   SettingsService.setRootCertificates({
     identifier: 'tpm',
     certificates: [encodePem('CERTIFICATE', expected.authority.der)],
@@ -75,6 +76,7 @@ const simpleWebauthn: Verifier = async ({ credentialId, clientDataJson, attestat
     expectedOrigin: expected.origin,
     expectedRPID: RP_ID,
     requireUserVerification: true,
+    ...(algorithms && { supportedAlgorithmIDs: [...algorithms] }),
   });
   if (!verified) throw new Error('not verified');
   expect(registrationInfo.fmt).toBe('tpm');
@@ -97,12 +99,13 @@ const fido2Lib: Verifier = async ({ credentialId, clientDataJson, attestationObj
   return toHex(new Uint8Array(result.authnrData.get('credId')));
 };
 
-const keyprov: Verifier = async ({ credentialId: _, clientDataJson, attestationObject, ...expected }) => {
+const keyprov: Verifier = async ({ credentialId: _, clientDataJson, attestationObject, ...expected }, algorithms) => {
   const result = await verifyWebauthnTpm(
     { clientDataJson, attestationObject },
     {
       ...{ challenge: expected.challenge, rpId: RP_ID, origins: [expected.origin], akRoots: [expected.authority.der] },
       minTier: 'virtual',
+      algorithms,
     },
   );
   if (result.ok) return toHex(result.credential.credentialId);
@@ -383,6 +386,23 @@ describe.skipIf(missing !== undefined)('WebAuthn objects of a TPM', () => {
       expect(verifyStatement(again, { challenge, attestationKey: { pubArea: statement.ak.pubArea } }).ok).toBe(true);
     },
   );
+
+  it.each([
+    [keyprov, /^webauthn\/algorithm$/],
+    [simpleWebauthn, /^Unexpected public key alg "-\d+", expected one of/],
+  ])('are accepted only with an alg that the relying party allows: %o', async (verify, refused) => {
+    const { ES256, RS256 } = COSE_ALG;
+    for (const [key, own, other] of [
+      ['rsa-2048', RS256, ES256],
+      ['p-256', ES256, RS256],
+    ] as const) {
+      const { registration } = of(key, 'rsa-2048');
+      const id = toHex(registration.credentialId);
+      expect(await verify(registration, [own])).toBe(id);
+      expect(await verify(registration, [other, own])).toBe(id);
+      await expect(verify(registration, [other])).rejects.toThrow(refused);
+    }
+  });
 
   for (const name of Object.keys(VERIFIERS) as VerifierName[]) {
     const verify = VERIFIERS[name];

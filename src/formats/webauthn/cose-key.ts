@@ -82,11 +82,19 @@ const CREDENTIAL_ALGORITHMS: Readonly<Record<'RSA' | Curve, readonly number[]>> 
   'P-521': [COSE_ALG.ES512],
 };
 
-/** Why the key cannot be a credential's: WebAuthn wants an algorithm (Level 3, 6.5.1.1), and one that suits the key. */
-export function findCredentialAlgorithmProblem({ publicKey, algorithm }: CoseKey): string | undefined {
+/**
+ * Why the key cannot be a credential's: WebAuthn wants an algorithm (Level 3, 6.5.1.1), one that suits the key, and one of
+ * `allowed` (7.1).
+ */
+export function findCredentialAlgorithmProblem(
+  { publicKey, algorithm }: CoseKey,
+  allowed?: readonly number[],
+): string | undefined {
   if (algorithm === undefined) return 'the credential key has no alg';
   const suitable = CREDENTIAL_ALGORITHMS[publicKey.kty === 'RSA' ? 'RSA' : publicKey.crv];
-  return suitable.includes(algorithm) ? undefined : `the credential key cannot be used with alg ${algorithm}`;
+  if (!suitable.includes(algorithm)) return `the credential key cannot be used with alg ${algorithm}`;
+  if (allowed === undefined || allowed.includes(algorithm)) return undefined;
+  return `the credential key's alg ${algorithm} is not allowed; allowed: ${allowed.join(', ') || 'none'}`;
 }
 
 /** {@link decodeCoseKey} for decoded CBOR. */

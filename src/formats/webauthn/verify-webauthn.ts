@@ -41,6 +41,11 @@ export interface VerifyWebauthnOptions extends Omit<VerifyEvidenceOptions, 'expe
   /** Whether the page may have been in a frame from another origin. Default false. */
   readonly acceptCrossOrigin?: boolean | undefined;
   /**
+   * Algorithms that the credential's key may have, see `COSE_ALG`: those that you sent in `pubKeyCredParams`. Default: each
+   * one that suits the key.
+   */
+  readonly algorithms?: readonly number[] | undefined;
+  /**
    * TPMT_PUBLIC of the attestation key, if known from its enrolment. Absent: the certificate's issuer vouches that it
    * is an attestation key, see `akRoots`.
    */
@@ -101,7 +106,7 @@ export async function verifyWebauthnTpm(
     'verifyWebauthnTpm',
     options,
     'challenge:bytes rpId:text origins:texts akPubArea:bytes? requireUserVerification:boolean?',
-    'acceptCrossOrigin:boolean?',
+    'acceptCrossOrigin:boolean? algorithms:list?',
     ...TRUST_MEMBERS,
   );
   checkBytes(
@@ -116,7 +121,7 @@ export async function verifyWebauthnTpm(
   const [certificate = new Uint8Array(0)] = object.certificates;
   checkClientData(findings, clientData, options);
   checkAuthenticatorData(findings, authenticatorData, options);
-  findings.check('webauthn/algorithm', () => findCredentialAlgorithmProblem(credential.key));
+  findings.check('webauthn/algorithm', () => findCredentialAlgorithmProblem(credential.key, options.algorithms));
   findings.check(
     'webauthn/ak-certificate',
     () => findAkCertificateProblem(certificate),
@@ -188,7 +193,15 @@ async function verifyObject(
   findings: Findings<WebauthnCheck>,
   object: WebauthnTpm,
   { clientDataJson }: WebauthnRegistration,
-  { akPubArea: known, rpId, origins, requireUserVerification, acceptCrossOrigin, ...trust }: VerifyWebauthnOptions,
+  {
+    akPubArea: known,
+    rpId,
+    origins,
+    requireUserVerification,
+    acceptCrossOrigin,
+    algorithms,
+    ...trust
+  }: VerifyWebauthnOptions,
 ): Promise<EvidenceResult | undefined> {
   const made = findings.make('webauthn/ak-key', () => {
     const { authData, algorithm } = object;

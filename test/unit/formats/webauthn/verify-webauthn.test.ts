@@ -2,7 +2,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { encodeBareSignature } from '../../../../src/attestation/signature.ts';
 import { type Bytes, concat, copy, fromHex } from '../../../../src/bytes.ts';
 import { encodeSpki } from '../../../../src/crypto/public-key.ts';
-import { encodeCoseKey } from '../../../../src/formats/webauthn/cose-key.ts';
+import { COSE_ALG, encodeCoseKey } from '../../../../src/formats/webauthn/cose-key.ts';
 import { type VerifyWebauthnOptions, verifyWebauthnTpm } from '../../../../src/formats/webauthn/verify-webauthn.ts';
 import {
   type AuthenticatorData,
@@ -232,6 +232,19 @@ describe('verifyWebauthnTpm', () => {
     await expect(
       register({ authData: { credential: { aaguid: AAGUID, credentialId: CHALLENGE, key } } }),
     ).rejects.toThrow(/^the credential key (has no alg|cannot be used with alg -\d+)$/);
+  });
+
+  it('refuses a credential key whose alg the relying party does not allow', async () => {
+    const registration = await register();
+    expect(await failures(registration, { algorithms: [COSE_ALG.RS256, COSE_ALG.ES256] })).toEqual([]);
+    for (const algorithms of [[], [COSE_ALG.RS256], [COSE_ALG.RS256, COSE_ALG.ES384]]) {
+      expect(await failures(registration, { algorithms })).toEqual(['webauthn/algorithm']);
+    }
+    const options = { challenge: CHALLENGE, rpId: RP_ID, origins: [ORIGIN], minTier: 'virtual' } as const;
+    const { findings } = await verifyWebauthnTpm(registration, { ...options, algorithms: [COSE_ALG.RS256] });
+    expect(findings.find(({ id }) => id === 'webauthn/algorithm')?.detail).toBe(
+      "the credential key's alg -7 is not allowed; allowed: -257",
+    );
   });
 
   it('refuses every changed byte without an error', async () => {
