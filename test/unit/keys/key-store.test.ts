@@ -3,7 +3,7 @@ import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, utimes, wr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { toHex } from '../../../src/bytes.ts';
 import type { KeyRecord } from '../../../src/keys/key-record.ts';
 import { type KeyStore, openKeyStore } from '../../../src/keys/key-store.ts';
@@ -317,13 +317,18 @@ describe('the key store', () => {
     });
 
     it('lets others wait in line for longer than their time-out', async () => {
-      const change = async (record: KeyRecord): Promise<KeyRecord> => {
-        await delay(20);
-        return record;
-      };
-      const waiting = Array.from({ length: 20 }, () => store.update('a', change, { timeout: 200 }));
-      finish();
-      expect((await Promise.all(waiting)).map(({ id }) => id)).toEqual(Array(20).fill('a'));
+      vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
+      try {
+        const change = (record: KeyRecord): KeyRecord => {
+          vi.advanceTimersByTime(150);
+          return record;
+        };
+        const waiting = Array.from({ length: 20 }, () => store.update('a', change, { timeout: 200 }));
+        finish();
+        expect((await Promise.all(waiting)).map(({ id }) => id)).toEqual(Array(20).fill('a'));
+      } finally {
+        vi.useRealTimers();
+      }
     });
   });
 
