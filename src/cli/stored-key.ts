@@ -31,6 +31,9 @@ export async function findMeantKey(
   return found;
 }
 
+/** The end of the error about such a key. */
+export const NOT_REGISTERED = 'is not registered';
+
 /** Finds a registered key. @throws KeyprovError `key-not-found` if it is not registered. */
 export async function findRegisteredKey(
   store: KeyStore,
@@ -39,8 +42,8 @@ export async function findRegisteredKey(
 ): Promise<FoundKey & RegisteredKey> {
   const { registration, ...found } = await findMeantKey(store, choice, context);
   if (registration !== undefined) return { ...found, registration };
-  throw new KeyprovError('key-not-found', `the key ${found.record.id} in ${store.directory} is not registered`, {
-    remedy: 'run keyprov status to see which keys are registered',
+  throw new KeyprovError('key-not-found', `the key ${found.record.id} in ${store.directory} ${NOT_REGISTERED}`, {
+    remedy: 'keyprov status shows which keys are registered; keyprov remove removes one that is not',
   });
 }
 

@@ -416,6 +416,9 @@ describe('a key that is not registered', () => {
       status: 7,
       json: { error: { code: 'key-not-found', message: expect.stringMatching(`${made.id} in .* is not registered`) } },
     });
+    expect(await commands.json([command, ...store], { env })).toMatchObject({
+      json: { error: { remedy: expect.stringMatching(/keyprov remove removes one that is not$/) } },
+    });
     // What is wrong comes first, together with what is missing.
     const wrong = await commands.json([command, ...store, '--service', 'nonsense'], { env });
     expect(wrong).toMatchObject({ status: 2, json: { error: { code: 'usage' } } });

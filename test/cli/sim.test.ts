@@ -78,6 +78,8 @@ describe.skipIf(missing)('keyprov sim', () => {
     const { status, stderr } = keyprov(['sim', '--', 'no-such-program'], { env: { PATH: '/usr/bin:/bin' } });
     expect(status).toBe(127);
     expect(stderr).toContain('keyprov: there is no program no-such-program; check its name, and PATH');
+    const words = keyprov(['sim', '--', 'echo hello'], { env: { PATH: '/usr/bin:/bin' } });
+    expect(words.stderr.replaceAll(/\s+/g, ' ')).toContain('or a shell command as: sh -c COMMAND');
   });
 
   it.each([

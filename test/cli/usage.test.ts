@@ -72,7 +72,10 @@ describe('a file that is not of the kind that an option takes', () => {
     writeFileSync(join(directory.path, 'statement'), JSON.stringify(encodeStatement(paperStatement('p-256', 'p-256'))));
     const args = ['verify', '--in', 'statement', '--challenge', 'c0ffee', '--ak-roots', 'letter'];
     const { json } = await commands.onlyJson(args, { cwd: directory.path });
-    expect(Object(json).error.message).toMatch(/^--ak-roots: letter: no CA certificate/);
+    expect(Object(json).error).toMatchObject({
+      message: expect.stringMatching(/^--ak-roots: letter: no CA certificate/),
+      remedy: 'give a file with CA certificates in PEM or DER, or a directory of such files',
+    });
   });
 });
 
@@ -304,10 +307,7 @@ describe('keyprov create', () => {
     [['--challenge', 'ab'.repeat(65)], '--challenge has 65 bytes; at most 64 are allowed'],
     [['--profile', 'strict', '--algorithm', 'p-256'], '--profile strict accepts only rsa-2048 keys, not p-256'],
     [['--device-id', '{00000000-0000-0000-0000-000000000000}'], '--device-id is not a GUID'],
-    [
-      ['--policy', 'nowhere.json'],
-      'nowhere.json: cannot be read: nowhere.json does not exist (expected: a file with settings)',
-    ],
+    [['--policy', 'nowhere.json'], 'nowhere.json: does not exist (expected: a file with settings)'],
     [
       ['stray'],
       'unexpected argument (not shown, since it may be secret): give it with its option, such as --store <dir>',
@@ -348,6 +348,13 @@ describe('keyprov create', () => {
 });
 
 describe('the most likely mistakes', () => {
+  it('include a service without https://', async () => {
+    const { json } = await commands.onlyJson(['provision', '--service', 'sts.contoso.test', '--user', 'ada']);
+    expect(Object(json).error.problems).toContain(
+      '--service is not an https URL, or contains a user name or password; did you mean https://sts.contoso.test?',
+    );
+  });
+
   it('include another file in place of a statement', async () => {
     using directory = temporaryDirectory();
     const out = join(directory.path, 'key');
@@ -361,6 +368,12 @@ describe('the most likely mistakes', () => {
       expect(stderr).toContain(what);
       expect(stderr).toContain('use the attestation.json of keyprov create --out');
     }
+    const letter = join(directory.path, 'letter');
+    writeFileSync(letter, 'Dear Ada');
+    const { stderr } = await commands.run(['verify', '--challenge', 'c0ffee', '--in', letter]);
+    expect(stderr.replaceAll(/\s+/g, ' ')).toContain(
+      `${letter} is not an attestation statement; use the attestation.json`,
+    );
   });
 
   it('are told with the next step', async () => {

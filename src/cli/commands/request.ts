@@ -237,22 +237,20 @@ async function build(format: RequestFormat, input: RequestInput): Promise<string
 /** Reads a statement as `keyprov create --out` writes it. */
 export async function readStatement(path: string, signal: AbortSignal): Promise<AttestationStatement> {
   const bytes = path === '-' ? await readNamed(path, signal, LIMIT.export) : await readInput(path, { signal });
+  const text = decodeFileText(bytes) ?? '';
   try {
-    return decodeStatement(decodeFileText(bytes) ?? '');
+    return decodeStatement(text);
   } catch (cause) {
     if (!isKeyprovError(cause, 'statement-invalid')) throw cause;
     const { inspect } = await import('../../inspect/index.ts');
     const { format, title } = await inspect(bytes);
-    if (format !== 'attestation-statement' && format !== 'unknown') {
-      throw new KeyprovError(
-        'statement-invalid',
-        `${path} is not an attestation statement; it was recognized as: ${title}`,
-        {
-          cause,
-          remedy:
-            'use the attestation.json of keyprov create --out, or the output of keyprov attest --format statement',
-        },
-      );
+    const isUnknownJson = format === 'unknown' && text.trimStart().startsWith('{'); // the cause says what is wrong in it
+    if (format !== 'attestation-statement' && !isUnknownJson) {
+      const instead = format === 'unknown' ? '' : `; it was recognized as: ${title}`;
+      throw new KeyprovError('statement-invalid', `${path} is not an attestation statement${instead}`, {
+        cause,
+        remedy: 'use the attestation.json of keyprov create --out, or the output of keyprov attest --format statement',
+      });
     }
     throw new KeyprovError('statement-invalid', `${path}: ${cause.message}`, causedBy(cause));
   }

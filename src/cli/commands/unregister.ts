@@ -21,7 +21,7 @@ import { openExistingStore, storePath } from '../options/store-option.ts';
 import { valueOption } from '../options/value-option.ts';
 import { readYes, yesOption } from '../options/yes-option.ts';
 import { withService } from '../service-connection.ts';
-import { findRegisteredKey } from '../stored-key.ts';
+import { findRegisteredKey, NOT_REGISTERED } from '../stored-key.ts';
 import type { Outcome } from '../terminal/report.ts';
 
 /** `keyprov unregister`. */
@@ -60,7 +60,7 @@ async function runUnregister(given: Arguments, context: Context): Promise<Outcom
     return { store, found: await findRegisteredKey(store, { ...choice, deviceId: service.deviceId }, context) };
   };
   const { store, found } = await find().catch((error: unknown) => {
-    throw isKeyprovError(error, 'key-not-found')
+    throw isKeyprovError(error, 'key-not-found') && !error.message.endsWith(NOT_REGISTERED)
       ? new KeyprovError(error.code, error.message, { cause: error, ...LOST })
       : error;
   });

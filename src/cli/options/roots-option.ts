@@ -1,4 +1,4 @@
-import { causedBy, isKeyprovError, KeyprovError } from '../../errors.ts';
+import { isKeyprovError, KeyprovError } from '../../errors.ts';
 import { loadTpmRoots, type TpmRoots } from '../../registration/tpm-roots.ts';
 import type { Context } from '../command.ts';
 
@@ -6,7 +6,8 @@ import type { Context } from '../command.ts';
 export async function readRoots(path: string, option: string, { report, signal }: Context): Promise<TpmRoots> {
   const found = await loadTpmRoots(path, { signal }).catch((error: unknown) => {
     if (!isKeyprovError(error, 'certificate-invalid')) throw error;
-    throw new KeyprovError('certificate-invalid', `${option}: ${error.message}`, causedBy(error));
+    const remedy = error.remedy ?? 'give a file with CA certificates in PEM or DER, or a directory of such files';
+    throw new KeyprovError('certificate-invalid', `${option}: ${error.message}`, { cause: error, remedy });
   });
   if (found.roots.length === 0) {
     throw new KeyprovError('certificate-invalid', `${option}: ${path} has no root (a self-signed certificate)`);

@@ -139,7 +139,9 @@ export function urlOf(given: Arguments, name: string): URL | undefined {
   if (text === undefined) return undefined;
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url !== undefined && isSafeUrl(url) && url.username === '' && url.password === '') return url;
-  given.problems.push(`--${name} is not an https URL, or contains a user name or password`);
+  const isHost = /^[\w.-]+\.[a-z]+(?:[:/]|$)/i.test(text) && URL.canParse(`https://${text}`);
+  const meant = isHost ? `; did you mean https://${text}?` : '';
+  given.problems.push(`--${name} is not an https URL, or contains a user name or password${meant}`);
   return undefined;
 }
 

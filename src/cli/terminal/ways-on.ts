@@ -9,7 +9,6 @@ const KEY_LOST =
 
 /** Advice for the command line, in addition to the error's remedy. */
 const WAYS_ON: Partial<Record<ErrorCode, string>> = {
-  'no-tpm': `keyprov doctor lists the TPMs that --tpm can open; ${KEY_LOST}`,
   'tpm-identity-changed': KEY_LOST,
   'pin-wrong':
     'if you forgot the PIN of a registered key, use keyprov reset; if your own program registered it, remove it with ' +
@@ -33,6 +32,10 @@ export function wayOn(error: unknown): string | undefined {
   }
   if (error instanceof ServiceError && error.code === 'service-unreachable' && error.retry === 'none') {
     return 'if the service has a certificate from your own CA, pass its root with --service-ca';
+  }
+  if (error.code === 'no-tpm') {
+    const lists = 'keyprov doctor lists the TPMs that --tpm can open';
+    return error.message.startsWith('the key ') ? `${lists}; ${KEY_LOST}` : lists;
   }
   const isWithoutTpm = error instanceof SelectionError && codesOf(error).some((code) => code === 'no-tpm');
   return isWithoutTpm ? WITHOUT_TPM : WAYS_ON[error.code];

@@ -4,6 +4,7 @@ import { COMMANDS } from '../../../../src/cli/commands/index.ts';
 import { buildProgram } from '../../../../src/cli/program.ts';
 import { inOptions, wayOn } from '../../../../src/cli/terminal/ways-on.ts';
 import { ServiceError } from '../../../../src/errors/service-error.ts';
+import { KeyprovError } from '../../../../src/errors.ts';
 import { filesIn, textOf } from '../../source-files.ts';
 
 /** Texts that no command prints, with the reason. */
@@ -101,6 +102,13 @@ describe('a remedy, a reason, a detail or a problem', () => {
 });
 
 describe('the advice', () => {
+  it('tells of a lost key only if the error is about a key', () => {
+    const lists = 'keyprov doctor lists the TPMs that --tpm can open';
+    expect(wayOn(new KeyprovError('no-tpm', 'this machine has no TPM that can be opened'))).toBe(lists);
+    const key = new KeyprovError('no-tpm', 'the key ngc-1 was made in the TPM at libtpms:tpm');
+    expect(wayOn(key)).toMatch(new RegExp(`^${lists}; if the key's TPM is gone`));
+  });
+
   it('names --graph-url only if Microsoft Graph cannot be reached', () => {
     expect(wayOn(unreachable('https://graph.microsoft.com/v1.0/users'))).toMatch(/--graph-url$/);
     expect(wayOn(unreachable('https://keys.contoso.test/'))).toBe(undefined);
