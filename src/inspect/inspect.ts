@@ -179,10 +179,10 @@ async function readText(whole: string, context: Context): Promise<Found[]> {
   if (text.length > MAX_USUAL_SIZE) return isRecording(text) ? await readJson(whole, context) : [];
   const json = text.startsWith('{') || text.startsWith('"') ? await readJson(whole, context) : [];
   // JSON may hold PEM, and PEM may have any text before it.
-  const blocks = json.some(({ confidence }) => confidence !== 'damaged') ? [] : decodePemBlocks(text);
+  const blocks = json.some(({ confidence }) => confidence !== 'damaged') ? [] : decodePemBlocks(whole);
   if (blocks.length > 0) return [...json, await readPem(blocks, context)];
   if (json.length > 0) return json;
-  const found = (await candidatesOf(TEXT_FORMATS, text, { size: text.length, hint: context.hint })).map((one) =>
+  const found = (await candidatesOf(TEXT_FORMATS, whole, { size: text.length, hint: context.hint })).map((one) =>
     within(one, text.length, context),
   );
   if (context.encodings.length >= MAX_LAYERS) return found;
@@ -298,8 +298,9 @@ async function readBlock({ encoding, bytes, problems, encryption }: Decoded, con
   }
   const format = wanted ?? 'pem';
   const title = FORMATS.find((one) => one.format === format)?.title ?? `PEM block ${shortened(label)}`;
-  if (best?.confidence === 'damaged' || (wanted !== undefined && best !== undefined)) {
-    return within({ format, title, confidence: 'damaged', problems: best.problems, fields: [] }, bytes.length, inner);
+  if (best?.confidence === 'damaged' || (wanted !== undefined && (best !== undefined || problems.length > 0))) {
+    const damaged = { format, title, confidence: 'damaged', problems: best?.problems ?? [], fields: [] } as const;
+    return within(damaged, bytes.length, inner);
   }
   // Nothing says that it is damaged: programs write many kinds of blocks, and `certutil -encode` any content.
   const unread =

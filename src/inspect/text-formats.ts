@@ -1,6 +1,7 @@
 import { byteCount, fromBase64, toBase64Url, toHex } from '../bytes.ts';
 import { computeJwkThumbprint } from '../crypto/jwk.ts';
 import type { PublicKey } from '../crypto/public-key.ts';
+import { sayError } from '../errors.ts';
 import { parseJws } from '../formats/services/jws.ts';
 import {
   computeSshFingerprint,
@@ -19,14 +20,14 @@ import { describeEncrypted, describePrivateKey } from './private-key.ts';
 import { describeUnusedKey, UNUSED_SSH_KEYS } from './unused-keys.ts';
 import { describeKeyCredential } from './windows-formats.ts';
 
-/** Formats that are always text. */
+/** Formats that are always text, perhaps with white space around it. */
 export const TEXT_FORMATS: readonly Format<string>[] = [
   {
     format: 'dn-binary',
     title: 'DN-Binary value from a directory',
-    claims: (text) => /^B:[0-9]/.test(text),
+    claims: (text) => /^\s*B:[0-9]/.test(text),
     read: (text) => {
-      const { binary, dn } = decodeDnBinary(text);
+      const { binary, dn } = decodeDnBinary(text.trim());
       const fields = [field('object', dn), nested('key credential', describeKeyCredential(binary))];
       return { title: 'key credential from a directory, as DN-Binary', fields };
     },
@@ -34,43 +35,86 @@ export const TEXT_FORMATS: readonly Format<string>[] = [
   {
     format: 'ssh-public-key',
     title: 'SSH public key',
-    claims: (text) => sshLines(text).every(isSshLine),
-    read: (text) => {
-      const [only = '', ...more] = sshLines(text);
-      if (more.length === 0) return describeSshLine(only);
-      const keys = [only, ...more];
-      const list = listOf('keys', keys, (name, line) => nested(name, describeSshLine(line)));
-      return { title: `${keys.length} SSH public keys`, fields: [list] };
-    },
+    claims: (text) => sshLines(text).some(({ type }) => isSshType(type)),
+    read: describeSshLines,
   },
   {
     format: 'jws',
     title: 'JWS in compact form',
     claims: (text) => {
-      const [head = '', ...more] = text.split('.', 4);
+      const [head = '', ...more] = text.trim().split('.', 4);
       return more.length === 2 && Buffer.from(head.slice(0, 64), 'base64url').toString().trimStart().startsWith('{');
     },
-    read: describeJws,
+    read: (text) => describeJws(text.trim()),
   },
 ];
 
-/** The lines with keys. authorized_keys may have several, and comments. */
-const sshLines = (text: string): string[] => {
-  const lines = text.split(/\r?\n/).map((line) => line.trim());
-  const keys = lines.filter((line) => line !== '' && !line.startsWith('#'));
-  return keys.length === 0 ? [text] : keys;
-};
+/** A line of authorized_keys: perhaps options, then the type of the key, its base64, and a comment. */
+interface SshLine {
+  readonly number: number;
+  readonly options: string;
+  readonly type: string;
+  readonly base64: string;
+  readonly comment: string;
+}
 
-const isSshLine = (line: string): boolean =>
-  /^(?:ssh-rsa|ecdsa-sha2-nistp(?:256|384|521))[ \t]/.test(line) ||
-  UNUSED_SSH_KEYS.has(line.split(/[ \t]/, 1)[0] ?? '');
+/** The lines that are neither empty nor comments. */
+function sshLines(text: string): SshLine[] {
+  return text.split('\n').flatMap((line, at) => {
+    const words = line.trim().split(/[ \t]+/);
+    if (words[0] === '' || words[0]?.startsWith('#')) return [];
+    // Options may contain blanks. Every key begins with the length of its type.
+    const found = words.findIndex((_, i) => words[i + 1]?.startsWith('AAAA'));
+    const [type = '', base64 = '', ...comment] = words.slice(Math.max(found, 0));
+    return [
+      {
+        number: at + 1,
+        options: words.slice(0, Math.max(found, 0)).join(' '),
+        type,
+        base64,
+        comment: comment.join(' '),
+      },
+    ];
+  });
+}
 
-function describeSshLine(line: string): Description {
-  const [type = '', base64 = '', ...words] = line.split(/[ \t]+/);
+const isSshType = (type: string): boolean =>
+  /^(?:ssh-rsa|ecdsa-sha2-nistp(?:256|384|521))$/.test(type) || UNUSED_SSH_KEYS.has(type);
+
+/** Describes the keys that it can read, and says which lines it cannot. Throws if there is no other line. */
+function describeSshLines(text: string): Description {
+  const problems: string[] = [];
+  const errors: unknown[] = [];
+  const keys = sshLines(text).flatMap((line) => {
+    try {
+      return [describeSshLine(line)];
+    } catch (error) {
+      errors.push(error);
+      problems.push(`line ${line.number}: ${sayError(error)}`);
+      return [];
+    }
+  });
+  const [only, ...more] = keys;
+  if (only === undefined) throw errors[0];
+  const further = problems.splice(MAX_PROBLEMS).length;
+  if (further > 0) problems.push(`${further} more lines are not SSH public keys that keyprov can read`);
+  if (more.length === 0) return { ...only, problems: [...problems, ...(only.problems ?? [])] };
+  return { title: `${keys.length} SSH public keys`, problems, fields: [listOf('keys', keys, nested)] };
+}
+
+const MAX_PROBLEMS = 10;
+
+function describeSshLine({ options, type, base64, comment }: SshLine): Description {
+  if (!isSshType(type)) {
+    throw new TypeError(
+      base64.startsWith('AAAA') ? `keyprov does not know the key type ${type}` : 'it is not an SSH public key',
+    );
+  }
   const { fields, ...rest } = UNUSED_SSH_KEYS.has(type)
     ? describeUnusedSsh(fromBase64(base64))
     : describeSsh(decodeSshPublicKeyLine(`${type} ${base64}`).publicKey);
-  return { ...rest, fields: [field('comment', words.join(' ')), ...fields] };
+  const own = options === '' ? [] : [field('options', options)];
+  return { ...rest, fields: [field('comment', comment), ...own, ...fields] };
 }
 
 /** Length and beginning of `ssh-rsa` and `ecdsa-sha2-nistp`. */

@@ -1,6 +1,7 @@
 import { type Bytes, fromHex, toBase64, unpadded } from '../bytes.ts';
 import { pemBlocks } from '../crypto/pem.ts';
 import { decodeAs, markedEncoding } from '../text.ts';
+import { shortened } from './fields.ts';
 
 /** The bytes of an encoded text. */
 export interface Decoded {
@@ -47,15 +48,24 @@ const MAX_BLOCKS = 50;
 /** The PEM blocks in a text (RFC 7468), with any text around them. */
 export function decodePemBlocks(text: string): Decoded[] {
   const found: Decoded[] = [];
-  for (const { label, body, isWhole } of pemBlocks(text)) {
+  for (const { label, body, isWhole, start } of pemBlocks(text)) {
     if (found.length === MAX_BLOCKS) break;
     const { encryption, base64 } = withoutHeaders(body);
     const { bytes, problems } = fromAnyBase64(base64.replaceAll(/\s/g, ''), 'base64');
-    const all = isWhole ? problems : [...problems, 'the PEM block has no end'];
+    const block = `the PEM block ${shortened(label)} in line ${lineAt(text, start)}`;
+    const foreign = encryption === undefined ? body.search(/[^A-Za-z0-9+/=\s]/) : -1;
+    const place = foreign < 0 ? '' : `: see line ${lineAt(text, text.indexOf(body, start) + foreign)}`;
+    const all = [
+      ...problems.map(() => `the base64 of ${block} is not canonical${place}`),
+      ...(isWhole ? [] : [`${block} has no end`]),
+    ];
     found.push({ encoding: `PEM ${label}`, bytes, problems: all, ...(encryption !== undefined && { encryption }) });
   }
   return found;
 }
+
+/** The number of the line with that character. */
+const lineAt = (text: string, at: number): number => text.slice(0, at).split('\n').length;
 
 /** Takes the headers off that the traditional form of encrypted keys has, up to an empty line. RFC 1421, 4.6. */
 function withoutHeaders(body: string): { readonly encryption?: string; readonly base64: string } {

@@ -84,6 +84,52 @@ describe('inspect', () => {
     expect(found).toMatchObject({ format: 'kast', encodings: ['JSON text', 'base64'] });
   });
 
+  it('says which PEM block is damaged, and where', async () => {
+    const pem = new TextDecoder().decode(sample('certificate in PEM'));
+    const lines = pem.split('\n');
+    const broken = lines.with(2, `*${lines[2]?.slice(1)}`).join('\n');
+    const where = 'the base64 of the PEM block CERTIFICATE in line 3 is not canonical: see line 5';
+    const one = await inspect(utf8(`\nof a CA\n${broken}`));
+    expect(one).toMatchObject({ format: 'certificate', confidence: 'damaged' });
+    expect(one.problems[0]).toBe(where);
+    const three = await inspect(utf8(`\nof a CA\n${broken}${pem}${pem.replaceAll('\n', '\r\n')}`));
+    expect(three).toMatchObject({ title: '3 PEM blocks', confidence: 'damaged' });
+    expect(three.problems.filter((problem) => /^[123]: /.test(problem))[0]).toBe(`1: ${where}`);
+    expect(three.problems.some((problem) => /^[23]: /.test(problem))).toBe(false);
+    const cut = await inspect(utf8(`${pem}${lines.slice(0, 3).join('\n').slice(0, -1)}`));
+    expect(cut).toMatchObject({ title: '2 PEM blocks', confidence: 'damaged' });
+    expect(cut.problems).toContain(`2: the PEM block CERTIFICATE in line ${lines.length} has no end`);
+    const empty = await inspect(utf8('-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n'));
+    expect(empty).toMatchObject({ format: 'certificate', confidence: 'damaged' });
+  });
+
+  it('lists the keys that it knows in authorized_keys, and says which lines it does not know', async () => {
+    const line = new TextDecoder().decode(sample('ssh-public-key')).trim();
+    const [type = '', base64 = ''] = line.split(' ');
+    const file = [
+      '',
+      '# the keys of ada',
+      `from="10.0.0.0/8,*.test",command="echo \\"hi there\\"" ${line}`,
+      'sk-ssh-new AAAAC3NzaC1lZDI1NTE5 ada',
+      '',
+      `${type}\t${base64} bob`,
+      `${type} ${base64.slice(0, -9)} eve`,
+      'restrict',
+    ];
+    const found = await inspect(utf8(`${file.join('\n')}\n`));
+    expect(found).toMatchObject({ format: 'ssh-public-key', title: '2 SSH public keys', confidence: 'certain' });
+    expect(valueAt(found, 'keys', '1', 'options')).toBe('from="10.0.0.0/8,*.test",command="echo \\"hi there\\""');
+    expect(valueAt(found, 'keys', '2', 'comment')).toBe('bob');
+    expect(found.problems).toEqual([
+      'line 4: keyprov does not know the key type sk-ssh-new',
+      expect.stringMatching(/^line 7: (?!keyprov does not know)/),
+      'line 8: it is not an SSH public key',
+    ]);
+    const many = await inspect(utf8(`${line}\n${'x\n'.repeat(99)}`));
+    expect(many.problems).toHaveLength(11);
+    expect(many.problems.at(-1)).toBe('89 more lines are not SSH public keys that keyprov can read');
+  });
+
   it('names the PEM block, and reports a label that does not match its contents', async () => {
     const pem = sample('certificate in PEM');
     expect((await inspect(pem)).encodings).toEqual(['PEM CERTIFICATE']);
