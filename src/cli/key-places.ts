@@ -1,6 +1,7 @@
 import { isKeyprovError, KeyprovError, undoOnFailure, withCleanup } from '../errors.ts';
 import { type KeySources, keySources } from '../keys/key-sources.ts';
 import type { KeyStore } from '../keys/key-store.ts';
+import { type Assurance, sayPlace } from '../keys/provider.ts';
 import { storeKeyProvider } from '../keys/store-provider.ts';
 import type { KeyAlgorithm } from '../policy/index.ts';
 import type { SignalOptions } from '../signal.ts';
@@ -64,8 +65,8 @@ export function showingKeySources(
   store: KeyStore,
   { algorithm, progress, isNewStore, isMaking = () => true }: ShowingOptions,
 ): KeySources {
-  const showMaking = (where: string): void => {
-    if (isMaking()) progress.begin('key', `making ${algorithm} in ${where}`);
+  const showMaking = (assurance: Assurance): void => {
+    if (isMaking()) progress.begin('key', `making ${algorithm} ${sayPlace(assurance)}`);
   };
   const marksDirectory = isNewStore ? undefined : store.directory;
   let why = '';
@@ -77,12 +78,12 @@ export function showingKeySources(
       if (isKeyprovError(error)) why = error.message;
       throw error;
     });
-    const show = async (): Promise<void> => {
-      const { vendor } = await readNature(tpm, options);
+    const show = async (): Promise<Assurance> => {
+      const { vendor, virtual } = await readNature(tpm, options);
       progress.end(`${tpm.transport.address}, ${vendor.manufacturer} '${vendor.vendorString}'`);
+      return virtual ? 'virtual' : 'hardware';
     };
-    await undoOnFailure(show, () => tpm.close());
-    showMaking('the TPM');
+    showMaking(await undoOnFailure(show, () => tpm.close()));
     return tpm;
   };
   return {

@@ -1,5 +1,6 @@
 import { toBase64, toHex } from '../bytes.ts';
 import { keyIdOf } from '../formats/windows/key-registration.ts';
+import { sayPlace } from '../keys/provider.ts';
 import type { PinChangeReason } from '../policy/index.ts';
 import { sayTime } from '../printable.ts';
 import type { FoundKey } from '../provisioning/find-key.ts';
@@ -7,8 +8,6 @@ import type { AttestationOutcome, RegistrationBody } from '../provisioning/key-r
 
 /** A key, registered or not. */
 export type ReportedKey = Pick<FoundKey, 'record' | 'registration'>;
-
-const WHERE = { hardware: 'in a TPM', virtual: 'in a virtual TPM', software: 'in software' } as const;
 
 /** One row of a table, as text. */
 export const row = (name: string, value: string): string => `${name.padEnd(12)} ${value}`;
@@ -25,7 +24,7 @@ export function keyRows({ record, registration }: ReportedKey): ReportRow[] {
     ['id', record.id],
     ['user', registration?.user ?? record.user ?? 'none'],
     ['device', registration?.deviceId ?? record.deviceId ?? 'none'],
-    ['key', `${record.algorithm} ${WHERE[record.assurance]}, ${record.hasPin ? 'with a PIN' : 'without a PIN'}`],
+    ['key', `${record.algorithm} ${sayPlace(record.assurance)}, ${record.hasPin ? 'with a PIN' : 'without a PIN'}`],
     ['Key ID', toBase64(keyIdOf(record.publicKey))],
   ];
   if (registration === undefined) return [...rows, ['registered', 'no']];

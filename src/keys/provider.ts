@@ -9,6 +9,11 @@ export type Backend = 'tpm' | 'software';
 /** How well a private key is protected: in a TPM chip, in the TPM of an emulator or hypervisor, or in software. */
 export type Assurance = 'hardware' | 'virtual' | 'software';
 
+const PLACES = { hardware: 'in a TPM', virtual: 'in a virtual TPM', software: 'in software' } as const;
+
+/** Says where a key with that assurance is. */
+export const sayPlace = (assurance: Assurance): string => PLACES[assurance];
+
 /**
  * How the authorization value of a TPM key is derived from its PIN: scrypt (RFC 7914), or the digest of the PIN in
  * UTF-16LE that Windows' Platform Crypto Provider uses.

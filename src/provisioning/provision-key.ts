@@ -3,7 +3,7 @@ import { isKeyprovError, KeyprovError, withCleanup } from '../errors.ts';
 import { keyIdOf } from '../formats/windows/key-registration.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
 import { checkSources, type KeySources, withTpmOf } from '../keys/key-sources.ts';
-import type { ProvidedKey } from '../keys/provider.ts';
+import { type ProvidedKey, sayPlace } from '../keys/provider.ts';
 import {
   failed,
   type Selection,
@@ -234,14 +234,14 @@ async function makeWith(
   return await withCleanup(async () => {
     if (!(provider instanceof TpmKeyProvider)) {
       const key = await provider.create(wanted);
-      onEvent?.({ type: 'end', step: 'key', detail: `${policy.algorithm} in software` });
+      onEvent?.({ type: 'end', step: 'key', detail: `${policy.algorithm} ${sayPlace('software')}` });
       const made = { ...(await recordOf(key, provider.assurance, attempts, options)), pregenerated: false };
       return { made, attested: UNATTESTED };
     }
     const taken = await stock?.takeKey(provider, wanted);
     const created = taken ?? (await provider.create(wanted));
     const when = taken === undefined ? '' : ', made in advance';
-    const detail = `${policy.algorithm} in the TPM (${provider.assurance})${when}`;
+    const detail = `${policy.algorithm} ${sayPlace(provider.assurance)}${when}`;
     onEvent?.({ type: 'end', step: 'key', detail });
     const attested = await complete(provider, created);
     const { creation: _, ...key } = created;

@@ -162,7 +162,7 @@ describe.each(['libtpms', 'swtpm'] as const)('a pool of keys on %s', (engine) =>
     expect(shape(made)).toEqual(shape(usual));
     expect(events.filter(({ type }) => type === 'end').map((event) => ('detail' in event ? event.detail : ''))).toEqual(
       [
-        `${algorithm} in the TPM (virtual), made in advance`,
+        `${algorithm} in a virtual TPM, made in advance`,
         'TPM2_Certify over the challenge',
         `${made.request.body.length} characters, profile attested, with the attestation`,
       ],

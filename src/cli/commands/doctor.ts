@@ -2,6 +2,7 @@ import { accessSync, constants, existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import { TpmError } from '../../errors/tpm-error.ts';
 import { isKeyprovError, KeyprovError, withCleanup } from '../../errors.ts';
+import { type Assurance, sayPlace } from '../../keys/provider.ts';
 import { PolicyError, policyInForce } from '../../policy/index.ts';
 import { type SignalOptions, unlessAborted, withTimeout } from '../../signal.ts';
 import { describeFileError, isThere } from '../../storage/file-error.ts';
@@ -36,8 +37,9 @@ export interface Check {
   readonly status: 'ok' | 'missing' | 'problem';
   readonly detail: string;
   readonly remedy?: string | undefined;
-  /** The address of a TPM that can be used. */
+  /** The address of a TPM that can be used, and the assurance of the keys that it makes. */
   readonly tpm?: string;
+  readonly assurance?: Assurance;
 }
 
 /** Long enough for a slow TPM or a busy machine. */
@@ -99,19 +101,21 @@ type NextCommand = readonly [isUsed: boolean, where: string, command: string];
  * of the machine.
  */
 function nextCommand(checks: readonly Check[], { name: named, address }: NamedCheck): NextCommand {
-  const opened = (name: string) => checks.find((one) => one.name === name && one.status === 'ok')?.tpm;
+  const opened = (name: string) => checks.find((one) => one.name === name && one.status === 'ok' && one.tpm);
   const used = opened(address === '' ? THIS_MACHINE : named);
-  const isKept = used !== undefined && used !== IN_MEMORY;
-  if (isKept) return [true, 'in the TPM', `keyprov create --hardware required --out ${newPath('key')}`];
+  if (used !== undefined && used.tpm !== IN_MEMORY)
+    return [true, placeOf(used), `keyprov create --hardware required --out ${newPath('key')}`];
   if (address !== 'none') {
     const isUsed = used !== undefined;
-    if (opened(THIS_MACHINE))
-      return [isUsed, 'in the TPM', `keyprov create --tpm auto --hardware required --out ${newPath('key')}`];
+    const own = opened(THIS_MACHINE);
+    if (own) return [isUsed, placeOf(own), `keyprov create --tpm auto --hardware required --out ${newPath('key')}`];
     if (opened('libtpms'))
-      return [isUsed, 'in a virtual TPM', `keyprov create --tpm libtpms:${newPath('tpm')} --out ${newPath('key')}`];
+      return [isUsed, sayPlace('virtual'), `keyprov create --tpm libtpms:${newPath('tpm')} --out ${newPath('key')}`];
   }
-  return [false, 'in software', `keyprov create --tpm none --out ${newPath('key')}`];
+  return [false, sayPlace('software'), `keyprov create --tpm none --out ${newPath('key')}`];
 }
+
+const placeOf = ({ assurance = 'hardware' }: Check): string => sayPlace(assurance);
 
 /** A path for a new directory: below the working directory, or below the home directory if the former is not usable. */
 function newPath(name: string): string {
@@ -226,7 +230,7 @@ async function openBriefly(address: TpmAddress): Promise<Omit<Check, 'name' | 's
         const where = tpm.transport.address === IN_MEMORY ? 'in memory' : tpm.transport.address;
         const detail = `${where}: ${manufacturer} '${vendorString}', TPM 2.0 revision ${revision}, ${kind}`;
         const { limit, remedy } = await findLimit(tpm, { signal });
-        return { detail: detail + limit, remedy, tpm: tpm.transport.address };
+        return { detail: detail + limit, remedy, tpm: tpm.transport.address, assurance: kind };
       },
       () => tpm.close(),
     );
@@ -254,7 +258,7 @@ async function findLimit(tpm: Tpm, options: SignalOptions): Promise<{ limit: str
 async function checkLibtpms(): Promise<Omit<Check, 'name' | 'status'>> {
   const { path, version } = await locateLibtpms();
   const { detail } = await openBriefly({ kind: 'libtpms' });
-  return { detail: `${version} (${path}); ${detail}`, tpm: 'libtpms' };
+  return { detail: `${version} (${path}); ${detail}`, tpm: 'libtpms', assurance: 'virtual' };
 }
 
 /** The version of swtpm. @throws KeyprovError `library-missing` if it is not installed. */
@@ -313,7 +317,7 @@ async function checkNamedTpm({ name, address: text }: NamedCheck): Promise<Check
     } catch (error) {
       if (address.kind !== 'libtpms' || !address.directory || !isKeyprovError(error, 'no-tpm')) throw error;
       tryStateDirectory(address.directory);
-      return { detail: `${text}: does not exist yet; the first key creates it`, tpm: text };
+      return { detail: `${text}: does not exist yet; the first key creates it`, tpm: text, assurance: 'virtual' };
     }
   });
 }

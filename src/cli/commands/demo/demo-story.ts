@@ -10,6 +10,7 @@ import { SelectionError } from '../../../errors/selection-error.ts';
 import { isKeyprovError, sayError, withCleanup } from '../../../errors.ts';
 import type { SigningKey } from '../../../formats/services/jws.ts';
 import { type KeyStore, openKeyStore } from '../../../keys/key-store.ts';
+import { sayPlace } from '../../../keys/provider.ts';
 import type { PolicyInForce } from '../../../policy/index.ts';
 import { AUTHENTICATION_BROKER } from '../../../provisioning/mfa-prompt.ts';
 import { openKey } from '../../../provisioning/open-key.ts';
@@ -236,7 +237,7 @@ async function signIn(
   for (;;) {
     const pin =
       given === undefined ? await readCurrentPin(`PIN of ${user}, to sign in`, input, signal) : concatSecrets(given);
-    report.progress.begin('sign-in', 'with an assertion that the key signs, in the TPM');
+    report.progress.begin('sign-in', `with an assertion that the key signs ${sayPlace(record.assurance)}`);
     try {
       await withKeyPlaces({ address: demoTpm(context.directory) }, store, async ({ sources }) => {
         const stored = await openKey({ record, store, sources });
