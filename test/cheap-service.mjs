@@ -3,11 +3,12 @@
  * module first or is started with `--import`. It is for tests that need a service but do not test these steps:
  * - 2048-bit RSA keys come from two of the primes in test/vectors/rsa-primes.json, each used once per process. Only calls without
  *   further options are answered so: keys of the software provider and of WebCrypto are made as always.
- * - TLS clients that trust Node's roots and others trust only one of Node's: to read all takes longer than a connection.
+ * - TLS clients that trust Node's roots and others trust only one of Node's, and none that the machine adds: to read all takes
+ *   longer than a connection.
  * - V8 does not optimize WebAssembly: to optimize SQLite takes longer than its queries.
  */
 import crypto from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import tls from 'node:tls';
 import { promisify } from 'node:util';
@@ -66,6 +67,8 @@ crypto.generateKeyPair[promisify.custom] = async (type, options) =>
 
 const { createSecureContext } = tls;
 const unread = new Set(tls.rootCertificates.slice(1));
+const { NODE_EXTRA_CA_CERTS: further = '' } = process.env;
+if (existsSync(further)) unread.add(readFileSync(further, 'utf8'));
 tls.createSecureContext = ({ ca, ...options }) =>
   createSecureContext({ ...options, ca: Array.isArray(ca) ? ca.filter((root) => !unread.has(root)) : ca });
 

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { COMMANDS } from '../../src/cli/commands/index.ts';
 import { openKeyStore } from '../../src/keys/key-store.ts';
 import { CHEAP_SCRYPT } from '../cheap-scrypt-option.ts';
+import { CHEAP_SERVICE } from '../cheap-service-option.ts';
 import { libtpmsMissing } from '../integration/support/libtpms.ts';
 import { passwordToken } from '../integration/support/service-client.ts';
 import { PYTHON } from '../programs.ts';
@@ -203,7 +204,8 @@ describe.skipIf(missing)('an output that is lost', () => {
   });
 
   async function run(args: readonly string[], shell: string) {
-    const child = spawn('bash', ['-c', shell, 'sh', process.execPath, CHEAP_SCRYPT, MAIN, ...args], {
+    const program = [process.execPath, CHEAP_SERVICE, CHEAP_SCRYPT, MAIN];
+    const child = spawn('bash', ['-c', shell, 'sh', ...program, ...args], {
       ...{ stdio: ['ignore', 'pipe', 'pipe'], env: environment(LOCAL) },
     });
     let [stdout, stderr] = ['', ''];

@@ -2,6 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { afterAll } from 'vitest';
 import { CHEAP_SCRYPT } from '../../cheap-scrypt-option.ts';
+import { CHEAP_SERVICE } from '../../cheap-service-option.ts';
 import { type CallOptions, type Ended, environment, MAIN } from './keyprov.ts';
 
 /** The result of a call with `--json`, whose standard output is one object. */
@@ -18,8 +19,8 @@ export interface CommandLinesOptions {
 }
 
 /**
- * A process that runs `keyprov` command lines one after the other, which saves starting a process for each. Tests of how a
- * process starts and ends use a new process for each call.
+ * A process that runs `keyprov` command lines one after the other, which saves starting a process for each. It connects to
+ * services as in `test/cheap-service.mjs`. Tests of how a process starts and ends use a new process for each call.
  */
 export class CommandLines implements AsyncDisposable {
   readonly #options: CommandLinesOptions;
@@ -58,7 +59,7 @@ export class CommandLines implements AsyncDisposable {
     { cwd = process.cwd(), input = '', env }: Omit<CallOptions, 'uid'>,
   ): Promise<Ended> {
     this.#child ??= fork('test/cli/support/command-lines.mjs', [MAIN], {
-      execArgv: this.#options.cheapScrypt ? [CHEAP_SCRYPT] : [],
+      execArgv: [CHEAP_SERVICE, ...(this.#options.cheapScrypt ? [CHEAP_SCRYPT] : [])],
       stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
     });
     const child = this.#child;

@@ -2,6 +2,7 @@ import { execFile, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { CHEAP_SCRYPT } from '../../cheap-scrypt-option.ts';
+import { CHEAP_SERVICE } from '../../cheap-service-option.ts';
 import { missingOutsideCi, PYTHON } from '../../programs.ts';
 import { environment, MAIN } from './keyprov.ts';
 
@@ -24,14 +25,17 @@ export function terminalsMissing(): string | undefined {
   return missingOutsideCi(status === 0 ? undefined : `no pseudo-terminals: ${why()}`);
 }
 
-/** Runs `keyprov` without scrypt in a pseudo-terminal and answers each question. Standard output is a pipe. */
+/**
+ * Runs `keyprov` in a pseudo-terminal, without scrypt and with cheap connections, and answers each question. Standard output is
+ * a pipe.
+ */
 export async function keyprovInTerminal(
   args: readonly string[],
   steps: readonly (readonly [expect: string, send: string])[],
   { env = {}, stdout = 'pipe' }: { env?: Readonly<Record<string, string>>; stdout?: 'pipe' | 'terminal' } = {},
 ): Promise<TerminalEnd> {
   const task = {
-    ...{ argv: [process.execPath, CHEAP_SCRYPT, MAIN, ...args], env: environment(env), stdout },
+    ...{ argv: [process.execPath, CHEAP_SERVICE, CHEAP_SCRYPT, MAIN, ...args], env: environment(env), stdout },
     steps: steps.map(([expect, send]) => ({ expect, send })),
   };
   const script = join(process.cwd(), 'test/cli/support/run_in_terminal.py');
