@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { utf8 } from '../../src/bytes.ts';
+import { CHEAP_SERVICE } from '../cheap-service-option.ts';
 import { libtpmsMissing } from '../integration/support/libtpms.ts';
 import { countInMemory, disguised } from '../integration/support/memory.ts';
 import { commandLines } from './support/command-lines.ts';
@@ -25,7 +26,7 @@ interface View {
 async function openIn(world: ServiceWorld) {
   const software = ['--hardware', 'discouraged', '--tpm', 'none'];
   const command = startKeyprov(['provision', ...world.runArgs, ...software, '--web', '--json'], {
-    env: { SSH_CONNECTION: '' },
+    env: { SSH_CONNECTION: '', NODE_OPTIONS: CHEAP_SERVICE },
   });
   const page = await openPage(await addressOf(command));
   return { ...command, page };

@@ -2,6 +2,7 @@ import { existsSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { CHEAP_SERVICE } from '../cheap-service-option.ts';
 import { libtpmsMissing } from '../integration/support/libtpms.ts';
 import { missingPrograms } from '../programs.ts';
 import { expectAccessible, inPage, openWindow, startBrowser } from './support/browser.ts';
@@ -41,7 +42,7 @@ describe.skipIf(missing)('in Chromium', () => {
   });
 
   async function start(args: readonly string[]) {
-    started = startKeyprov(args, { env: LOCAL });
+    started = startKeyprov(args, { env: { ...LOCAL, NODE_OPTIONS: CHEAP_SERVICE } });
     return { ended: started.ended, child: started.child, address: await addressOf(started) };
   }
 
