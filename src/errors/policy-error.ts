@@ -44,7 +44,7 @@ export class PolicyError extends KeyprovError {
     super(
       'policy-invalid',
       `the policy is wrong: ${lines.join('; ')}`,
-      { remedy: 'correct these settings', ...options },
+      { remedy: 'correct this', ...options },
       SUBCLASS,
     );
     this.problems = Object.freeze(problems.map((one) => ({ ...one, problem: printable(one.problem) })));

@@ -126,7 +126,7 @@ export async function policyInForce(options: PolicyInForceOptions = {}): Promise
   if (settings !== undefined) {
     collect(() => layerOf(settings), { source: 'object', origin: "the caller's settings" });
   }
-  if (problems.length > 0) throw new PolicyError(problems, { remedy: remedyOf(problems) });
+  if (problems.length > 0) throw new PolicyError(problems);
   try {
     const merged = mergePolicy(layers, merging);
     return { ...merged, warnings: [...warnings, ...warningsOf(merged)] };
@@ -146,23 +146,7 @@ function problemsOf(error: unknown, from: Omit<SettingOrigin, 'setting'> | undef
 function unread(name: string, error: unknown): PolicyProblem {
   const reason = error instanceof Error ? error.message : String(error);
   const problem = reason.startsWith(`${name} `) ? reason.slice(name.length + 1) : `cannot be read: ${reason}`;
-  return { setting: name, problem, expected: 'a file with settings', from: fileOrigin(name) };
-}
-
-const fileOrigin = (name: string): SettingOrigin[] => [{ setting: name, source: 'file', origin: name }];
-
-/** What problems call a whole file, besides its name. */
-const WHOLE: readonly string[] = ['policy', 'SyncML', 'registry export', 'line 1'];
-
-/** Names the files of which no setting can be read. */
-function remedyOf(problems: readonly PolicyProblem[]): string {
-  const isWhole = ({ setting }: PolicyProblem, { source, origin }: SettingOrigin): boolean =>
-    source === 'file' && (setting === origin || WHOLE.includes(setting));
-  const files = problems.map((problem) => problem.from?.find((from) => isWhole(problem, from))?.origin);
-  const names = [...new Set(files.filter((name) => name !== undefined))].join(' and ');
-  if (names === '') return 'correct these settings';
-  const check = `check the path and the contents of ${names}`;
-  return files.includes(undefined) ? `correct these settings, and ${check}` : check;
+  return { setting: name, problem, expected: 'a file with settings' };
 }
 
 const LENGTHS: readonly string[] = [PIN_SETTING_NAMES.minLength, PIN_SETTING_NAMES.maxLength];

@@ -107,7 +107,7 @@ describe('definePolicy', () => {
     const error = new PolicyError(problemsOf({ hardware: 1, algorithm: 2 }));
     expect(isKeyprovError(error, 'policy-invalid')).toBe(true);
     expect(error.name).toBe('PolicyError');
-    expect(error.remedy).toBe('correct these settings');
+    expect(error.remedy).toBe('correct this');
     expect(error.message).toBe(
       `the policy is wrong: hardware: is 1 (expected: ${HARDWARE}); algorithm: is 2 (expected: ${ALGORITHMS})`,
     );
