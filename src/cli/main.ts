@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { CommanderError } from 'commander';
 import manifest from '../../package.json' with { type: 'json' };
+import { nearest } from '../nearest.ts';
 import type { Context } from './command.ts';
 import { COMMANDS } from './commands/index.ts';
 import { EXIT, exitCodeOf } from './exit-codes.ts';
@@ -28,6 +29,11 @@ const context: Context = {
 /** In the words of all other messages. */
 function sayParserError({ message, code }: CommanderError): string {
   const said = message.replace(/^error: /, '').replace(/\n\(Did you mean (.+)\?\)$/, ', did you mean $1?');
+  if (code === 'commander.unknownCommand' && !said.includes(', did you mean ')) {
+    const names = COMMANDS.map(({ name }) => name);
+    const meant = nearest(/'(.*)'/.exec(said)?.[1] ?? '', names); // PROVISION too
+    return meant === undefined ? said : `${said}, did you mean ${meant}?`;
+  }
   return code === 'commander.unknownOption' ? `${said}; the options of a command follow its name` : said;
 }
 

@@ -153,6 +153,7 @@ describe('keyprov', () => {
 
   it.each([
     [['provison'], "unknown command 'provison', did you mean provision?"],
+    [['PROVISION'], "unknown command 'PROVISION', did you mean provision?"],
     [['--tpm', 'none', 'provision'], "unknown option '--tpm'; the options of a command follow its name"],
     [['policy', 'explan'], "unknown command 'explan', did you mean explain?"],
   ])('refuses %j', async (args, problem) => {
