@@ -115,6 +115,20 @@ export async function unlessAborted<T>(work: () => Promise<T>, signal: AbortSign
   }
 }
 
+/** What holds a thread until a TPM responds, even after nobody waits for it. This process cannot end by itself meanwhile. */
+export const STUCK: Set<symbol> = new Set();
+
+/** Does `work`, which is in {@link STUCK} until it ends. */
+export async function onThread<T>(work: () => Promise<T>): Promise<T> {
+  const mark = Symbol();
+  STUCK.add(mark);
+  try {
+    return await work();
+  } finally {
+    STUCK.delete(mark);
+  }
+}
+
 const CLEAN_UP_MS = 500;
 
 /** Does what {@link unlessAborted} does, but after an abort gives `work` half a second to clean up. */

@@ -5,9 +5,10 @@ import { type Assurance, sayPlace } from '../keys/provider.ts';
 import { storeKeyProvider } from '../keys/store-provider.ts';
 import type { KeyAlgorithm } from '../policy/index.ts';
 import type { SignalOptions } from '../signal.ts';
-import { type OpenTpmOptions, openTpm } from '../tpm/open-tpm.ts';
+import type { OpenTpmOptions } from '../tpm/open-tpm.ts';
 import type { Tpm } from '../tpm/tpm.ts';
 import { readNature } from '../tpm/virtual.ts';
+import { openNamed } from './open-named.ts';
 import type { NamedTpm } from './options/tpm-option.ts';
 import type { Progress } from './terminal/progress.ts';
 
@@ -23,15 +24,16 @@ export interface KeyPlaces {
  * is an error, since keys should be in it.
  */
 export async function withKeyPlaces<T>(
-  { address, hierarchyAuth, create = false }: NamedTpm & Pick<OpenTpmOptions, 'create'>,
+  { create = false, ...named }: NamedTpm & Pick<OpenTpmOptions, 'create'>,
   store: KeyStore,
   work: (places: KeyPlaces) => Promise<T>,
 ): Promise<T> {
+  const { address } = named;
   let opened: Promise<Tpm> | undefined;
   const tpm = async (options: SignalOptions): Promise<Tpm> => {
     if (address === 'none') throw new KeyprovError('no-tpm', "the key is in a TPM, but the TPM address is 'none'");
     const { directory: marksDirectory } = store;
-    opened ??= openTpm(address, { ...options, create, lifetime: options.signal, marksDirectory, hierarchyAuth });
+    opened ??= openNamed(named, { ...options, create, marksDirectory });
     return await opened;
   };
   const sources = keySources({ tpm: address === 'none' ? 'none' : tpm, store });
@@ -61,7 +63,7 @@ export interface ShowingOptions {
 
 /** The places where a key may be made. Each shows its progress. */
 export function showingKeySources(
-  { address, hierarchyAuth }: NamedTpm,
+  named: NamedTpm,
   store: KeyStore,
   { algorithm, progress, isNewStore, isMaking = () => true }: ShowingOptions,
 ): KeySources {
@@ -72,8 +74,7 @@ export function showingKeySources(
   let why = '';
   const openShown = async (options: SignalOptions): Promise<Tpm> => {
     progress.begin('tpm', 'opening');
-    const opening = openTpm(address, { ...options, lifetime: options.signal, marksDirectory, hierarchyAuth });
-    const tpm = await opening.catch((error: unknown) => {
+    const tpm = await openNamed(named, { ...options, marksDirectory }).catch((error: unknown) => {
       progress.fail();
       if (isKeyprovError(error)) why = error.message;
       throw error;
@@ -87,7 +88,7 @@ export function showingKeySources(
     return tpm;
   };
   return {
-    ...(address !== 'none' && { tpm: openShown }),
+    ...(named.address !== 'none' && { tpm: openShown }),
     software: async () => {
       if (why !== '' && !isMaking()) progress.note(`key: software will make it: ${why}`);
       showMaking('software');

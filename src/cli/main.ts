@@ -2,6 +2,7 @@
 import { CommanderError } from 'commander';
 import manifest from '../../package.json' with { type: 'json' };
 import { nearest } from '../nearest.ts';
+import { STUCK } from '../signal.ts';
 import type { Context } from './command.ts';
 import { COMMANDS } from './commands/index.ts';
 import { EXIT, exitCodeOf } from './exit-codes.ts';
@@ -12,7 +13,7 @@ import { Output } from './terminal/output.ts';
 import { Printer } from './terminal/printer.ts';
 import { Prompter } from './terminal/prompter.ts';
 import { Report } from './terminal/report.ts';
-import { Signals } from './terminal/signals.ts';
+import { endAtOnce, Signals } from './terminal/signals.ts';
 
 // Before a command is known, options count anywhere.
 const wants = (option: string): boolean => process.argv.includes(option);
@@ -86,4 +87,5 @@ try {
   prompter.close();
   signals[Symbol.dispose]();
   process.exitCode = (await output.finish()) ?? process.exitCode;
+  if (STUCK.size > 0) await endAtOnce();
 }

@@ -1,15 +1,18 @@
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { describe, expect, it } from 'vitest';
 import { fromHex, toHex } from '../../src/bytes.ts';
 import { startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
 import { libtpmsMissing } from '../integration/support/libtpms.ts';
+import { tctiOf } from '../integration/support/swtpm-address.ts';
 import { checkoutIsClosed, isRoot, ORDINARY_USER } from '../ordinary-user.ts';
 import { missingPrograms } from '../programs.ts';
 import { temporaryDirectory } from '../temporary-directory.ts';
 import { commandLines } from './support/command-lines.ts';
-import { type CallOptions, keyprov, keyprovJson } from './support/keyprov.ts';
+import { type CallOptions, keyprov, keyprovJson, MAIN } from './support/keyprov.ts';
 
 const missing = await libtpmsMissing();
 
@@ -159,12 +162,32 @@ describe('keyprov doctor', () => {
   it.skipIf(missingPrograms('swtpm'))('is not held up by a TPM that another client holds', async () => {
     await using swtpm = await startSwtpm();
     await using _other = await swtpm.open();
-    expect((await doctor({}, ['--tpm', swtpm.address])).of('--tpm')).toMatchObject({
-      status: 'problem',
-      detail: 'the TPM did not answer within 3 s',
-      remedy: expect.stringContaining('stop other programs that hold it'),
-    });
+    const hasTss = (await doctor()).of('tpm2-tss');
+    const tcti = Object(hasTss).status === 'ok' ? [`tcti:${tctiOf(swtpm)}`] : [];
+    for (const address of [swtpm.address, ...tcti]) {
+      const { status, json } = keyprovJson(['doctor', '--tpm', address]);
+      expect(status).toBe(1);
+      expect(Object(json).checks).toContainEqual({
+        ...{ name: '--tpm', status: 'problem', detail: `${address}: the TPM did not answer within 3 s` },
+        remedy: expect.stringContaining('stop other programs that hold it'),
+      });
+    }
   });
+
+  it.skipIf(missingPrograms('swtpm'))(
+    'looks for a shorter time than other commands, which say that they wait',
+    async () => {
+      await using swtpm = await startSwtpm();
+      const other = await swtpm.open();
+      const child = spawn(process.execPath, [MAIN, 'tpm', '--tpm', swtpm.address], {
+        stdio: ['ignore', 'ignore', 'pipe'],
+      });
+      const [line] = await once(createInterface({ input: child.stderr }), 'line');
+      expect(line).toBe(`tpm: waiting for the TPM at ${swtpm.address}, which another program may be using`);
+      await other.close();
+      expect(await once(child, 'exit')).toEqual([0, null]);
+    },
+  );
 
   describe.skipIf(missingPrograms('swtpm'))('with a TPM that can be opened', () => {
     /** TPM2_HierarchyControl of the platform hierarchy, without a password: disables that hierarchy. */

@@ -11,7 +11,7 @@ import { runProgram } from '../../storage/run-program.ts';
 import { shellWord } from '../../storage/shell-word.ts';
 import { userDirectory } from '../../storage/user-paths.ts';
 import { refuseOnWindows } from '../../storage/windows.ts';
-import { parseTpmAddress, type TpmAddress } from '../../tpm/address.ts';
+import { parseTpmAddress } from '../../tpm/address.ts';
 import { lockoutIn, readProperties } from '../../tpm/capabilities.ts';
 import { GetRandom } from '../../tpm/commands/random.ts';
 import { TPM_PT } from '../../tpm/constants.ts';
@@ -205,7 +205,7 @@ function checkStore(path: string | undefined): Check {
 
 /** The TPM of the machine itself. */
 async function checkMachine(): Promise<Check> {
-  const result = await check(THIS_MACHINE, () => openBriefly({ kind: 'auto' }));
+  const result = await check(THIS_MACHINE, () => openBriefly('auto'));
   // The kernel has a TPM, but not the resource manager that makes it safe to share.
   if (process.platform !== 'linux' || result.status !== 'missing' || !existsSync('/dev/tpm0')) return result;
   return {
@@ -215,9 +215,9 @@ async function checkMachine(): Promise<Check> {
 }
 
 /** Opens a TPM and asks what it is. */
-async function openBriefly(address: TpmAddress): Promise<Omit<Check, 'name' | 'status'> & { detail: string }> {
+async function openBriefly(address: string): Promise<Omit<Check, 'name' | 'status'> & { detail: string }> {
   const late = () =>
-    new KeyprovError('transport-timeout', `the TPM did not answer within ${TIME_LIMIT_MS / 1000} s`, {
+    new KeyprovError('transport-timeout', `${address}: the TPM did not answer within ${TIME_LIMIT_MS / 1000} s`, {
       remedy: 'check that a TPM 2.0 is there, and stop other programs that hold it',
     });
   return await withTimeout({ timeoutMs: TIME_LIMIT_MS, late }, async (signal) => {
@@ -257,7 +257,7 @@ async function findLimit(tpm: Tpm, options: SignalOptions): Promise<{ limit: str
 
 async function checkLibtpms(): Promise<Omit<Check, 'name' | 'status'>> {
   const { path, version } = await locateLibtpms();
-  const { detail } = await openBriefly({ kind: 'libtpms' });
+  const { detail } = await openBriefly('libtpms');
   return { detail: `${version} (${path}); ${detail}`, tpm: 'libtpms', assurance: 'virtual' };
 }
 
@@ -313,7 +313,7 @@ async function checkNamedTpm({ name, address: text }: NamedCheck): Promise<Check
     if (text === 'none') return { detail: 'none: no TPM is used' };
     const address = parseTpmAddress(text);
     try {
-      return await openBriefly(address);
+      return await openBriefly(text);
     } catch (error) {
       if (address.kind !== 'libtpms' || !address.directory || !isKeyprovError(error, 'no-tpm')) throw error;
       tryStateDirectory(address.directory);

@@ -5,12 +5,12 @@ import { readLockout } from '../../tpm/capabilities.ts';
 import { DictionaryAttackLockReset } from '../../tpm/commands/dictionary-attack.ts';
 import { TPM_RH } from '../../tpm/constants.ts';
 import { flushVolatile, readVolatile, type VolatileEntry } from '../../tpm/contents.ts';
-import { openTpm } from '../../tpm/open-tpm.ts';
 import type { Tpm } from '../../tpm/tpm.ts';
 import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import { checkOutput } from '../file-io.ts';
 import { describeLockout, endLockout } from '../lockout-report.ts';
+import { openNamed } from '../open-named.ts';
 import type { Arguments } from '../options/arguments.ts';
 import { makerOption } from '../options/maker-option.ts';
 import { knownStorePath, storeOption } from '../options/store-option.ts';
@@ -56,7 +56,8 @@ function define(command: Command): void {
 
 async function runTpm(given: Arguments, context: Context): Promise<Outcome> {
   const { signal, environment } = context;
-  const { address, hierarchyAuth } = readNamedTpm(given, context);
+  const named = readNamedTpm(given, context);
+  const { address } = named;
   const handles = given.texts('flush').map((text) => readHandle(given, text));
   const all = given.has('flush-all');
   const resets = given.has('reset-lockout');
@@ -73,7 +74,7 @@ async function runTpm(given: Arguments, context: Context): Promise<Outcome> {
   const options = { signal, marksDirectory: knownStorePath(given, environment) };
   given.check();
   await checkOutput(given);
-  const tpm = await openTpm(address, { create: false, signal, lifetime: signal, hierarchyAuth });
+  const tpm = await openNamed(named, { create: false, signal });
   return await withCleanup(
     async () => {
       if (shown && certificates) return await shown.showCertificates(tpm, certificates, context);

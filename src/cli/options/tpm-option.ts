@@ -19,6 +19,8 @@ export interface NamedTpm {
   readonly address: string;
   /** Supplies the passwords of its hierarchies. */
   readonly hierarchyAuth?: HierarchyAuth;
+  /** Called if it is not open after a second. */
+  readonly onWait?: () => void;
 }
 
 /** The option `--tpm`. */
@@ -47,7 +49,8 @@ export function readNamedTpm(given: Arguments, context: Context): NamedTpm {
     if (!isKeyprovError(error, 'address-invalid')) throw error;
     given.problems.push(`${option === undefined ? TPM_VARIABLE : '--tpm'}: ${sayError(error)}`);
   }
-  return { address, hierarchyAuth };
+  const waiting = `tpm: waiting for the TPM at ${address}, which another program may be using`;
+  return { address, hierarchyAuth, onWait: () => context.report.progress.note(waiting) };
 }
 
 /** Whether the user named a TPM, and not `none`. */

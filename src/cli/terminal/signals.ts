@@ -25,6 +25,16 @@ export async function beforeEnd<T>(work: Promise<T>): Promise<T> {
   }
 }
 
+/** Ends this process, even if a thread is stuck on a TPM, for which `process.exit` would wait. */
+export async function endAtOnce(): Promise<never> {
+  const code = Number(process.exitCode ?? 0);
+  if (process.platform !== 'win32') {
+    const { loadLibc } = await import('../../../native/libc.ts');
+    process.once('exit', () => loadLibc().exitAtOnce(code));
+  }
+  process.exit(code);
+}
+
 const NAMES = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /**

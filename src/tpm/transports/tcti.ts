@@ -1,7 +1,7 @@
 import type { TctiContext, TctiLoader } from '../../../native/tctildr.ts';
 import type { Bytes } from '../../bytes.ts';
 import { KeyprovError, type PlainErrorCode, sayError, undoOnFailure } from '../../errors.ts';
-import { type SignalOptions, unlessAborted, withTimeout } from '../../signal.ts';
+import { onThread, type SignalOptions, unlessAborted, withTimeout } from '../../signal.ts';
 import { passingFailure } from '../../storage/load-failure.ts';
 import { checkAnswerFrame, SIGN_OF_LIFE } from '../frame.ts';
 import { decodeResponseCode, describeResponseCode } from '../response-code.ts';
@@ -52,7 +52,7 @@ export async function openTcti(options: TctiOptions): Promise<TctiTransport> {
   let hasBegun = false;
   const begin = (): Promise<TctiTransport> => {
     hasBegun = true;
-    return connect(address, options);
+    return onThread(() => connect(address, options));
   };
   const late = () => {
     const busy = `not tried within ${timeoutMs} ms, because earlier openings wait for their TPMs: ${[...running].join(', ')}`;
@@ -206,7 +206,7 @@ function transportTo(address: string, context: TctiContext, conf: string): TctiT
   const close = (): Promise<void> => life.close(() => context.finalize());
   return {
     ...{ kind: 'tcti', address, ...describeTctiConf(conf) },
-    send: (command, options = {}) => life.send(command, options, () => exchange(command)),
+    send: (command, options = {}) => life.send(command, options, () => onThread(() => exchange(command))),
     close,
     [Symbol.asyncDispose]: close,
   };
