@@ -9,9 +9,12 @@ export function printable(text: string): string {
   return text.replace(UNPRINTABLE, (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`);
 }
 
-/** Formats a value as JSON on several lines; its strings cannot change what a terminal shows. */
-export function printableJson(value: object): string {
-  return JSON.stringify(value, undefined, 2)
+/**
+ * Formats a value as JSON on several lines; its strings cannot change what a terminal shows. `replacer` is that of
+ * `JSON.stringify`.
+ */
+export function printableJson(value: object, replacer?: (key: string, value: unknown) => unknown): string {
+  return JSON.stringify(value, replacer, 2)
     .split('\n')
     .map((line) => line.replace(UNPRINTABLE, escapeUnits))
     .join('\n');

@@ -33,6 +33,14 @@ describe('keyprov inspect', () => {
     });
   });
 
+  it('shows a text of a file as it is, even if it is one that errors put in options', async () => {
+    const input = JSON.stringify({ kty: 'EC', use: 'use the TPM at (allowDowngrade)', crv: 'Ed25519', x: 'AA' });
+    const shown = '"use the TPM at (allowDowngrade)"';
+    expect((await commands.run(['inspect', '-'], { input })).stdout).toContain(`use: ${shown}\n`);
+    const { json } = await commands.onlyJson(['inspect', '-'], { input });
+    expect(json).toMatchObject({ fields: expect.arrayContaining([{ name: 'use', value: shown }]) });
+  });
+
   it('ends with 9 if it recognizes nothing or finds damage, and says so', async () => {
     const cut = await commands.run(['inspect', '-'], { input: '{"format": "keyprov-key", "id": "ngc-' });
     expect(cut.stdout).toMatch(/\nproblem: not JSON: Unterminated string/);

@@ -59,9 +59,9 @@ export class Printer {
     );
   }
 
-  /** One JSON object. */
+  /** One JSON object. Only its messages name options: other members may come from files. */
   json(value: object): void {
-    this.#stream.write(`${inOptions(printableJson(value))}\n`);
+    this.#stream.write(`${printableJson(value, messageInOptions)}\n`);
   }
 
   /** A question, on a line that the user completes. */
@@ -95,6 +95,14 @@ export class Printer {
 }
 
 const said = (text: string): string => printable(inOptions(text));
+
+const MESSAGES = /^(?:message|remed(?:y|ies)|reasons?|details?|problems?|warnings?)$/;
+
+function messageInOptions(key: string, value: unknown): unknown {
+  if (!MESSAGES.test(key)) return value;
+  const told = (one: unknown) => (typeof one === 'string' ? inOptions(one) : one);
+  return Array.isArray(value) ? value.map(told) : told(value);
+}
 
 /**
  * Breaks a line at blanks, and continues it below the second column of a table, or indented by `hang`. A word that is longer than `width` stays

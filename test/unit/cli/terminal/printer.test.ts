@@ -111,4 +111,17 @@ describe('a text of the library', () => {
     print(new Printer({ write: (part) => (all += part) }));
     expect(all).toContain(told);
   });
+
+  it('is told from a value of a file in JSON, which stays as it is', () => {
+    let all = '';
+    const json = {
+      ...{ message: said, problems: [said], warnings: [said], error: { message: said, attempts: [{ reason: said }] } },
+      ...{ fields: [{ name: said, value: said }], title: said, content: said },
+    };
+    new Printer({ write: (part) => (all += part) }).json(json);
+    expect(JSON.parse(all)).toEqual({
+      ...{ message: told, problems: [told], warnings: [told], error: { message: told, attempts: [{ reason: told }] } },
+      ...{ fields: [{ name: said, value: said }], title: said, content: said },
+    });
+  });
 });
