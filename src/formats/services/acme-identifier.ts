@@ -26,7 +26,7 @@ export function computeEkDeviceName(ekCertificate: Uint8Array): DeviceName {
 /**
  * Encodes the name as the identifier of an ACME order. draft-ietf-acme-device-attest, Representation in Order
  * resources.
- * @throws TypeError for a name that is empty or has a slash, a serial number that is not UTF-8, or a wrong OID.
+ * @throws TypeError for a name that is empty, too long or has a slash, a serial number that is not UTF-8, or a wrong OID.
  *
  * @example
  * ```ts
@@ -46,7 +46,9 @@ export function encodeAcmeIdentifier(name: DeviceName): AcmeIdentifier {
       : [checkObject(name, 'a device name', 'value:string?').value, name.assigner];
   if (!text || text.includes('/')) throw new TypeError(`${JSON.stringify(text)} cannot be an ACME identifier`);
   if (oid !== undefined && !OID.test(oid)) throw new TypeError(`${JSON.stringify(oid)} is not an object identifier`);
-  return { type, value: oid === undefined ? text : `${text}/${oid}` };
+  const value = oid === undefined ? text : `${text}/${oid}`;
+  checkTextSize(value, LIMIT.line, (problem) => new TypeError(`the ACME identifier: ${problem}`));
+  return { type, value };
 }
 
 /** Reads an identifier of an ACME order. @throws KeyprovError `request-invalid` for another type or form of value. */

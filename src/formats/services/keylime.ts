@@ -189,7 +189,8 @@ export function parseKeylimeActivation(request: KeylimeRequest): { agentId: stri
 }
 
 function checkAgentId(agentId: string): void {
-  if (!/^(?!\.\.?$)[\w.-]+$/.test(agentId)) throw new TypeError(`${JSON.stringify(agentId)} is not an agent id`);
+  if (!/^(?!\.\.?$)[\w.-]{1,16000}$/.test(agentId))
+    throw new TypeError(`${JSON.stringify(agentId)} is not an agent id`);
 }
 
 const sizedPublic = (pubArea: Uint8Array): string => toBase64(encode(SIZED_PUBLIC, pubArea));

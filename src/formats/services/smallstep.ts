@@ -179,7 +179,7 @@ export interface SmallstepChain {
 
 /**
  * Builds the response to `POST secret` from X.509 certificates in DER, the attestation key's first.
- * @throws TypeError for anything but an array of bytes.
+ * @throws TypeError for anything but an array of bytes, and for an empty one.
  *
  * @example
  * ```ts
@@ -191,7 +191,8 @@ export interface SmallstepChain {
  * ```
  */
 export function buildSmallstepChain(certificates: readonly Uint8Array[]): SmallstepChain {
-  for (const certificate of checkList(certificates, 'a chain')) checkBytes(certificate, 'each certificate');
+  if (checkList(certificates, 'a chain').length === 0) throw new TypeError('a chain needs a certificate');
+  for (const certificate of certificates) checkBytes(certificate, 'each certificate');
   return { chain: certificates.map(toBase64) };
 }
 

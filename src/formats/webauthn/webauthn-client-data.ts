@@ -12,12 +12,13 @@ export interface WebauthnClientData {
   readonly crossOrigin: boolean;
 }
 
+const TYPES = ['webauthn.create', 'webauthn.get'] as const;
 /** Control characters, and halves of surrogate pairs. */
 const NOT_IN_ORIGIN = /\p{Cc}|\p{Cs}/u;
 
 /**
  * The bytes of a `clientDataJSON` in the serialization of WebAuthn Level 3, 5.8.1.1.
- * @throws TypeError for an origin with control characters.
+ * @throws TypeError for another type, and for an origin with control characters.
  *
  * @example
  * ```ts
@@ -36,6 +37,7 @@ export function buildWebauthnClientData(data: WebauthnClientData): Bytes {
     'challenge:bytes',
     'origin:string',
   );
+  if (!TYPES.includes(type)) throw new TypeError(`the type must be ${TYPES.join(' or ')}`);
   // Only for these does JSON.stringify escape differently from that serialization.
   if (NOT_IN_ORIGIN.test(origin)) throw new TypeError('the origin has control characters');
   return utf8(JSON.stringify({ type, challenge: toBase64Url(challenge), origin, crossOrigin }));
@@ -47,7 +49,7 @@ export function buildWebauthnClientData(data: WebauthnClientData): Bytes {
  */
 export function parseWebauthnClientData(json: Uint8Array): WebauthnClientData {
   const members = JsonMembers.parse('clientDataJSON', json, requestInvalid);
-  const type = members.oneOf('type', ['webauthn.create', 'webauthn.get']);
+  const type = members.oneOf('type', TYPES);
   const crossOrigin = members.has('crossOrigin') && members.boolean('crossOrigin');
   const origin = members.text('origin');
   if (NOT_IN_ORIGIN.test(origin)) throw members.wrong('origin', 'it has control characters');

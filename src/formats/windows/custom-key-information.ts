@@ -26,8 +26,15 @@ export interface CustomKeyInformation {
 const FIELDS = ['version', 'flags', 'volumeType', 'supportsNotification', 'fekKeyVersion', 'keyStrength'] as const;
 const REQUIRED = 2;
 
+/** @throws RangeError for a number that is not a byte. */
+export function oneByte(value: number): Bytes {
+  if (!(Number.isInteger(value) && value >= 0 && value < 256)) throw new RangeError(`${value} is not a byte`);
+  return new Uint8Array([value]);
+}
+
 /**
- * The bytes of the structure. @throws TypeError if a field is present and one before it is not.
+ * The bytes of the structure. @throws TypeError if a field is present and one before it is not; RangeError for one that is
+ * not a byte, or if the rest is too long.
  *
  * @example
  * ```ts
@@ -45,7 +52,9 @@ export function encodeCustomKeyInformation(information: CustomKeyInformation): B
   if (end >= 0 && (rest.length > 0 || values.slice(end).some((value) => value !== undefined))) {
     throw new TypeError(`custom key information lacks ${FIELDS[end]}, but has a later field`);
   }
-  return concat(new Uint8Array(values.filter((value) => value !== undefined)), rest);
+  const bytes = concat(...values.filter((value) => value !== undefined).map(oneByte), rest);
+  checkSize(bytes, LIMIT.structure, (problem) => new RangeError(`custom key information: ${problem}`));
+  return bytes;
 }
 
 /**

@@ -6,6 +6,7 @@ import {
   type CustomKeyInformation,
   decodeCustomKeyInformation,
   encodeCustomKeyInformation,
+  oneByte,
 } from './custom-key-information.ts';
 import { decodeDotNetTime, encodeDotNetTime } from './file-time.ts';
 import { checkGuid, decodeGuid, encodeGuid } from './guid.ts';
@@ -88,7 +89,7 @@ const { DEVICE_ID, CUSTOM_KEY_INFORMATION: CUSTOM, LAST_LOGON, CREATED } = KEY_C
  * Builds the KEYCREDENTIALLINK_BLOB of a key, MS-ADTS 2.2.20: entries in ascending order, with Key ID and KeyHash.
  * Writes times as FILETIME, or as .NET `DateTime.ToBinary` if the source is Entra ID.
  *
- * @throws TypeError for a device id that is not a GUID, or if `otherEntries` do not have unique ids above 9; RangeError
+ * @throws TypeError for a device id that is not a GUID, without key material or Key ID, or if `otherEntries` do not have unique ids above 9; RangeError
  * for values that are too long or out of range.
  *
  * @example
@@ -122,6 +123,8 @@ export function buildKeyCredentialLink(credential: BuildKeyCredentialLink): Byte
   );
   if (deviceId !== undefined) checkGuid(deviceId, 'deviceId');
   const { keyId = digest('sha256', keyMaterial), lastLogon, created } = credential;
+  if (keyMaterial.length === 0 || keyId.length === 0)
+    throw new TypeError('a key credential needs a key and its Key ID');
   for (const one of otherEntries) checkObject(one, 'each of otherEntries', 'id', 'value:bytes');
   const time = (fileTime: bigint) =>
     uint64(source === KEY_CREDENTIAL_SOURCE.AZURE_AD ? encodeDotNetTime(fileTime) : fileTime);
@@ -131,8 +134,8 @@ export function buildKeyCredentialLink(credential: BuildKeyCredentialLink): Byte
   }
   const entries: readonly (KeyCredentialEntry | undefined)[] = [
     { id: KEY_MATERIAL, value: keyMaterial },
-    { id: USAGE, value: byte(usage) },
-    source === undefined ? undefined : { id: SOURCE, value: byte(source) },
+    { id: USAGE, value: oneByte(usage) },
+    source === undefined ? undefined : { id: SOURCE, value: oneByte(source) },
     deviceId === undefined ? undefined : { id: DEVICE_ID, value: encodeGuid(deviceId) },
     customKeyInformation && { id: CUSTOM, value: encodeCustomKeyInformation(customKeyInformation) },
     lastLogon === undefined ? undefined : { id: LAST_LOGON, value: time(lastLogon) },
@@ -147,7 +150,9 @@ export function buildKeyCredentialLink(credential: BuildKeyCredentialLink): Byte
 /** Writes a blob of these entries, unchanged. @throws RangeError for an entry that is too long. */
 export function encodeKeyCredentialLink(entries: readonly KeyCredentialEntry[]): Bytes {
   checkList(entries, 'the entries of a key credential');
-  return concat(new Uint8Array([VERSION & 0xff, VERSION >>> 8, 0, 0]), ...entries.map(encodeEntry));
+  const blob = concat(new Uint8Array([VERSION & 0xff, VERSION >>> 8, 0, 0]), ...entries.map(encodeEntry));
+  checkSize(blob, LIMIT.structure, (problem) => new RangeError(`${WHAT}: ${problem}`));
+  return blob;
 }
 
 /**
@@ -203,7 +208,7 @@ export function parseKeyCredentialLink(blob: Uint8Array): KeyCredentialLink {
 export function encodeEntry(entry: KeyCredentialEntry): Bytes {
   const { id, value } = checkObject(entry, 'an entry of a key credential', 'id', 'value:bytes');
   if (value.length > 0xffff) throw new RangeError(`entry ${id} has ${byteCount(value.length)}; at most 65535 fit`);
-  return concat(new Uint8Array([value.length & 0xff, value.length >>> 8]), byte(id), value);
+  return concat(new Uint8Array([value.length & 0xff, value.length >>> 8]), oneByte(id), value);
 }
 
 function readEntries(blob: Uint8Array): KeyCredentialEntry[] {
@@ -220,11 +225,6 @@ function readEntries(blob: Uint8Array): KeyCredentialEntry[] {
     at = end;
   }
   return entries;
-}
-
-function byte(value: number): Bytes {
-  if (!(Number.isInteger(value) && value >= 0 && value < 256)) throw new RangeError(`${value} is not a byte`);
-  return new Uint8Array([value]);
 }
 
 function uint64(value: bigint): Bytes {

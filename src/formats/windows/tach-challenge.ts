@@ -18,7 +18,7 @@ const HEADER_SIZE = 24;
  * The content of the attestation challenge (szOID_ENROLL_ATTESTATION_CHALLENGE) as one open-source CA writes it. MS-WCCE
  * does not define it, so this layout has a single source: `TACH`, then UINT32s, little endian: 1, 2 (1 without
  * aikOpaque), 24, size of the credential, size of aikOpaque; then both.
- * @throws TypeError without `aikOpaque`; CodecError if a part of the credential is missing.
+ * @throws TypeError without `aikOpaque`; RangeError if it is too long; CodecError if a part of the credential is missing.
  *
  * @example
  * ```ts
@@ -33,7 +33,9 @@ const HEADER_SIZE = 24;
 export function encodeTachChallenge(challenge: TachChallenge): Bytes {
   const { aikOpaque } = checkObject(challenge, 'a challenge', 'aikOpaque:bytes');
   const sized = encodeSizedCredential(challenge);
-  return concat(headerOf(sized.length, aikOpaque.length), sized, aikOpaque);
+  const bytes = concat(headerOf(sized.length, aikOpaque.length), sized, aikOpaque);
+  checkSize(bytes, LIMIT.structure, (problem) => new RangeError(`TACH challenge: ${problem}`));
+  return bytes;
 }
 
 /** The inverse of {@link encodeTachChallenge}. @throws KeyprovError `credential-invalid` for anything else. */

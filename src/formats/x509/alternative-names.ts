@@ -2,6 +2,7 @@ import { type Bytes, checkBytes, checkList, checkObject, copy, equal, utf8 } fro
 import { DerNode } from '../../crypto/der-read.ts';
 import { derExplicit, derOctets, derOid, derSequence, derText, derValue, ia5, TAG } from '../../crypto/der-write.ts';
 import type { DistinguishedName } from '../../crypto/distinguished-name.ts';
+import { checkSize, LIMIT } from '../../limits.ts';
 import { latin1 } from '../../primitives.ts';
 import { inRequest, requestInvalid } from './in-request.ts';
 import { decodeName, encodeName } from './names.ts';
@@ -40,7 +41,7 @@ const IP = 0x87;
 const TEXTS = { email: 0x81, dns: 0x82, uri: 0x86 } as const;
 
 /**
- * GeneralNames in DER: the value of a subjectAltName. @throws TypeError for a name that cannot be written, or no names.
+ * GeneralNames in DER: the value of a subjectAltName. @throws TypeError for a name that cannot be written, no names, or too many.
  *
  * @example
  * ```ts
@@ -53,7 +54,9 @@ const TEXTS = { email: 0x81, dns: 0x82, uri: 0x86 } as const;
 export function encodeAlternativeNames(names: readonly AlternativeName[]): Bytes {
   if (checkList(names, 'the alternative names').length === 0)
     throw new TypeError('there must be at least one alternative name');
-  return derSequence(...names.map(encodeAlternativeName));
+  const der = derSequence(...names.map(encodeAlternativeName));
+  checkSize(der, LIMIT.message, (problem) => new TypeError(`alternative names: ${problem}`));
+  return der;
 }
 
 function encodeAlternativeName(name: AlternativeName): Bytes {
