@@ -4,7 +4,7 @@ import type { Tpm } from '../tpm/tpm.ts';
 import type { NamedTpm } from './options/tpm-option.ts';
 
 /** How long opening takes before it counts as waiting, in milliseconds. */
-const WAIT_MS = 1_000;
+const WAIT_MS = 2_000;
 
 /** Opens the named TPM, and says so if that has to wait for other programs. */
 export async function openNamed(

@@ -19,7 +19,7 @@ export interface NamedTpm {
   readonly address: string;
   /** Supplies the passwords of its hierarchies. */
   readonly hierarchyAuth?: HierarchyAuth;
-  /** Called if it is not open after a second. */
+  /** Called if it is not open after two seconds. */
   readonly onWait?: () => void;
 }
 
