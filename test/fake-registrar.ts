@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { equal, fromBase64 } from '../src/bytes.ts';
 import { digest } from '../src/crypto/kdf.ts';
 import { ServiceError, type ServiceErrorOptions } from '../src/errors/service-error.ts';
-import type { KeyRegistrar } from '../src/registration/key-registrar.ts';
+import type { ChallengeRequest, KeyRegistrar } from '../src/registration/key-registrar.ts';
 
 /** A registered key in the service. */
 export interface ServedKey {
@@ -24,6 +24,8 @@ export class FakeRegistrar implements KeyRegistrar {
   readonly faults: RegistrarFault[] = [];
   /** Every request that arrived. */
   readonly requests: { readonly token: string; readonly clientRequestId: string; readonly body: string }[] = [];
+  /** For whom challenges were requested, in words. */
+  readonly asked: string[] = [];
   /** The requested removals, in words. */
   readonly takenBack: string[] = [];
   unregister: NonNullable<KeyRegistrar['unregister']> | undefined = async ({ user, kid, keyId }) => {
@@ -37,7 +39,8 @@ export class FakeRegistrar implements KeyRegistrar {
     return 'deleted';
   };
 
-  async challenge(): Promise<Uint8Array<ArrayBuffer>> {
+  async challenge({ user, deviceId, token }: ChallengeRequest): Promise<Uint8Array<ArrayBuffer>> {
+    this.asked.push(`${user} on ${deviceId}, ${token}`);
     return crypto.getRandomValues(new Uint8Array(32));
   }
 

@@ -7,6 +7,10 @@ import { TpmKeyProvider } from '../keys/tpm-provider.ts';
 import { shellWord } from '../storage/shell-word.ts';
 import { TPM_RH } from '../tpm/constants.ts';
 
+/** Whether an error says that the TPM will never load the key again. */
+export const isKeyLoss = (error: unknown): error is KeyprovError =>
+  isKeyprovError(error, 'tpm-identity-changed') || isKeyprovError(error, 'key-invalid');
+
 /**
  * Explains why the TPM at hand cannot use a key: it is not the one that made the key, it was cleared, or it lost its
  * storage root key, as far as the endorsement seed and the record tell. Returns every other error unchanged.

@@ -47,7 +47,8 @@ export type MfaAnswer =
 
 /**
  * Has the user authenticate, in the tool's own window. Closes the window when `signal` aborts; a later answer is
- * dropped. Reject to give up.
+ * dropped. If it rejects, the try has failed, and the user is asked again up to `maxAttempts`. To let the user cancel, abort
+ * the `signal` that you passed to `provision`.
  */
 export type MfaPrompt = (request: MfaRequest, options: { readonly signal: AbortSignal }) => Promise<MfaAnswer>;
 

@@ -19,6 +19,7 @@ import { askService, askToUnregister } from './ask-service.ts';
 import { lastBackendOf } from './find-key.ts';
 import { policyProblem } from './fits-policy.ts';
 import { type KeyRequest, type KeyRequestOptions, requestOf, UNATTESTED } from './key-request.ts';
+import { isKeyLoss } from './lost-key.ts';
 import { checkFresh, type MfaProof, passMfa } from './mfa-gate.ts';
 import { enterNewPin } from './pin-entry.ts';
 import { type ProvisionedKey, provisionKey, requestForKey, withTpmOfKey } from './provision-key.ts';
@@ -34,10 +35,6 @@ interface RunOptions extends ProvisionOptions {
   readonly onEvent: NonNullable<ProvisionOptions['onEvent']>;
   readonly now: () => Date;
 }
-
-/** Whether an error says that the TPM will never load the key again. */
-const isLost = (error: unknown): error is KeyprovError =>
-  isKeyprovError(error, 'tpm-identity-changed') || isKeyprovError(error, 'key-invalid');
 
 /**
  * The steps of one run, from the state of its journal. The journal notes each step with a side effect before it begins.
@@ -123,17 +120,8 @@ export class RunSteps {
 
   async #beginAnew(passed?: MfaProof): Promise<FinishedRun> {
     const { store, user, deviceId, policy, pool, sources, signal, onEvent } = this.#options;
-    const {
-      pin: given,
-      askPinFirst,
-      enrolAk,
-      allowDowngrade,
-      fallBack,
-      pinRecovery,
-      pinPepper,
-      now,
-      tpmOptions,
-    } = this.#options;
+    const { enrolAk, allowDowngrade, fallBack, now, tpmOptions } = this.#options;
+    const { pin: given, askPinFirst, pinRecovery, pinPepper } = this.#options;
     const previous = this.#options.previous ?? (await lastBackendOf(store, user));
     // Checked first: the user must not authenticate and choose a PIN for a key that cannot be made.
     const rules = { algorithm: policy.algorithm, hasPin: given !== 'none', previous, allowDowngrade, fallBack, signal };
@@ -151,9 +139,10 @@ export class RunSteps {
     try {
       proof = passed ?? (await this.#authenticate());
       pin ??= await this.#enterPin();
-      const challenge = await this.#challenge();
+      proof = await this.#freshened(proof);
+      const challenge = await this.#challenge(proof);
       const wanted = {
-        ...{ user, deviceId, policy, challenge, pin, pinRecovery, pinPepper, profile: this.#profile(), enrolAk },
+        ...{ user, deviceId, policy, challenge, pin, pinRecovery, pinPepper, profile: this.#profile, enrolAk },
         ...{ previous, allowDowngrade, fallBack, now, signal, onEvent },
       };
       made = pool === undefined ? await provisionKey({ ...wanted, sources, tpmOptions }) : await pool.take(wanted);
@@ -171,16 +160,13 @@ export class RunSteps {
     // Checked first: the user must not authenticate for a key that is lost, or whose TPM cannot be used at present.
     const loss = await this.#lossOf(progress.key);
     if (loss !== undefined) return await this.#replace(progress, loss);
-    const { sources, enrolAk, signal, onEvent, tpmOptions } = this.#options;
     const { key } = progress;
     const proof = await this.#authenticate();
-    const challenge = await this.#challenge();
-    const wanted = { ...this.#formFor(key), sources, tpmOptions, challenge, enrolAk, signal, onEvent };
     let request: KeyRequest;
     try {
-      request = await requestForKey(key, wanted);
+      request = await this.#attestAgain(key, proof);
     } catch (error) {
-      if (!isLost(error)) throw error;
+      if (!isKeyLoss(error)) throw error;
       return await this.#replace(progress, error, proof);
     }
     return await this.#register(key, request, proof);
@@ -199,7 +185,7 @@ export class RunSteps {
       });
       return undefined;
     } catch (error) {
-      if (!isLost(error)) throw error;
+      if (!isKeyLoss(error)) throw error;
       return error;
     }
   }
@@ -238,19 +224,30 @@ export class RunSteps {
     return proof;
   }
 
-  async #register(record: KeyRecord, built: KeyRequest, proof: MfaProof): Promise<FinishedRun> {
-    const { request, attestation } = built;
-    const registration = await this.#send(record, request.body, await this.#freshened(proof)).catch(
-      async (error: unknown) => {
-        // The service requires a newer or stronger authentication: try once more, not a third time.
-        if (!(error instanceof ServiceError) || error.retry !== 'mfa') throw error;
-        return await this.#send(record, request.body, await this.#authenticate());
-      },
-    );
+  async #register(record: KeyRecord, first: KeyRequest, given: MfaProof): Promise<FinishedRun> {
+    let built = first;
+    const send = async (proof: MfaProof): Promise<RegistrationAnswer> => {
+      // The challenge may be used up, or be for the earlier token only.
+      if (proof !== given) built = await this.#attestAgain(record, proof);
+      return await this.#send(record, built.request.body, proof);
+    };
+    const registration = await send(await this.#freshened(given)).catch(async (error: unknown) => {
+      // The service requires a newer or stronger authentication: try once more, not a third time.
+      if (!(error instanceof ServiceError) || error.retry !== 'mfa') throw error;
+      return await send(await this.#authenticate());
+    });
     const kept = registrationOf(record, registration, built, this.#options);
     const progress: Progress<'registered'> = { step: 'registered', key: record, registration: kept };
     await this.#journal.write({ progress });
-    return { ...(await this.#keep(progress)), attestation, request };
+    return { ...(await this.#keep(progress)), attestation: built.attestation, request: built.request };
+  }
+
+  /** The request for a key that exists, over a new challenge. @throws as {@link requestForKey}. */
+  async #attestAgain(key: KeyRecord, proof: MfaProof): Promise<KeyRequest> {
+    const { sources, enrolAk, signal, onEvent, tpmOptions } = this.#options;
+    const challenge = await this.#challenge(proof);
+    const wanted = { ...this.#formFor(key), sources, tpmOptions, challenge, enrolAk, signal, onEvent };
+    return await requestForKey(key, wanted);
   }
 
   async #send(key: KeyRecord, body: string, proof: MfaProof): Promise<RegistrationAnswer> {
@@ -337,9 +334,10 @@ export class RunSteps {
     return { record, registration };
   }
 
-  async #challenge(): Promise<Uint8Array> {
-    const { registrar, signal } = this.#options;
-    const challenge = await askService(() => unlessAborted(() => registrar.challenge({ signal }), signal), {
+  async #challenge(proof: MfaProof): Promise<Uint8Array> {
+    const { registrar, user, deviceId, signal } = this.#options;
+    const request = { user, deviceId, token: proof.token(), signal };
+    const challenge = await askService(() => unlessAborted(() => registrar.challenge(request), signal), {
       ...{ name: 'registrar.challenge', outcomeUnknown: false, signal },
     });
     checkBytes(challenge, 'the result of registrar.challenge');
@@ -377,10 +375,10 @@ export class RunSteps {
 
   /** The form of the request for a key that exists, whatever algorithm policy wants now. */
   #formFor({ algorithm }: KeyRecord): Pick<KeyRequestOptions, 'policy' | 'profile'> {
-    return { policy: { ...this.#options.policy, algorithm }, profile: this.#profile() };
+    return { policy: { ...this.#options.policy, algorithm }, profile: this.#profile };
   }
 
-  #profile(): ProvisionOptions['profile'] {
+  get #profile(): ProvisionOptions['profile'] {
     return this.#options.profile ?? this.#options.registrar.profile;
   }
 

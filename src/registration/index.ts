@@ -32,7 +32,7 @@ export {
   listHelloMethods,
   readMethodDevice,
 } from './graph.ts';
-export type { KeyRegistrar } from './key-registrar.ts';
+export type { ChallengeRequest, KeyRegistrar } from './key-registrar.ts';
 export { type LdapReaderOptions, ldapReader } from './ldap-reader.ts';
 export type { LdapEntry, LdapSearcher } from './ldap-user.ts';
 export { type OpenKeyRegistrarOptions, openKeyRegistrar } from './open-key-registrar.ts';

@@ -3,6 +3,16 @@ import type { SignalOptions } from '../signal.ts';
 import type { RegisterKeyOptions, RegistrationAnswer, RegistrationRequest } from './register-key.ts';
 import type { RegisteredKeyId } from './take-back.ts';
 
+/** For whom a challenge is: the user who has just authenticated, with the token that shows it. */
+export interface ChallengeRequest extends SignalOptions {
+  /** User principal name. */
+  readonly user: string;
+  /** GUID of the device. */
+  readonly deviceId: string;
+  /** The access token that the registration will also get. */
+  readonly token: string;
+}
+
 /** Registers keys with an identity service during a run. `openKeyRegistrar` makes one for MS-KPP services. */
 export interface KeyRegistrar {
   /**
@@ -19,8 +29,8 @@ export interface KeyRegistrar {
    * sends the attestation.
    */
   readonly profile?: 'strict' | 'attested' | undefined;
-  /** Returns 1 to 64 fresh bytes, over which the TPM attests the key. */
-  challenge(options?: SignalOptions): Promise<Bytes>;
+  /** Returns 1 to 64 fresh bytes, over which the TPM attests the key. Each attempt to register gets a challenge of its own. */
+  challenge(request: ChallengeRequest): Promise<Bytes>;
   /**
    * Registers a key. Registering the same key of the same user and device again must not create a second registration.
    * `outcomeUnknown` says that an earlier call may have registered it.

@@ -86,7 +86,7 @@ export async function openKeyRegistrar(given: OpenKeyRegistrarOptions): Promise<
     tenant: service.tenant ?? '',
     // Entra ID accepts the body of MS-KPP and no other member.
     profile: isEntraHost(keys.endpoint.hostname) ? 'strict' : undefined,
-    challenge: ({ signal } = {}) =>
+    challenge: ({ signal }) =>
       nonce === undefined ? Promise.resolve(view(randomBytes(32))) : askNonce(nonce, { ...sending, signal }),
     register: (request, more = {}) =>
       registerKey(keys, request, { ...sending, apiVersionIn, maxAttempts, maxDelayMs, lookup, sleep, ...more }),

@@ -287,6 +287,7 @@ describe('a run', () => {
     expect((await run()).status).toBe('registered');
     expect(steps().filter((step) => step === 'mfa')).toHaveLength(2);
     expect(registrar.keys).toHaveLength(1);
+    expect(registrar.asked).toHaveLength(2); // a challenge for each authentication
     registrar.faults.push(stale(), stale());
     expect(await asyncRefusal(() => run({ user: 'bob@contoso.test' }))).toMatch('service-refused');
     expect(registrar.requests).toHaveLength(4);
@@ -299,7 +300,8 @@ describe('a run', () => {
       return utf8(PIN);
     };
     expect((await run({ pin: slowly })).status).toBe('registered');
-    expect(steps()).toEqual(['mfa', 'pin', 'key', 'request', 'mfa', 'registration', 'record']);
+    expect(steps()).toEqual(['mfa', 'pin', 'mfa', 'key', 'request', 'registration', 'record']);
+    expect(registrar.asked).toEqual([`${USER} on ${DEVICE}, ${registrar.requests[0]?.token}`]);
   });
 });
 
