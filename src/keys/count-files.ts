@@ -165,7 +165,7 @@ export class CountFiles {
       'key-locked',
       `a file of the PIN try counter in ${this.#directory} was replaced with an old copy, or deleted: ${seen}`,
       {
-        remedy: "if you did that on purpose, reset this key's PIN try counter (PinTryLog.reset)",
+        remedy: "if you restored or copied the store yourself, reset this key's PIN try counter (PinTryLog.reset)",
       },
     );
   }

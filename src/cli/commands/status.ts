@@ -19,13 +19,18 @@ import type { Arguments } from '../options/arguments.ts';
 import { keyOptions, readKeyArguments } from '../options/key-option.ts';
 import { openExistingStore } from '../options/store-option.ts';
 import { isTpmNamed } from '../options/tpm-option.ts';
+import { readYes, yesOption } from '../options/yes-option.ts';
 import { PROVISIONING_IS_OFF, provisioningOff } from '../prerequisite-facts.ts';
 import { errorToJson, type Outcome } from '../terminal/report.ts';
 import { wayOn } from '../terminal/ways-on.ts';
 
 /** `keyprov status`. */
 export const statusCommand: CliCommand = {
-  examples: ['keyprov status', 'keyprov status --tpm auto', 'keyprov status --store key --policy gpo.reg --json'],
+  examples: [
+    'keyprov status --tpm auto',
+    'keyprov status --store key --policy gpo.reg --json',
+    'keyprov status --store key --reset-pin-tries',
+  ],
   define,
   run: runStatus,
 };
@@ -36,6 +41,9 @@ function define(command: Command): void {
       'them, and unfinished runs',
   );
   for (const option of keyOptions('all keys', 'none')) command.addOption(option);
+  command
+    .option('--reset-pin-tries', "set a software key's count of wrong PINs to 0, as after restoring a backup")
+    .addOption(yesOption('do not ask; with --reset-pin-tries, required without a terminal'));
 }
 
 /** Whether the TPM of a key has proved that it holds it, failed to, or was not asked. */
@@ -60,9 +68,16 @@ async function runStatus(given: Arguments, context: Context): Promise<Outcome> {
   const { signal } = context;
   const isAsked = isTpmNamed(given, context);
   const { choice, tpm, inForce } = await readKeyArguments(given, context);
+  const resets = given.has('reset-pin-tries');
+  if (!resets) given.refuse(['yes'], 'works only with --reset-pin-tries');
+  const isSure = resets && readYes(given, context);
   given.check();
   if (provisioningOff(inForce)) context.report.warn(`${PROVISIONING_IS_OFF}; existing keys can still be used`);
   const store = await openExistingStore(given, context);
+  if (resets) {
+    const { resetPinTries } = await import('./reset-pin-tries.ts');
+    return await resetPinTries(store, choice, isSure, context);
+  }
   const isChosen = Object.values(choice).some((chosen) => chosen !== undefined);
   const { keys: found, damaged } = isChosen
     ? { keys: await findKeys(store, choice), damaged: [] }

@@ -3,7 +3,7 @@ import type { Context } from '../command.ts';
 import type { Arguments } from './arguments.ts';
 
 /** The option `--yes`. */
-export const yesOption = (): Option => new Option('--yes', 'do not ask; required without a terminal');
+export const yesOption = (help = 'do not ask; required without a terminal'): Option => new Option('--yes', help);
 
 /** Whether `--yes` was given. Without a terminal that can be asked, it must be. */
 export function readYes(given: Arguments, { prompter }: Pick<Context, 'prompter'>): boolean {

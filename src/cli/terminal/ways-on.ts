@@ -54,6 +54,7 @@ function codesOf(error: SelectionError): unknown[] {
 const OPTIONS: readonly (readonly [words: string, instead: string])[] = [
   ["fallBack: 'any'", '--fall-back any'],
   ['`force: true`', '--force'],
+  ["reset this key's PIN try counter (PinTryLog.reset)", 'run keyprov status --reset-pin-tries'],
   ['(allowDowngrade)', '(--allow-downgrade)'],
   ['the SID as userSid', 'the SID with --policy-for'],
   ['if you trust that host, add it to trustedHosts', 'the command line has no option to trust that host'],
