@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { closeSync, constants, fstatSync, openSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { temporaryName } from './atomic-file.ts';
 import { ignoring } from './file-error.ts';
@@ -83,12 +83,11 @@ function leaseOf(file: string, content: string): FileLock {
 /** Uses the clock of the file system, which may be on another machine. */
 function isStale(path: string, number: number): boolean {
   const probe = join(dirname(path), temporaryName());
-  const fd = openSync(probe, 'wx', 0o600);
-  const now = fstatSync(fd).mtimeMs;
-  closeSync(fd);
-  rmSync(probe, { force: true }); // the holder of the lock may remove temporary files
-  const renewed = statSync(`${path}.${number}`, { throwIfNoEntry: false })?.mtimeMs ?? now;
-  return now - renewed > STALE;
+  writeFileSync(probe, '', { flag: 'wx', mode: 0o600 });
+  // The holder of the lock may remove temporary files; then it is alive.
+  const [now, renewed] = [probe, `${path}.${number}`].map((file) => statSync(file, { throwIfNoEntry: false })?.mtimeMs);
+  rmSync(probe, { force: true });
+  return now !== undefined && renewed !== undefined && now - renewed > STALE;
 }
 
 function numbersOf(path: string): number[] {

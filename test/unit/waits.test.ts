@@ -37,6 +37,7 @@ const ENDS: Readonly<Record<string, string>> = {
   'src/testing/identity-service/listen.ts': 'close, which destroys every socket, also before the TLS handshake',
   'src/tpm/queue.ts': 'the task that runs, which TimedSender ends at its limit',
   'src/tpm/transports/socket-connection.ts': 'the limit that connect and exchange get',
+  'src/tpm/transports/tcti.ts': 'the limit of the opening, also while it waits in line',
   'src/tpm/transports/watched-child.ts': 'kill, which ends with SIGKILL',
 };
 
