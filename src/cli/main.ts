@@ -29,13 +29,12 @@ const context: Context = {
 
 /** In the words of all other messages. */
 function sayParserError({ message, code }: CommanderError): string {
-  const said = message.replace(/^error: /, '').replace(/\n\(Did you mean (.+)\?\)$/, ', did you mean $1?');
-  if (code === 'commander.unknownCommand' && !said.includes(', did you mean ')) {
-    const names = COMMANDS.map(({ name }) => name);
-    const meant = nearest(/'(.*)'/.exec(said)?.[1] ?? '', names); // PROVISION too
-    return meant === undefined ? said : `${said}, did you mean ${meant}?`;
-  }
-  return code === 'commander.unknownOption' ? `${said}; the options of a command follow its name` : said;
+  const said = message.replace(/^error: /, '');
+  if (code === 'commander.unknownOption') return `${said}; the options of a command follow its name`;
+  const [, word = ''] = code === 'commander.unknownCommand' ? said.split("'") : [];
+  const names = COMMANDS.flatMap(({ name }) => name.split(' '));
+  const meant = nearest(word, names);
+  return meant === undefined ? said : `${said}, did you mean ${meant}?`;
 }
 
 /** Help, or the version. */

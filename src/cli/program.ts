@@ -51,6 +51,7 @@ export function buildProgram(
     .helpCommand(false)
     .addHelpText('after', `${examplesHelp(EXAMPLES)}\n\nExit codes:\n${EXIT_CODES}`)
     .enablePositionalOptions()
+    .showSuggestionAfterError(false)
     .exitOverride()
     .configureHelp({ subcommandTerm: (command) => command.name() })
     // The printer wraps the help.
