@@ -112,8 +112,8 @@ async function selectTpm(
       const lockout = lockoutIn(properties);
       if (hasPin && lockout.inLockout) {
         throw new TpmError('tpm-lockout', 'the TPM is locked after too many failures and refuses PINs', {
-          retryAfterSeconds: lockoutEnds(lockout),
-          remedy: lockoutRemedy(lockout),
+          retryAfterSeconds: lockoutEnds(lockout, tpm),
+          remedy: lockoutRemedy(lockout, tpm),
         });
       }
       if (isEarly) await proveNewKey(tpm, { ...policy, properties }, { ...tpmOptions, signal });

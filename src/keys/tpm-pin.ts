@@ -1,7 +1,7 @@
 import { PinError } from '../errors/pin-error.ts';
 import { isTpmError, TpmError, type TpmRefusal } from '../errors/tpm-error.ts';
 import type { SignalOptions } from '../signal.ts';
-import { type LockoutState, lockoutEnds, readLockout } from '../tpm/capabilities.ts';
+import { type LockoutState, lockoutEnds, pausesWhenClosed, readLockout } from '../tpm/capabilities.ts';
 import type { Tpm } from '../tpm/tpm.ts';
 import { TPM_RC } from '../tpm/tpm-rc.ts';
 
@@ -21,10 +21,14 @@ function triesLeft({ inLockout, maxTries, failedTries, recoveryTimeSeconds }: Lo
 export const raiseMaximum = ({ maxTries }: LockoutState): string =>
   `raise the TPM's maximum of wrong tries, which is ${maxTries} (TPM2_DictionaryAttackParameters with the password of the lockout hierarchy)`;
 
+const RESET_COUNT =
+  "reset the count with the lockout hierarchy's password: this TPM counts time only while a program has it open";
+
 /** How a lockout can end. */
-export function lockoutRemedy(lockout: LockoutState): string {
+export function lockoutRemedy(lockout: LockoutState, tpm: Tpm): string {
   if (lockout.maxTries === 0) return raiseMaximum(lockout);
-  const seconds = lockoutEnds(lockout);
+  if (pausesWhenClosed(tpm)) return RESET_COUNT;
+  const seconds = lockoutEnds(lockout, tpm);
   const wait = seconds === undefined ? '' : `wait up to ${seconds} s, or `;
   return `${wait}reset the lockout with the lockout hierarchy's password`;
 }
@@ -43,12 +47,12 @@ export async function tryPin<T>(tpm: Tpm, options: PinTryOptions, work: () => Pr
 
 async function tryInTurn<T>(tpm: Tpm, { force = false, signal }: PinTryOptions, work: () => Promise<T>): Promise<T> {
   const before = await readLockout(tpm, { signal });
-  if (before.inLockout && !force) throw lockedOut(before);
-  if (!force) refuseLastTry(before, 'the PIN was not tried: one more wrong PIN', forceLastTry(before));
+  if (before.inLockout && !force) throw lockedOut(tpm, before);
+  if (!force) refuseLastTry(tpm, before, 'the PIN was not tried: one more wrong PIN', forceLastTry(before, tpm));
   try {
     return await work();
   } catch (error) {
-    if (isTpmError(error, TPM_RC.LOCKOUT)) throw lockedOut(await readLockout(tpm), error);
+    if (isTpmError(error, TPM_RC.LOCKOUT)) throw lockedOut(tpm, await readLockout(tpm), error);
     const isPin = isTpmError(error) && error.code === 'tpm-auth-failed' && error.hierarchy === undefined;
     if (!isPin) throw error;
     const after = await readLockout(tpm);
@@ -58,8 +62,9 @@ async function tryInTurn<T>(tpm: Tpm, { force = false, signal }: PinTryOptions, 
     throw new PinError('pin-wrong', `the PIN is wrong; ${counted}`, {
       cause: error,
       triesLeft: left,
-      ...(left !== undefined && left <= 1 && { retryAfterSeconds: lockoutEnds(after) }),
-      remedy: left === 1 ? forceLastTry(after) : left === 0 ? waitWithNone(after) : 'try again with the right PIN',
+      ...(left !== undefined && left <= 1 && { retryAfterSeconds: lockoutEnds(after, tpm) }),
+      remedy:
+        left === 1 ? forceLastTry(after, tpm) : left === 0 ? waitWithNone(after, tpm) : 'try again with the right PIN',
     });
   }
 }
@@ -71,34 +76,34 @@ async function tryInTurn<T>(tpm: Tpm, { force = false, signal }: PinTryOptions, 
 export async function spareLastTry(tpm: Tpm, options: SignalOptions): Promise<void> {
   const lockout = await readLockout(tpm, options);
   const what = 'the password of the storage root key was not tried: a wrong one';
-  refuseLastTry(lockout, what, waitForMore(lockout));
+  refuseLastTry(tpm, lockout, what, waitForMore(lockout, tpm));
 }
 
-const waitForTry = ({ recoveryTimeSeconds }: LockoutState): string => `wait ${recoveryTimeSeconds} s for another try`;
+const waitForTry = ({ recoveryTimeSeconds }: LockoutState, tpm: Tpm): string =>
+  pausesWhenClosed(tpm) ? RESET_COUNT : `wait ${recoveryTimeSeconds} s for another try`;
 
 /** What to do before the last try. If the TPM allows one wrong try, each try is the last one. */
-const waitForMore = (lockout: LockoutState): string =>
-  lockout.maxTries === 1 ? raiseMaximum(lockout) : waitForTry(lockout);
+const waitForMore = (lockout: LockoutState, tpm: Tpm): string =>
+  lockout.maxTries === 1 ? raiseMaximum(lockout) : waitForTry(lockout, tpm);
 
-const forceLastTry = (lockout: LockoutState): string =>
-  `${waitForMore(lockout)}, or, if you are sure of the PIN, use the last try with \`force: true\``;
+const forceLastTry = (lockout: LockoutState, tpm: Tpm): string =>
+  `${waitForMore(lockout, tpm)}${pausesWhenClosed(tpm) ? ';' : ','} or, if you are sure of the PIN, use the last try with \`force: true\``;
 
-const waitWithNone = (lockout: LockoutState): string =>
-  `${waitForTry(lockout)}${lockout.maxTries === 1 ? ', which needs `force: true`' : ''}`;
+const waitWithNone = (lockout: LockoutState, tpm: Tpm): string =>
+  `${waitForTry(lockout, tpm)}${lockout.maxTries === 1 && !pausesWhenClosed(tpm) ? ', which needs `force: true`' : ''}`;
 
-function refuseLastTry(before: LockoutState, what: string, remedy: string): void {
+function refuseLastTry(tpm: Tpm, before: LockoutState, what: string, remedy: string): void {
   if (triesLeft(before) !== 1) return;
-  const { maxTries, recoveryTimeSeconds } = before;
   throw new PinError('pin-last-try', `${what} would lock the TPM`, {
     ...{ triesLeft: 1, remedy },
-    ...(maxTries > 1 && { retryAfterSeconds: recoveryTimeSeconds }),
+    ...(before.maxTries > 1 && { retryAfterSeconds: lockoutEnds(before, tpm) }),
   });
 }
 
-function lockedOut(lockout: LockoutState, refusal?: TpmRefusal): TpmError {
+function lockedOut(tpm: Tpm, lockout: LockoutState, refusal?: TpmRefusal): TpmError {
   return new TpmError('tpm-lockout', 'the TPM is locked after too many wrong PINs; the PIN was not tried', {
     ...{ cause: refusal, command: refusal?.command, responseCode: refusal?.responseCode },
-    retryAfterSeconds: lockoutEnds(lockout),
-    remedy: lockoutRemedy(lockout),
+    retryAfterSeconds: lockoutEnds(lockout, tpm),
+    remedy: lockoutRemedy(lockout, tpm),
   });
 }

@@ -32,7 +32,7 @@ export async function readTpmFacts(sources: KeySources, { signal }: SignalOption
     return await withTpmOf(source, { signal }, async (tpm) => {
       const { virtual } = await readNature(tpm, { signal });
       const lockout = await readLockout(tpm, { signal });
-      const seconds = lockout.inLockout ? lockoutEnds(lockout) : undefined;
+      const seconds = lockout.inLockout ? lockoutEnds(lockout, tpm) : undefined;
       return {
         ...{ version: '2.0', virtual, lockedOut: lockout.inLockout },
         ...(seconds !== undefined && { retryAfterSeconds: seconds }),

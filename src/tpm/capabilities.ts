@@ -146,9 +146,20 @@ export function lockoutIn(properties: ReadonlyMap<number, number>): LockoutState
   };
 }
 
-/** Seconds after which a lockout ends by itself; undefined if it does not. TPM2_DictionaryAttackParameters, Part 3, 25.3. */
-export function lockoutEnds({ maxTries, recoveryTimeSeconds }: LockoutState): number | undefined {
-  return maxTries === 0 || recoveryTimeSeconds === 0 ? undefined : recoveryTimeSeconds;
+/**
+ * Whether the TPM is off, and counts no time, while no program has it open: then it forgets no wrong try between two
+ * calls of a command. A TPM in memory only ends with its process.
+ */
+export const pausesWhenClosed = ({ transport: { kind, address } }: Pick<Tpm, 'transport'>): boolean =>
+  kind === 'libtpms' && address !== 'libtpms::memory:';
+
+/**
+ * Seconds after which a lockout ends by itself; undefined if it does not, or only while a program has the TPM open.
+ * TPM2_DictionaryAttackParameters, Part 3, 25.3.
+ */
+export function lockoutEnds(lockout: LockoutState, tpm: Pick<Tpm, 'transport'>): number | undefined {
+  const { maxTries, recoveryTimeSeconds } = lockout;
+  return maxTries === 0 || recoveryTimeSeconds === 0 || pausesWhenClosed(tpm) ? undefined : recoveryTimeSeconds;
 }
 
 /**

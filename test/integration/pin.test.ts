@@ -10,8 +10,10 @@ import { describeLockout, endLockout } from '../../src/cli/lockout-report.ts';
 import { verifySignature } from '../../src/crypto/verify-signature.ts';
 import { isKeyprovError, type KeyprovError } from '../../src/errors.ts';
 import type { ProvidedKey } from '../../src/keys/provider.ts';
+import { selectKeyProvider } from '../../src/keys/select-provider.ts';
 import { spareLastTry } from '../../src/keys/tpm-pin.ts';
 import { openTpmKeyProvider, type TpmKeyProvider } from '../../src/keys/tpm-provider.ts';
+import { definePolicy } from '../../src/policy/index.ts';
 import { readTpmFacts } from '../../src/provisioning/tpm-facts.ts';
 import { readLockout } from '../../src/tpm/capabilities.ts';
 import { DictionaryAttackLockReset, DictionaryAttackParameters } from '../../src/tpm/commands/dictionary-attack.ts';
@@ -20,6 +22,7 @@ import { TPM_RH } from '../../src/tpm/constants.ts';
 import { openTpm } from '../../src/tpm/open-tpm.ts';
 import { Tpm } from '../../src/tpm/tpm.ts';
 import { openLibtpms } from '../../src/tpm/transports/libtpms.ts';
+import { temporaryDirectory } from '../temporary-directory.ts';
 import { leftovers } from './support/new-tpm.ts';
 
 const PIN = utf8('147258');
@@ -108,7 +111,7 @@ describe('the PIN of a TPM key', () => {
       });
     }
     expect(await signs(provider, key, PIN)).toBe(true);
-    expect(describeLockout(await readLockout(tpm))).toBe('wrong tries are not counted');
+    expect(describeLockout(await readLockout(tpm), tpm)).toBe('wrong tries are not counted');
   });
 
   test.each([0, 1000])('cannot be used if the TPM allows no wrong try, and recovers in %i s', async (recovery) => {
@@ -122,7 +125,10 @@ describe('the PIN of a TPM key', () => {
       ...{ code: 'tpm-lockout', retryAfterSeconds: undefined, remedy },
     });
     const lockout = await readLockout(tpm);
-    expect([describeLockout(lockout), endLockout(lockout)]).toEqual(['locked: no wrong try is allowed', remedy]);
+    expect([describeLockout(lockout, tpm), endLockout(lockout, tpm)]).toEqual([
+      'locked: no wrong try is allowed',
+      remedy,
+    ]);
     expect(await readTpmFacts({ tpm })).toEqual({ version: '2.0', virtual: true, lockedOut: true });
   });
 
@@ -142,6 +148,35 @@ describe('the PIN of a TPM key', () => {
       ...{ code: 'pin-wrong', triesLeft: 0, retryAfterSeconds: 600 },
       remedy: 'wait 600 s for another try, which needs `force: true`',
     });
+  });
+
+  test('is not waited for on a TPM that runs only while a program has it open', async () => {
+    using directory = temporaryDirectory();
+    await using tpm = await openTpm(`libtpms:${directory.path}`);
+    await setLockout(tpm, 2, 600);
+    const provider = await openTpmKeyProvider(tpm);
+    const key = await provider.create({ algorithm: 'p-256', pin: PIN });
+    const reset =
+      "reset the count with the lockout hierarchy's password: this TPM counts time only while a program has it open";
+    const force = `${reset}; or, if you are sure of the PIN, use the last try with \`force: true\``;
+    const last = { triesLeft: 1, retryAfterSeconds: undefined, remedy: force };
+    expect(await refusal(provider, key, WRONG)).toMatchObject({ code: 'pin-wrong', ...last });
+    expect(await refusal(provider, key, PIN)).toMatchObject({ code: 'pin-last-try', ...last });
+    await expect(spareLastTry(tpm, {})).rejects.toMatchObject({ ...last, remedy: reset });
+    const counted = 'the count decreases by one every 600 seconds while a program has the TPM open';
+    expect(describeLockout(await readLockout(tpm), tpm)).toBe(`1 of 2 wrong tries, 1 left; ${counted}`);
+    const none = { triesLeft: 0, retryAfterSeconds: undefined, remedy: reset };
+    expect(await refusal(provider, key, WRONG, true)).toMatchObject({ code: 'pin-wrong', ...none });
+    const locked = { code: 'tpm-lockout', retryAfterSeconds: undefined, remedy: reset };
+    expect(await refusal(provider, key, PIN)).toMatchObject(locked);
+    expect(endLockout(await readLockout(tpm), tpm)).toBe('end it with keyprov tpm --reset-lockout');
+    const select = selectKeyProvider(
+      definePolicy({ hardware: 'required' }),
+      { tpm },
+      { algorithm: 'p-256', hasPin: true },
+    );
+    await expect(select).rejects.toMatchObject({ retryAfterSeconds: undefined, cause: locked });
+    expect(await readTpmFacts({ tpm })).toEqual({ version: '2.0', virtual: true, lockedOut: true });
   });
 
   test('is not called wrong when it is the owner authorization that the TPM wants', async () => {

@@ -251,7 +251,8 @@ async function findLimit(tpm: Tpm, options: SignalOptions): Promise<{ limit: str
   if (isOff(ENABLED.owner)) throw new TpmError('tpm-unsupported', `${off('owner')} makes no keys`, { remedy: ENABLE });
   if (isOff(ENABLED.endorsement)) return { limit: `; ${off('endorsement')} does not attest keys`, remedy: ENABLE };
   const lockout = lockoutIn(properties);
-  if (lockout.inLockout) return { limit: `; PIN tries: ${describeLockout(lockout)}`, remedy: endLockout(lockout) };
+  if (lockout.inLockout)
+    return { limit: `; PIN tries: ${describeLockout(lockout, tpm)}`, remedy: endLockout(lockout, tpm) };
   return { limit: '' };
 }
 

@@ -9,12 +9,11 @@ import { policyProblem } from '../../provisioning/fits-policy.ts';
 import { openKey } from '../../provisioning/open-key.ts';
 import { pinMustChangeOf, pinRulesFor, readPinState } from '../../provisioning/pin-state.ts';
 import { listRuns, type UnfinishedRun } from '../../provisioning/run-journal.ts';
-import { type LockoutState, readLockout } from '../../tpm/capabilities.ts';
 import type { CliCommand, Context } from '../command.ts';
 import { EXIT, exitCodeOf } from '../exit-codes.ts';
 import { type KeyPlaces, withKeyPlaces } from '../key-places.ts';
 import { describePinChange, keyJson, keyLines, type ReportedKey, row } from '../key-report.ts';
-import { describeLockout, describePinTries, endLockout, readPinTries } from '../lockout-report.ts';
+import { describePinTries, readPinTries, readTpmTries, type TpmTries } from '../lockout-report.ts';
 import type { Arguments } from '../options/arguments.ts';
 import { keyOptions, readKeyArguments } from '../options/key-option.ts';
 import { openExistingStore } from '../options/store-option.ts';
@@ -83,18 +82,18 @@ async function runStatus(given: Arguments, context: Context): Promise<Outcome> {
     ? { keys: await findKeys(store, choice), damaged: [] }
     : await listKeys(store);
   const keys: KeyStatus[] = [];
-  const lockout = await withKeyPlaces(tpm, store, async (places) => {
+  const tpmTries = await withKeyPlaces(tpm, store, async (places) => {
     for (const key of found) {
       keys.push(await statusOf(key, store, inForce, isAsked ? places : undefined, signal));
     }
     const isThere = keys.some(({ proof }) => proof.status === 'proved');
-    return isThere ? await readLockout(await places.tpm({ signal }), { signal }) : undefined;
+    return isThere ? await readTpmTries(await places.tpm({ signal }), { signal }) : undefined;
   });
   const where = `in ${store.directory}`;
   const none = isChosen
     ? `there is no such key ${where}; omit --key, --user and --device-id to see all keys`
     : `there is no key ${where}; make one with keyprov create or keyprov provision`;
-  return outcomeOf(keys, damaged, lockout, await listRuns(store), store.directory, none);
+  return outcomeOf(keys, damaged, tpmTries, await listRuns(store), store.directory, none);
 }
 
 async function statusOf(
@@ -140,12 +139,12 @@ async function proofOf({ record }: ReportedKey, places: KeyPlaces | undefined, s
 function outcomeOf(
   keys: readonly KeyStatus[],
   damaged: readonly KeyprovError[],
-  lockout: LockoutState | undefined,
+  tpmTries: TpmTries | undefined,
   runs: readonly UnfinishedRun[],
   directory: string,
   none: string,
 ): Outcome {
-  const lines = keys.flatMap((status) => [...statusLines(status, lockout), '']);
+  const lines = keys.flatMap((status) => [...statusLines(status, tpmTries), '']);
   lines.push(...damaged.map((error) => row('damaged', sayError(error))));
   for (const { state, active } of runs) {
     const what = active ? 'a process is working on it' : 'run keyprov provision again to continue';
@@ -153,7 +152,7 @@ function outcomeOf(
       `unfinished   ${state.user} on ${state.deviceId}, since ${sayTime(state.started)}: ${state.progress.step}; ${what}`,
     );
   }
-  const [exitCode, error] = verdict(keys, damaged, lockout, runs, none);
+  const [exitCode, error] = verdict(keys, damaged, tpmTries, runs, none);
   if (error !== undefined) lines.push(error.message);
   if (lines.at(-1) === '') lines.pop();
   return {
@@ -164,7 +163,7 @@ function outcomeOf(
       ...{
         keys: keys.map(statusJson),
         damaged: damaged.map(errorToJson),
-        lockout: lockout ?? null,
+        lockout: tpmTries?.lockout ?? null,
         runs: runs.map(runJson),
       },
     },
@@ -177,7 +176,7 @@ type Verdict = readonly [exitCode: number, error?: { readonly code: string; read
 function verdict(
   keys: readonly KeyStatus[],
   damaged: readonly KeyprovError[],
-  lockout: LockoutState | undefined,
+  tpmTries: TpmTries | undefined,
   runs: readonly UnfinishedRun[],
   none: string,
 ): Verdict {
@@ -191,8 +190,8 @@ function verdict(
   if (lost !== undefined) return [exitCodeOf(lost), { code: lost.code, message: 'a key record cannot be read' }];
   const misfit = keys.find((key) => key.misfit !== undefined)?.misfit;
   if (misfit !== undefined) return [exitCodeOf(misfit), { code: misfit.code, message: sayError(misfit) }];
-  if (lockout?.inLockout && keys.some(isTried)) {
-    return [EXIT.pin, { code: 'tpm-lockout', message: `the TPM is locked and accepts no PIN: ${endLockout(lockout)}` }];
+  if (tpmTries?.lockout.inLockout && keys.some(isTried)) {
+    return [EXIT.pin, { code: 'tpm-lockout', message: `the TPM is locked and accepts no PIN: ${tpmTries.end}` }];
   }
   for (const { key, tries } of keys) {
     // A count that cannot be read does not show that anything is wrong with the key.
@@ -213,7 +212,7 @@ function verdict(
 /** Whether the TPM that was asked counts the wrong PINs of the key. */
 const isTried = ({ key, proof }: KeyStatus): boolean => key.record.hasPin && proof.status === 'proved';
 
-function statusLines(status: KeyStatus, lockout: LockoutState | undefined): string[] {
+function statusLines(status: KeyStatus, tpmTries: TpmTries | undefined): string[] {
   const { key, pinSetAt, mustChange, tries, misfit, proof } = status;
   const pin = mustChange.length > 0 ? describePinChange(mustChange) : 'no change required';
   return [
@@ -222,7 +221,7 @@ function statusLines(status: KeyStatus, lockout: LockoutState | undefined): stri
       'PIN',
       key.record.hasPin ? `set ${pinSetAt === undefined ? 'at an unknown time' : sayTime(pinSetAt)}, ${pin}` : 'none',
     ),
-    ...(lockout && isTried(status) ? [row('PIN tries', describeLockout(lockout))] : []),
+    ...(tpmTries && isTried(status) ? [row('PIN tries', tpmTries.said)] : []),
     ...(tries ? [row('PIN tries', describePinTries(tries))] : []),
     ...(misfit === undefined ? [] : [row('policy', sayError(misfit))]),
     row('proof', `${proof.status === 'failed' ? 'FAILED: ' : ''}${proof.detail}`),

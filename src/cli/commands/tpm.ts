@@ -94,8 +94,8 @@ async function runTpm(given: Arguments, context: Context): Promise<Outcome> {
       const lines = entries.map((entry) => describe(entry, isFlushed(entry)));
       if (entries.length === 0) lines.push('no transient objects, no sessions');
       if (resets) lines.push('the count of wrong PINs is now 0');
-      lines.push(`PIN tries: ${describeLockout(lockout)}`);
-      if (lockout.inLockout) lines.push(endLockout(lockout));
+      lines.push(`PIN tries: ${describeLockout(lockout, tpm)}`);
+      if (lockout.inLockout) lines.push(endLockout(lockout, tpm));
       if (tpm.transport.managed) lines.push("a resource manager hides other programs' objects");
       return {
         exitCode: EXIT.done,

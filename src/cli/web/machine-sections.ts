@@ -59,9 +59,9 @@ async function lockoutEntry({ address, signal }: MachineSources): Promise<Dashbo
       () => readLockout(tpm, { signal: limit }),
       () => tpm.close(),
     );
-    const detail = describeLockout(lockout);
+    const detail = describeLockout(lockout, tpm);
     if (!lockout.inLockout) return [{ status: 'ok', name, detail }];
-    return [{ status: 'problem', name, detail, remedy: endLockout(lockout), rows: [['code', 'tpm-lockout']] }];
+    return [{ status: 'problem', name, detail, remedy: endLockout(lockout, tpm), rows: [['code', 'tpm-lockout']] }];
   } catch (error) {
     signal.throwIfAborted();
     // The checks of the machine say already that there is none, or that it is silent.
