@@ -23,7 +23,7 @@ export const EXIT = {
 
 /** The same for people: each code, two spaces, and its meaning. */
 export const EXIT_CODES = `  0  success
-  1  unexpected error; the user did not confirm; doctor: no TPM can be used, or the one in --tpm cannot
+  1  unexpected error; the user did not confirm; doctor: there is no usable TPM, not counting emulators that neither --tpm nor KEYPROV_TPM names
   2  wrong arguments, policy file or TPM address; a request that does not fit the key
   3  the policy does not allow the key
   4  the TPM, its state or its library cannot be reached or used

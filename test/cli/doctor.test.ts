@@ -36,7 +36,7 @@ const hasOwnTpm = Object((await doctor()).of('this machine')).status === 'ok';
 describe('keyprov doctor', () => {
   it.skipIf(missing)('finds libtpms, with version and path, and starts a TPM of it', async () => {
     const { status, ok, tpms, of } = await doctor();
-    expect({ status, ok }).toEqual({ status: 0, ok: true });
+    expect({ status, ok }).toEqual({ status: hasOwnTpm ? 0 : 1, ok: hasOwnTpm });
     expect(tpms).toContain('libtpms');
     expect(of('libtpms')).toMatchObject({
       status: 'ok',
@@ -121,6 +121,22 @@ describe('keyprov doctor', () => {
         : /\nno TPM can be used\nto make a key in software: keyprov create --tpm none --out key\n$/,
     );
   });
+
+  it.skipIf(missing || hasOwnTpm)(
+    'fails without a TPM that commands use, although an emulator could be used',
+    async () => {
+      const message = 'this machine has no usable TPM; TPMs that can be used with --tpm: libtpms';
+      expect(await commands.onlyJson(['doctor'])).toMatchObject({
+        ...{ status: 1, json: { ok: false, error: { code: 'no-tpm', message: expect.stringContaining(message) } } },
+      });
+      const { status, stdout } = await commands.run(['doctor']);
+      expect({ status, stdout }).toEqual({ status: 1, stdout: expect.stringContaining(`\n${message}`) });
+      const named = async (KEYPROV_TPM: string) => await commands.run(['doctor'], { env: { KEYPROV_TPM } });
+      expect((await named('device:/nowhere')).stdout).toContain('\nthe TPM of KEYPROV_TPM cannot be used; TPMs that');
+      expect((await named('device:/nowhere')).status).toBe(1);
+      for (const asked of ['libtpms', 'none']) expect((await named(asked)).status).toBe(0);
+    },
+  );
 
   it('reports a misspelled policy variable, which is not a failure', async () => {
     const { KEYPROV_POLICY_HARDWEAR, ...plain } = { KEYPROV_POLICY_HARDWEAR: 'required' };

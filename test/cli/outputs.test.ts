@@ -149,7 +149,7 @@ const LINES: Readonly<Record<string, (at: World) => Line>> = {
   }),
   'policy explain': () => ({ args: ['policy', 'explain'] }),
   inspect: (at) => ({ args: ['inspect', join(at.path, 'ca.pem')] }),
-  doctor: () => ({ args: ['doctor'] }),
+  doctor: () => ({ args: ['doctor', '--tpm', 'none'] }),
   completion: () => ({ args: ['completion', 'bash'] }),
   tpm: (at) => ({ args: ['tpm', ...at.tpmArgs] }),
   sim: () => ({ args: ['sim', '--engine', 'libtpms', '--', 'true'], silent: true }),

@@ -73,14 +73,15 @@ async function runDoctor(given: Arguments, context: Context): Promise<Outcome> {
   const checks = [...(await unlessAborted(() => checkAll(environment, option), signal)), store];
   const tpms = checks.flatMap(({ tpm }) => tpm ?? []);
   const found = tpms.length > 0;
-  const isNamedUsable =
-    option === undefined || checks.some(({ name, status }) => name === named.name && status === 'ok');
-  const isUsable = found && isNamedUsable;
+  // An emulator that nothing names is not used.
+  const source = named.address === '' ? THIS_MACHINE : named.name;
+  const isUsable = checks.some(({ name, status }) => name === source && status === 'ok');
   const [isUsed, where, command] = nextCommand(checks, named);
   const next = option === undefined || command.includes('--tpm') ? command : `${command} --tpm ${shellWord(option)}`;
   const only = isUsed ? '' : ' with --tpm';
   const others = found ? `TPMs that can be used${only}: ${tpms.join(', ')}` : 'no TPM can be used';
-  const message = isNamedUsable ? others : `the TPM of --tpm cannot be used; ${others}`;
+  const problem = source === THIS_MACHINE ? 'this machine has no usable TPM' : `the TPM of ${source} cannot be used`;
+  const message = isUsable || (!found && source === THIS_MACHINE) ? others : `${problem}; ${others}`;
   const lines = checks.map(({ name, status, detail, remedy }) => {
     // The column has the subject of a sentence that begins with it.
     const said = detail.startsWith(`${name} `) ? detail.slice(name.length + 1) : detail;
