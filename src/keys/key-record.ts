@@ -87,7 +87,8 @@ export function checkKeyId(id: string): void {
   checkText(id, 'the key id');
   if (!isRecordId(id)) {
     throw new RangeError(
-      `the key id ${JSON.stringify(id)} must have 1 to 64 characters from a-z 0-9 . _ - and start and end with a-z 0-9`,
+      `the key id ${JSON.stringify(id)} must be 1 to 64 characters long, contain only a-z, 0-9, '.', '_' and '-', ` +
+        'and start and end with one of a-z or 0-9',
     );
   }
 }

@@ -104,7 +104,10 @@ async function sign(
     signature = view(signing.sign(signingKey(pkcs8, key.publicKey, padding)));
   } catch (cause) {
     signal?.throwIfAborted();
-    throw new KeyprovError('key-invalid', 'the software key cannot be used', { cause });
+    throw new KeyprovError('key-invalid', 'the software key cannot sign: it is damaged or of another type', {
+      cause,
+      remedy: 'restore a copy of the record, or make a new key',
+    });
   } finally {
     wipe(pkcs8);
   }
@@ -157,7 +160,9 @@ async function decryptKey(
   if (pkcs8 !== undefined) return pkcs8;
   throw key.hasPin
     ? new PinError('pin-wrong', "the software key's PIN is wrong", { remedy: 'try again with the right PIN' })
-    : new KeyprovError('key-invalid', 'the software key was made with another wrapping secret, or is damaged');
+    : new KeyprovError('key-invalid', 'the software key was made with another wrapping secret, or is damaged', {
+        remedy: 'use the wrapping secret it was made with, or restore a copy of the record',
+      });
 }
 
 function generatePair(algorithm: KeyAlgorithm): Promise<{ publicKey: Bytes; privateKey: Bytes }> {

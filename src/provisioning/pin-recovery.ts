@@ -173,6 +173,6 @@ function associatedData(id: Uint8Array): Bytes {
 export function unavailable(problem: string, cause?: unknown): KeyprovError {
   return new KeyprovError('recovery-unavailable', `the PIN cannot be recovered: ${problem}`, {
     cause,
-    remedy: 'reset the PIN with a new key',
+    remedy: 'replace the key with a new one and set a new PIN',
   });
 }

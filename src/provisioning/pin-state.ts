@@ -98,7 +98,7 @@ export function readPinState(record: KeyRecord): PinState | undefined {
   } catch (cause) {
     throw new KeyprovError('store-invalid', `the PIN state of the key ${record.id} is damaged: ${sayError(cause)}`, {
       cause,
-      remedy: 'restore a copy of the record, or reset the PIN with a new key',
+      remedy: 'restore a copy of the record, or replace the key with a new one',
     });
   }
 }

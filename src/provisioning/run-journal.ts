@@ -171,7 +171,7 @@ async function claimLocked(
   if (!('release' in lock)) {
     const who = lock.pid === undefined ? 'another process' : `process ${lock.pid}`;
     throw new KeyprovError('run-active', `${who} is provisioning a key for ${user}`, {
-      remedy: 'wait for that process, or end it',
+      remedy: 'wait until that run ends, or end its process',
     });
   }
   const open = async () => {

@@ -154,7 +154,10 @@ export class Subtle implements webcrypto.SubtleCrypto {
     const jwk = isBuffer ? {} : toJwk(keyData);
     const wanted = { extractable: Boolean(extractable), usages: toKeyUsages(keyUsages) };
     const normalized = normalizeAlgorithm('importKey', algorithm);
-    if (isBuffer === (keyFormat === 'jwk')) throw new TypeError(`the key data is not in the format ${keyFormat}`);
+    if (isBuffer === (keyFormat === 'jwk')) {
+      const kind = isBuffer ? 'a JSON Web Key' : 'an ArrayBuffer or a view of one';
+      throw new TypeError(`keyData must be ${kind} for the format ${keyFormat}`);
+    }
     const data: KeyData =
       keyFormat === 'jwk' ? { format: 'jwk', jwk } : { format: keyFormat, bytes: toBytes(keyData, 'keyData') };
     return await importKeyData(data, normalized, wanted);

@@ -116,7 +116,7 @@ describe.skipIf(missing)('a simulator', () => {
     const error = await failureOf(openMssim({ port: simulator.port, openTimeoutMs: 50 }));
     expect(error.code).toBe('transport-timeout');
     expect(error.message).toContain('no response within 50 ms');
-    expect(error.remedy).toContain('stop the other client (a simulator serves one at a time)');
+    expect(error.remedy).toContain('stop that client (a simulator serves one at a time)');
     expect(error.remedy).toContain('restart it');
     await first.close();
     await expect.poll(() => simulator.died).toBe(true);

@@ -75,7 +75,7 @@ describe.skipIf(missing).each(['unix', 'tcp'] as const)('a swtpm over %s', (list
     const error = await failureOf(openSwtpm({ ...swtpm.data, openTimeoutMs: 50 }));
     expect(error.code).toBe('transport-timeout');
     expect(error.message).toContain('no response within 50 ms');
-    expect(error.remedy).toContain('stop the other client (swtpm serves one at a time)');
+    expect(error.remedy).toContain('stop that client (swtpm serves one at a time)');
     expect(codeOf(await first.send(GET_RANDOM))).toBe(0);
     await first.close();
     await using next = await swtpm.open();
@@ -172,7 +172,7 @@ describe('an address without a swtpm', () => {
     try {
       const error = await failureOf(openSwtpm({ path, openTimeoutMs: 250 }));
       expect(error.code).toBe('transport-timeout');
-      expect(error.remedy).toContain('stop the other client');
+      expect(error.remedy).toContain('stop that client');
     } finally {
       for (const client of clients) client.destroy();
       process.kill(swtpm.pid, 'SIGCONT');

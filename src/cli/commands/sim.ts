@@ -60,7 +60,7 @@ async function runSim(given: Arguments, { signals, environment, report }: Contex
   const [program = ''] = given.operands;
   if (!(await isProgram(program, environment))) {
     const remedy = /\s/.test(program)
-      ? 'pass the program and each of its arguments as one word, or a shell command as: sh -c COMMAND'
+      ? 'pass the program and its arguments as separate words, or a shell command as: sh -c COMMAND'
       : 'check its name, and PATH';
     report.fail(new KeyprovError('library-missing', `there is no program ${program}`, { remedy }));
     return { exitCode: NOT_FOUND, lines: [], json: {} };

@@ -182,7 +182,7 @@ function verdict(
 ): Verdict {
   for (const { key, proof } of keys) {
     if (proof.status !== 'failed') continue;
-    const advice = proof.error.code === 'no-tpm' ? `; ${wayOn(proof.error)}` : `: ${proof.detail}`;
+    const advice = proof.error.code === 'no-tpm' ? `; ${wayOn(proof.error, true)}` : `: ${proof.detail}`;
     const message = `no proof that the TPM has the key ${key.record.id}${advice}`;
     return [exitCodeOf(proof.error), { code: proof.error.code, message }];
   }

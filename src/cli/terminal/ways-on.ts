@@ -20,8 +20,8 @@ const WITHOUT_TPM =
   'choose a TPM with --tpm (--tpm libtpms:DIR is a virtual one with its state in DIR), start one with keyprov sim -- ' +
   'COMMAND, or run keyprov doctor to see what is missing';
 
-/** The advice for the user of a command; undefined if the message is enough. */
-export function wayOn(error: unknown): string | undefined {
+/** The advice for the user of a command; undefined if the message is enough. `ofKey`: a key was to be used. */
+export function wayOn(error: unknown, ofKey = false): string | undefined {
   if (!(error instanceof KeyprovError)) return undefined;
   if (error instanceof ServiceError && error.details?.code === 'AttestationFailed') {
     if (error.details.message?.includes('nonce')) return undefined;
@@ -35,7 +35,7 @@ export function wayOn(error: unknown): string | undefined {
   }
   if (error.code === 'no-tpm') {
     const lists = 'keyprov doctor lists the TPMs that --tpm can open';
-    return error.message.startsWith('the key ') ? `${lists}; ${KEY_LOST}` : lists;
+    return ofKey || error.message.startsWith('the key ') ? `${lists}; ${KEY_LOST}` : lists;
   }
   const isWithoutTpm = error instanceof SelectionError && codesOf(error).some((code) => code === 'no-tpm');
   return isWithoutTpm ? WITHOUT_TPM : WAYS_ON[error.code];

@@ -27,8 +27,9 @@ const FIELDS = ['version', 'flags', 'volumeType', 'supportsNotification', 'fekKe
 const REQUIRED = 2;
 
 /** @throws RangeError for a number that is not a byte. */
-export function oneByte(value: number): Bytes {
-  if (!(Number.isInteger(value) && value >= 0 && value < 256)) throw new RangeError(`${value} is not a byte`);
+export function oneByte(value: number, what: string): Bytes {
+  if (!(Number.isInteger(value) && value >= 0 && value < 256))
+    throw new RangeError(`${what} must be an integer from 0 to 255, not ${value}`);
   return new Uint8Array([value]);
 }
 
@@ -52,7 +53,8 @@ export function encodeCustomKeyInformation(information: CustomKeyInformation): B
   if (end >= 0 && (rest.length > 0 || values.slice(end).some((value) => value !== undefined))) {
     throw new TypeError(`custom key information lacks ${FIELDS[end]}, but has a later field`);
   }
-  const bytes = concat(...values.filter((value) => value !== undefined).map(oneByte), rest);
+  const given = values.filter((value) => value !== undefined); // the first fields, without a gap
+  const bytes = concat(...given.map((value, i) => oneByte(value, `custom key information: ${FIELDS[i]}`)), rest);
   checkSize(bytes, LIMIT.structure, (problem) => new RangeError(`custom key information: ${problem}`));
   return bytes;
 }

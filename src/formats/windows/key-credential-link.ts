@@ -126,20 +126,20 @@ export function buildKeyCredentialLink(credential: BuildKeyCredentialLink): Byte
   if (keyMaterial.length === 0 || keyId.length === 0)
     throw new TypeError('a key credential needs a key and its Key ID');
   for (const one of otherEntries) checkObject(one, 'each of otherEntries', 'id', 'value:bytes');
-  const time = (fileTime: bigint) =>
-    uint64(source === KEY_CREDENTIAL_SOURCE.AZURE_AD ? encodeDotNetTime(fileTime) : fileTime);
+  const time = (fileTime: bigint, what: string) =>
+    uint64(source === KEY_CREDENTIAL_SOURCE.AZURE_AD ? encodeDotNetTime(fileTime) : fileTime, what);
   const others = [...otherEntries].sort((a, b) => a.id - b.id);
   if (others.some(({ id }, i) => id <= CREATED || id === others[i + 1]?.id)) {
     throw new TypeError('each of otherEntries needs a unique id above 9');
   }
   const entries: readonly (KeyCredentialEntry | undefined)[] = [
     { id: KEY_MATERIAL, value: keyMaterial },
-    { id: USAGE, value: oneByte(usage) },
-    source === undefined ? undefined : { id: SOURCE, value: oneByte(source) },
+    { id: USAGE, value: oneByte(usage, 'usage') },
+    source === undefined ? undefined : { id: SOURCE, value: oneByte(source, 'source') },
     deviceId === undefined ? undefined : { id: DEVICE_ID, value: encodeGuid(deviceId) },
     customKeyInformation && { id: CUSTOM, value: encodeCustomKeyInformation(customKeyInformation) },
-    lastLogon === undefined ? undefined : { id: LAST_LOGON, value: time(lastLogon) },
-    created === undefined ? undefined : { id: CREATED, value: time(created) },
+    lastLogon === undefined ? undefined : { id: LAST_LOGON, value: time(lastLogon, 'lastLogon') },
+    created === undefined ? undefined : { id: CREATED, value: time(created, 'created') },
     ...others,
   ];
   const hashed = entries.filter((entry) => entry !== undefined);
@@ -208,7 +208,7 @@ export function parseKeyCredentialLink(blob: Uint8Array): KeyCredentialLink {
 export function encodeEntry(entry: KeyCredentialEntry): Bytes {
   const { id, value } = checkObject(entry, 'an entry of a key credential', 'id', 'value:bytes');
   if (value.length > 0xffff) throw new RangeError(`entry ${id} has ${byteCount(value.length)}; at most 65535 fit`);
-  return concat(new Uint8Array([value.length & 0xff, value.length >>> 8]), oneByte(id), value);
+  return concat(new Uint8Array([value.length & 0xff, value.length >>> 8]), oneByte(id, 'the id of an entry'), value);
 }
 
 function readEntries(blob: Uint8Array): KeyCredentialEntry[] {
@@ -227,8 +227,9 @@ function readEntries(blob: Uint8Array): KeyCredentialEntry[] {
   return entries;
 }
 
-function uint64(value: bigint): Bytes {
-  if (value < 0n || value >> 64n !== 0n) throw new RangeError(`${value} is not a FILETIME`);
+function uint64(value: bigint, what: string): Bytes {
+  if (value < 0n || value >> 64n !== 0n)
+    throw new RangeError(`${what} must be a FILETIME from 0 to 2^64 - 1, not ${value}`);
   const bytes = new Uint8Array(8);
   new DataView(bytes.buffer).setBigUint64(0, value, true);
   return bytes;

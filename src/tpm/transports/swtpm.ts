@@ -67,7 +67,8 @@ export async function openSwtpm(options: SwtpmOptions = {}): Promise<SwtpmTransp
     address,
     timeoutMs,
     signal,
-    remedy: 'stop the other client (swtpm serves one at a time), or check that swtpm listens there',
+    remedy:
+      'if another client uses swtpm, stop that client (swtpm serves one at a time); otherwise check that swtpm listens there',
   };
   return withinLimit(limits, async (limit) => {
     const remedy = 'start swtpm there, or correct the address';

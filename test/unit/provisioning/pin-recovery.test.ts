@@ -90,7 +90,7 @@ describe('a PIN recovery', () => {
 
 describe('a PIN stays sealed for', () => {
   const NOT_OPENED =
-    "recovery-unavailable: the PIN cannot be recovered: the recovery service's secret does not open this key's PIN; reset the PIN with a new key";
+    "recovery-unavailable: the PIN cannot be recovered: the recovery service's secret does not open this key's PIN; replace the key with a new one and set a new PIN";
 
   it('another secret', () => {
     for (let at = 0; at < 32; at++) {

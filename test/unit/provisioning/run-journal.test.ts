@@ -95,7 +95,7 @@ describe('a run', () => {
 
   it('is the only one of its user and device, in any case', async () => {
     const { journal } = await claim();
-    const said = `run-active: process ${process.pid} is provisioning a key for ALICE@contoso.test; wait for that process, or end it`;
+    const said = `run-active: process ${process.pid} is provisioning a key for ALICE@contoso.test; wait until that run ends, or end its process`;
     expect(await asyncRefusal(() => claim({ user: 'ALICE@contoso.test' }))).toBe(said);
     expect((await claim({ user: 'bob@contoso.test' })).resumed).toBe(false);
     expect((await claim({ deviceId: '00000000-0000-0000-0000-000000000001' })).resumed).toBe(false);
