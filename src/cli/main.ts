@@ -47,6 +47,7 @@ const program = buildProgram(await loadNamed(COMMANDS, words), {
   version: manifest.version,
   call: async ({ run, silent }, given, name) => {
     report.command = `keyprov ${name}`;
+    report.repeat(given);
     // If the options are wrong, it is not known which of them are those of the command.
     if (given.problems.length === 0) report.speak({ json: given.has('json'), verbose: given.has('verbose') });
     const outcome = await run(given, context);

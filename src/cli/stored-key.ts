@@ -8,6 +8,7 @@ import type { RegisteredKey } from '../provisioning/registration-record.ts';
 import type { Context } from './command.ts';
 import { type KeyPlaces, withKeyPlaces } from './key-places.ts';
 import { describePinChange } from './key-report.ts';
+import type { Arguments } from './options/arguments.ts';
 import type { KeyArguments } from './options/key-option.ts';
 
 /** A key of a store, open for use. */
@@ -43,8 +44,16 @@ export async function findRegisteredKey(
   const { registration, ...found } = await findMeantKey(store, choice, context);
   if (registration !== undefined) return { ...found, registration };
   throw new KeyprovError('key-not-found', `the key ${found.record.id} in ${store.directory} ${NOT_REGISTERED}`, {
-    remedy: 'keyprov status shows which keys are registered; keyprov remove removes one that is not',
+    remedy: `to remove it, run keyprov remove --key ${found.record.id}; to replace it, also make a new key with keyprov create`,
   });
+}
+
+/** Checks the arguments; if the service is missing, says where the key is registered. @throws UsageError */
+export function checkWithService(given: Arguments, { registration: { service, tenant } }: RegisteredKey): void {
+  const at = given.missing.indexOf('--service is missing');
+  const where = `the key is registered at ${service}${tenant === '' ? '' : `, tenant ${tenant}`}`;
+  if (at >= 0) given.missing[at] += `: ${where}`;
+  given.check();
 }
 
 /**

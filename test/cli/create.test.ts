@@ -122,7 +122,7 @@ describe.skipIf(missing)('keyprov create with a TPM', () => {
       json: { keys: [{}, {}] },
     });
     const advice =
-      'select one with --key, or --user and --device-id; keyprov status shows the keys; keyprov remove --key ID removes one ' +
+      `select one with --key, or --user and --device-id; keyprov status --store ${store} shows the keys; keyprov remove --store ${store} --key ID removes one ` +
       'that is not registered';
     const sign = ['sign', '--store', store, '--in', 'package.json'];
     expect(await commands.onlyJson(sign)).toMatchObject({

@@ -130,7 +130,7 @@ describe.skipIf(missingPrograms('swtpm', 'tpm2_changeauth') !== undefined)('pass
     await commands.run([...sign(), ...files(), '--force']);
     const locked = await commands.run([...sign(), ...files()]);
     expect(locked.stderr.replaceAll(/\s+/g, ' ')).toMatch(
-      /wait up to \d+ s, or reset the lockout with keyprov tpm --reset-lockout and the password .* set $/,
+      /wait up to \d+ s, or reset the lockout with keyprov tpm --tpm \S+ --reset-lockout and the password .* set $/,
     );
     const reset = ['tpm', ...tpm, '--reset-lockout', '--tpm-auth', `lockout=${path('lockout')}`];
     expect((await commands.run(reset)).stdout).toContain('the count of wrong PINs is now 0');
@@ -223,7 +223,7 @@ describe.skipIf(missingPrograms('swtpm', 'tpm2_changeauth') !== undefined)('pass
     expect(last.stderr).toContain('the PIN is wrong; 0 tries are left; wait 1000 s for another try');
     const locked = 'locked: 2 of 2 wrong tries; the count decreases by one every 1000 seconds';
     expect((await commands.run(['tpm', ...tpm])).stdout).toContain(
-      `PIN tries: ${locked}\nwait, or end it with keyprov tpm --reset-lockout\n`,
+      `PIN tries: ${locked}\nwait, or end it with keyprov tpm ${tpm.join(' ')} --reset-lockout\n`,
     );
     const shown = await commands.run(status);
     expect(shown.status).toBe(5);

@@ -42,8 +42,16 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
     const { status, stderr } = await commands.run(['remove', ...inStore, '--yes']);
     expect({ status, stderr }).toEqual({ status: 7, stderr: expect.stringContaining('is registered at') });
     expect(stderr).toContain('to remove it from the service and the store, run keyprov unregister');
-    expect(stderr).toContain('if your own program registered it, or the service is gone, run keyprov remove --force');
+    expect(stderr).toContain('if your own program registered it, or the service is gone, run keyprov remove');
     expect(storeFiles(world.store)).toContain('key');
+  });
+
+  it.each(['unregister', 'reset'])('tells %s, without --service, where it is registered', async (command) => {
+    const { status, stderr } = await commands.run([command, ...inStore, '--yes'], { env: LOCAL });
+    expect({ status, stderr }).toEqual({
+      status: 2,
+      stderr: expect.stringMatching(/--service is missing: the key is registered at https:\/\/localhost:\d+\//),
+    });
   });
 
   it('is shown by status, and proved by its TPM if that is given', async () => {
@@ -66,7 +74,7 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
           {
             user: ADA.upn,
             pin: { mustChange: [] },
-            proof: { status: 'not-asked', detail: 'not checked; to check, pass --tpm' },
+            proof: { status: 'not-asked', detail: expect.stringMatching(/^not checked; to check, pass --tpm \S+:\S+/) },
           },
         ],
       },
@@ -417,7 +425,9 @@ describe('a key that is not registered', () => {
       json: { error: { code: 'key-not-found', message: expect.stringMatching(`${made.id} in .* is not registered`) } },
     });
     expect(await commands.json([command, ...store], { env })).toMatchObject({
-      json: { error: { remedy: expect.stringMatching(/keyprov remove removes one that is not$/) } },
+      json: {
+        error: { remedy: expect.stringMatching(/run keyprov remove --store \S+ --key \S+; .* keyprov create$/) },
+      },
     });
     // What is wrong comes first, together with what is missing.
     const wrong = await commands.json([command, ...store, '--service', 'nonsense'], { env });

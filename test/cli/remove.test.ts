@@ -34,9 +34,12 @@ describe('keyprov remove', () => {
     expect(first.status).toBe(0);
     expect((await commands.run([...sign, path('wrong')])).stderr).toContain('remove any other key with keyprov remove');
     const second = await commands.run(create(...store, '--user', USER, '--pin-file', path('wrong')));
-    expect(second.stderr).toContain('keyprov remove --key ID removes one');
+    expect(second.stderr).toMatch(/keyprov remove --store \S+ --key ID removes one/);
     const ambiguous = await commands.run([...sign, path('wrong')]);
-    expect(ambiguous).toMatchObject({ status: 7, stderr: expect.stringContaining('keyprov remove --key ID') });
+    expect(ambiguous).toMatchObject({
+      status: 7,
+      stderr: expect.stringMatching(/keyprov remove --store \S+ --key ID/),
+    });
     const { id } = first.json;
     const removed = await commands.onlyJson(['remove', ...store, '--key', String(id), '--yes']);
     expect(removed).toMatchObject({ status: 0, json: { ok: true, id, user: USER } });
@@ -146,8 +149,7 @@ describe('keyprov remove', () => {
     const file = path(`store/key-${ada}.json`);
     writeFileSync(file, readFileSync(file, 'utf8').replace('ada', 'eve'));
     const damaged = `the key record ${file} is damaged: its SHA-256 does not match`;
-    const remedy =
-      'restore a copy of the file, or remove the key (keyprov remove --key ID; the id is in the file name) and make a new one';
+    const remedy = `restore a copy of the file, or remove the key (keyprov remove --store ${path('store')} --key ID; the id is in the file name) and make a new one`;
     expect(await commands.onlyJson(['status', ...store])).toMatchObject({
       status: 7,
       json: {

@@ -403,7 +403,7 @@ describe('the most likely mistakes', () => {
       ],
       [
         [...sign, path('two')],
-        /match: ngc-\w+, ngc-\w+; select one with --key, or --user and --device-id; keyprov status shows/,
+        /match: ngc-\w+, ngc-\w+; select one with --key, or --user and --device-id; keyprov status --store \S+ shows/,
       ],
       [[...sign, path('one')], /^keyprov: no PIN: .*--pin-file/m],
       [

@@ -24,7 +24,7 @@ import { checkRunPrerequisites } from '../prerequisite-facts.ts';
 import { type RunArguments, type RunContext, readRunArguments, runOptions, runWith } from '../provision-run.ts';
 import { describeRun } from '../run-report.ts';
 import { withService } from '../service-connection.ts';
-import { findRegisteredKey } from '../stored-key.ts';
+import { checkWithService, findRegisteredKey } from '../stored-key.ts';
 import { commandOutput } from '../terminal/command-output.ts';
 import { newPinPrompt } from '../terminal/pin-input.ts';
 import type { Outcome } from '../terminal/report.ts';
@@ -67,7 +67,7 @@ async function runReset(given: Arguments, context: Context): Promise<Outcome> {
   const run = { ...context, store: await openExistingStore(given, context) };
   const choice = { id, user: asked.user || undefined, deviceId: asked.deviceId || undefined };
   const found = await findRegisteredKey(run.store, choice, context);
-  given.check();
+  checkWithService(given, found);
   const { user, deviceId } = found.registration;
   const wish = { ...asked, user, deviceId, recovery: asked.recovery && { ...asked.recovery, user } };
   if (keepKey) return await resetKeepingKey(found, command ?? '', wish, run);

@@ -9,6 +9,7 @@ import { policyProblem } from '../../provisioning/fits-policy.ts';
 import { openKey } from '../../provisioning/open-key.ts';
 import { pinMustChangeOf, pinRulesFor, readPinState } from '../../provisioning/pin-state.ts';
 import { listRuns, type UnfinishedRun } from '../../provisioning/run-journal.ts';
+import { shellWord } from '../../storage/shell-word.ts';
 import type { CliCommand, Context } from '../command.ts';
 import { EXIT, exitCodeOf } from '../exit-codes.ts';
 import { type KeyPlaces, withKeyPlaces } from '../key-places.ts';
@@ -120,9 +121,13 @@ function orThrow(error: unknown): KeyprovError {
 }
 
 async function proofOf({ record }: ReportedKey, places: KeyPlaces | undefined, signal: AbortSignal): Promise<Proof> {
-  if (record.backend === 'software')
-    return { status: 'not-asked', detail: 'not needed: the software key is in the store' };
-  if (places === undefined) return { status: 'not-asked', detail: 'not checked; to check, pass --tpm' };
+  const { backend, tpm } = record;
+  if (backend === 'software') return { status: 'not-asked', detail: 'not needed: the software key is in the store' };
+  if (places === undefined)
+    return {
+      status: 'not-asked',
+      detail: `not checked; to check, pass --tpm ${tpm ? shellWord(tpm.address) : 'ADDRESS'}`,
+    };
   try {
     // The TPM stays open for the next key, and is closed with the places.
     const key = await openKey({ record, sources: { tpm: await places.tpm({ signal }) } });

@@ -21,7 +21,7 @@ import { openExistingStore, storePath } from '../options/store-option.ts';
 import { valueOption } from '../options/value-option.ts';
 import { readYes, yesOption } from '../options/yes-option.ts';
 import { withService } from '../service-connection.ts';
-import { findRegisteredKey, NOT_REGISTERED } from '../stored-key.ts';
+import { checkWithService, findRegisteredKey, NOT_REGISTERED } from '../stored-key.ts';
 import type { Outcome } from '../terminal/report.ts';
 
 /** `keyprov unregister`. */
@@ -64,7 +64,7 @@ async function runUnregister(given: Arguments, context: Context): Promise<Outcom
       ? new KeyprovError(error.code, error.message, { cause: error, ...LOST })
       : error;
   });
-  given.check();
+  checkWithService(given, found);
   const { registration } = found;
   const question = `This removes the key of ${registration.user} on ${registration.deviceId} permanently.`;
   if (!isSure && !(await prompter.confirm(question, signal))) return NOT_DONE;

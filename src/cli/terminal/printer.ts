@@ -1,5 +1,5 @@
 import { printable, printableJson } from '../../printable.ts';
-import { inOptions } from './ways-on.ts';
+import { inOptions, type RepeatedOptions } from './ways-on.ts';
 
 /** The target of text: the needed part of `process.stdout` and `process.stderr`. */
 export interface TextStream {
@@ -31,6 +31,8 @@ export function hasColor({ isTTY }: TextStream, { NO_COLOR, FORCE_COLOR, TERM }:
 export class Printer {
   readonly #stream: TextStream;
   readonly #env: NodeJS.ProcessEnv;
+  /** The options that an advised command repeats. */
+  repeated: RepeatedOptions = [];
 
   constructor(stream: TextStream, env: NodeJS.ProcessEnv = process.env) {
     this.#stream = stream;
@@ -61,12 +63,12 @@ export class Printer {
 
   /** One JSON object. Only its messages name options: other members may come from files. */
   json(value: object): void {
-    this.#stream.write(`${printableJson(value, messageInOptions)}\n`);
+    this.#stream.write(`${printableJson(value, (key, member) => messageInOptions(key, member, this.repeated))}\n`);
   }
 
   /** A question, on a line that the user completes. */
   ask(text: string): void {
-    this.#stream.write(said(text));
+    this.#stream.write(this.#said(text));
   }
 
   /** Replaces the line that {@link draw} has left. */
@@ -76,7 +78,11 @@ export class Printer {
 
   /** Shows a line that the next call replaces. Cuts the text, since a wrapped line could not be erased. */
   draw(text: string): void {
-    this.#stream.write(ERASE_LINE + said(text).slice(0, (this.#stream.columns || 80) - 1));
+    this.#stream.write(ERASE_LINE + this.#said(text).slice(0, (this.#stream.columns || 80) - 1));
+  }
+
+  #said(text: string): string {
+    return printable(inOptions(text, this.repeated));
   }
 
   #write(lines: readonly string[]): void {
@@ -86,7 +92,7 @@ export class Printer {
   /** A terminal of unknown width, or a very narrow one, breaks lines itself. */
   #shaped(text: string): string {
     const { isTTY, columns = 0 } = this.#stream;
-    const line = isTTY && columns >= 20 ? wrap(said(text), columns) : said(text);
+    const line = isTTY && columns >= 20 ? wrap(this.#said(text), columns) : this.#said(text);
     const [word = ''] = line.split(' ', 1);
     if (!hasColor(this.#stream, this.#env)) return line;
     const [color] = COLORS.find(([, words]) => words.split(' ').includes(word)) ?? [];
@@ -94,13 +100,11 @@ export class Printer {
   }
 }
 
-const said = (text: string): string => printable(inOptions(text));
-
 const MESSAGES = /^(?:message|remed(?:y|ies)|reasons?|details?|problems?|warnings?)$/;
 
-function messageInOptions(key: string, value: unknown): unknown {
+function messageInOptions(key: string, value: unknown, repeated: RepeatedOptions): unknown {
   if (!MESSAGES.test(key)) return value;
-  const told = (one: unknown) => (typeof one === 'string' ? inOptions(one) : one);
+  const told = (one: unknown) => (typeof one === 'string' ? inOptions(one, repeated) : one);
   return Array.isArray(value) ? value.map(told) : told(value);
 }
 

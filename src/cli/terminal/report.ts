@@ -8,7 +8,7 @@ import { KeyprovError, sayError } from '../../errors.ts';
 import type { RecordedAttempt } from '../../keys/key-record.ts';
 import { formatWindowsCode, windowsErrorOf } from '../../provisioning/windows/windows-errors.ts';
 import { EXIT } from '../exit-codes.ts';
-import { UsageError } from '../options/arguments.ts';
+import { type Arguments, UsageError } from '../options/arguments.ts';
 import { MissingPartsError } from './missing-parts-error.ts';
 import { Printer } from './printer.ts';
 import { isLive, LiveProgress, PlainProgress, type Progress, SILENT } from './progress.ts';
@@ -58,6 +58,16 @@ export class Report {
     if (json) this.progress = SILENT;
     else if (isLive(process.stderr, process.env)) this.progress = new LiveProgress(this.#err);
     else this.progress = new PlainProgress(this.#err);
+  }
+
+  /** Lets advised commands name the store and the TPM that the user named. */
+  repeat(given: Arguments): void {
+    const repeated = (['store', 'tpm'] as const).flatMap((name) => {
+      const value = given.text(name);
+      return value === undefined || value === 'none' ? [] : [[`--${name}`, value] as const];
+    });
+    this.#out.repeated = repeated;
+    this.#err.repeated = repeated;
   }
 
   /** Shows steps as plain lines from now on: a spinner would disturb the user's typing. */

@@ -1,6 +1,7 @@
 import { SelectionError } from '../../errors/selection-error.ts';
 import { ServiceError } from '../../errors/service-error.ts';
 import { type ErrorCode, KeyprovError } from '../../errors.ts';
+import { shellWord } from '../../storage/shell-word.ts';
 import { PASSWORDS } from '../options/password-names.ts';
 
 const KEY_LOST =
@@ -84,7 +85,27 @@ const OPTIONS: readonly (readonly [words: string, instead: string])[] = [
   ...PASSWORDS.map(([option, member]) => [`hierarchyAuth.${member}`, `--tpm-auth ${option}=FILE`] as const),
 ];
 
-/** Replaces the options of the library in a message by those of the command line. */
-export function inOptions(text: string): string {
-  return OPTIONS.reduce((said, [words, instead]) => said.replaceAll(words, instead), text);
+/** Options that the user gave, with their values, which an advised command needs too. */
+export type RepeatedOptions = readonly (readonly [option: '--store' | '--tpm', value: string])[];
+
+/** The commands that need them. */
+const REPEATED_FOR = {
+  '--store':
+    /\bkeyprov (?:status|change-pin|(?<!instead of keyprov )reset|unregister(?! --(?:list|registration))|remove)\b(?! -{2}help)(?=([^;,.()]*))/g,
+  '--tpm': /\bkeyprov (?:tpm|change-pin|(?<!instead of keyprov )reset)\b(?! -{2}help)(?=([^;,.()]*))/g,
+} as const;
+
+/**
+ * Replaces the options of the library in a message by those of the command line. Commands in the message get the repeated
+ * options, unless they have them.
+ */
+export function inOptions(text: string, repeated: RepeatedOptions = []): string {
+  const said = OPTIONS.reduce((before, [words, instead]) => before.replaceAll(words, instead), text);
+  return repeated.reduceRight(
+    (before, [option, value]) =>
+      before.replace(REPEATED_FOR[option], (command, rest: string) =>
+        rest.includes(option) ? command : `${command} ${option} ${shellWord(value)}`,
+      ),
+    said,
+  );
 }

@@ -101,6 +101,30 @@ describe('a remedy, a reason, a detail or a problem', () => {
   ])('%s is told in options', (text, told) => expect(inOptions(text)).toBe(told));
 });
 
+describe('an advised command', () => {
+  const repeated = [
+    ['--store', 'my keys'],
+    ['--tpm', 'libtpms:tpm'],
+  ] as const;
+
+  it.each([
+    [
+      'a PIN must be changed: keyprov change-pin',
+      "a PIN must be changed: keyprov change-pin --store 'my keys' --tpm libtpms:tpm",
+    ],
+    ['end it with keyprov tpm --reset-lockout', 'end it with keyprov tpm --tpm libtpms:tpm --reset-lockout'],
+    ["reset this key's PIN try counter (PinTryLog.reset)", "run keyprov status --store 'my keys' --reset-pin-tries"],
+    ['keyprov remove --key ID removes one', "keyprov remove --store 'my keys' --key ID removes one"],
+    ['list them (keyprov status --store /a), or wait', 'list them (keyprov status --store /a), or wait'],
+    ['keyprov create --tpm auto --out key', 'keyprov create --tpm auto --out key'],
+    ['keyprov create --out key', 'keyprov create --out key'],
+    ['keyprov doctor shows it', 'keyprov doctor shows it'],
+  ])('gets the options that the user gave: %s', (text, told) => {
+    expect(inOptions(text, repeated)).toBe(told);
+    expect(inOptions(told, repeated)).toBe(told);
+  });
+});
+
 describe('the advice', () => {
   it('tells of a lost key only if the error is about a key', () => {
     const lists = 'keyprov doctor lists the TPMs that --tpm can open';
