@@ -61,8 +61,8 @@ export function openMssim(options: MssimOptions = {}): Promise<MssimTransport> {
     timeoutMs,
     signal,
     remedy:
-      'if another client uses the simulator, stop that client (a simulator serves one at a time); otherwise check ' +
-      'that the simulator is running: the reference simulator exits if a client disconnects before the response',
+      'if another client uses the simulator, stop that client (a simulator serves one at a time); if the ' +
+      'simulator is not running, restart it: the reference simulator exits if a client disconnects before the response',
   };
   return withinLimit(limits, async (limit) => {
     const platform = await connectPlatform({ host, port: platformPort }, limit);
