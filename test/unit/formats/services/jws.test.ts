@@ -109,6 +109,10 @@ describe('buildJws', () => {
     expect(await asyncRefusal(() => buildJws({ key: other, algorithm: 'ES256', payload: utf8('') }))).toMatch(
       /^tpm-unsupported: ES256: the signature does not verify$/,
     );
+    const der: SigningKey = { ...p256, sign: (options) => p256.sign({ ...options, format: 'der' }) };
+    expect(await asyncRefusal(() => buildJws({ key: der, algorithm: 'ES256', payload: utf8('') }))).toMatch(
+      /^tpm-unsupported: ES256: the signature does not verify; make the key's `sign` obey `format: 'raw'`: it returned DER$/,
+    );
   });
 });
 
