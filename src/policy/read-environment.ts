@@ -55,7 +55,7 @@ export function layerFromEnvironment(
     if (place !== undefined) groups[place.group].push([place.name, fromText(place, text)]);
     else {
       const problem = `unknown setting${didYouMean(variable, ENVIRONMENT_VARIABLES)}`;
-      problems.push({ setting: variable, problem, expected: 'one of the documented variables' });
+      problems.push({ setting: variable, problem, expected: 'one of the variables in docs/policy-sources.md' });
     }
   }
   const { own, ...others } = groups;

@@ -100,6 +100,7 @@ describe('the variables KEYPROV_POLICY_…', () => {
     const { status, stderr } = await commands.run(args, { env, cwd: directory.path });
     expect(status).toBe(2);
     expect(stderr).toContain("KEYPROV_POLICY_HARDWEAR: unknown setting, did you mean 'KEYPROV_POLICY_HARDWARE'?");
+    expect(stderr).toContain('docs/policy-sources.md');
   });
 });
 
