@@ -377,11 +377,13 @@ describe('the examples', () => {
     expect(code).toBe(0);
   });
 
-  it.concurrent('sign with a key of tpm2-tools', async () => {
+  it.concurrent('sign with keys of tpm2-tools: an elliptic curve, and RSA with a password', async () => {
     const script = `cd '${directory}' && tpm2_createprimary -Q -C o -G ecc -c srk.ctx && tpm2_evictcontrol -Q -C o -c srk.ctx 0x81000001 &&
       tpm2_flushcontext -t && tpm2_create -Q -C 0x81000001 -G ecc -u key.pub -r key.priv && echo hello > letter &&
-      node '${join(ROOT, 'examples', 'migrate-tpm2-tools.mjs')}' key.pub key.priv letter`;
-    expect(await ended('keyprov', ['sim', '--', 'sh', '-c', script])).toEqual({ code: 0, stdout: 'true\n' });
+      tpm2_flushcontext -t && tpm2_create -Q -C 0x81000001 -G rsa -p secret -u rsa.pub -r rsa.priv && tpm2_flushcontext -t &&
+      node '${join(ROOT, 'examples', 'migrate-tpm2-tools.mjs')}' key.pub key.priv letter &&
+      node '${join(ROOT, 'examples', 'migrate-tpm2-tools.mjs')}' rsa.pub rsa.priv letter secret`;
+    expect(await ended('keyprov', ['sim', '--', 'sh', '-c', script])).toEqual({ code: 0, stdout: 'true\ntrue\n' });
   });
 
   it.concurrent('have an image for containers whose command runs', async () => {
