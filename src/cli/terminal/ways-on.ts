@@ -88,12 +88,9 @@ const OPTIONS: readonly (readonly [words: string, instead: string])[] = [
 /** Options that the user gave, with their values, which an advised command needs too. */
 export type RepeatedOptions = readonly (readonly [option: '--store' | '--tpm', value: string])[];
 
-/** The commands that need them. */
-const REPEATED_FOR = {
-  '--store':
-    /\bkeyprov (?:status|change-pin|(?<!instead of keyprov )reset|unregister(?! --(?:list|registration))|remove)\b(?! -{2}help)(?=([^;,.()]*))/g,
-  '--tpm': /\bkeyprov (?:tpm|change-pin|(?<!instead of keyprov )reset)\b(?! -{2}help)(?=([^;,.()]*))/g,
-} as const;
+/** A command in a message that needs them, unless the message advises against it, and what follows there. */
+const ADVISED = /(?<!instead of )\bkeyprov (status|change-pin|reset|unregister|remove|tpm)\b(?=([^;,.()]*))/g;
+const NEEDS_TPM: readonly string[] = ['tpm', 'change-pin', 'reset'];
 
 /**
  * Replaces the options of the library in a message by those of the command line. Commands in the message get the repeated
@@ -101,11 +98,11 @@ const REPEATED_FOR = {
  */
 export function inOptions(text: string, repeated: RepeatedOptions = []): string {
   const said = OPTIONS.reduce((before, [words, instead]) => before.replaceAll(words, instead), text);
-  return repeated.reduceRight(
-    (before, [option, value]) =>
-      before.replace(REPEATED_FOR[option], (command, rest: string) =>
-        rest.includes(option) ? command : `${command} ${option} ${shellWord(value)}`,
-      ),
-    said,
-  );
+  return said.replace(ADVISED, (command, name: string, rest: string) => {
+    if (/ --(?:help|list|registration)\b/.test(rest)) return command; // needs neither
+    const needed = repeated.filter(
+      ([option]) => !rest.includes(option) && (option === '--tpm' ? NEEDS_TPM.includes(name) : name !== 'tpm'),
+    );
+    return [command, ...needed.flat().map(shellWord)].join(' ');
+  });
 }

@@ -10,6 +10,8 @@ import { filesIn, textOf } from '../../source-files.ts';
 /** Texts that no command prints, with the reason. */
 const NOT_PRINTED: Readonly<Record<string, string>> = {
   "pass the right key's record, or leave out id, user and deviceId": 'commands call openKey with a record only',
+  "make the key's `sign` obey `format: 'raw'`: it returned DER":
+    "keyprov's own keys sign in the format that is asked for",
   'pass a record that KeyStore.load returned': 'commands load records',
   'pass pin, or pass wrappingSecret to openSoftwareKeyProvider: one of them has to encrypt the key':
     'commands keep software keys in a store, whose secret encrypts them',
