@@ -102,6 +102,7 @@ export function derText(kind: StringKind, text: string): Bytes {
   checkText(text, 'a text in DER');
   switch (kind) {
     case 'utf8':
+      if (/\p{Surrogate}/u.test(text)) throw unwritable(kind, text); // half of a pair
       return derValue(TAG.UTF8_STRING, utf8(text));
     case 'printable':
       if (!/^[A-Za-z0-9 '()+,\-./:=?]*$/.test(text)) throw unwritable(kind, text);

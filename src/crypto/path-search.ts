@@ -51,7 +51,7 @@ export class PathSearch {
     }
     if (issuers.length === 0) this.#problem = `there is no certificate for the issuer ${describeName(last.issuer)}`;
     else if (!isSigned)
-      this.#problem ||= `no given certificate of the issuer ${describeName(last.issuer)} has the key that signed ${describeName(last.subject)}`;
+      this.#problem ||= `no given certificate of the issuer ${describeName(last.issuer)} has the key that signed the certificate of ${describeName(last.subject)}`;
   }
 
   /**

@@ -395,7 +395,7 @@ describe('the examples', () => {
     expect(text).toContain(`VOLUME ${store.split('/').slice(0, 2).join('/')}\n`);
     const { code, stdout } = await ended('keyprov', args, { KEYPROV_STORE: join(directory, 'container') });
     expect(stdout).toMatch(/TPMs that can be used/);
-    expect(code).toBe(0);
+    expect(code).toBe(stdout.includes('missing  this machine') ? 1 : 0);
   });
 
   it.concurrent.each([

@@ -323,7 +323,7 @@ describe('PathSearch', () => {
   it('reports the obstacle', () => {
     expect(ways(certificate({ issuer: 'x' }), [root]).problem).toBe('there is no certificate for the issuer CN=x');
     expect(ways(certificate({ signers: [] }), [root]).problem).toBe(
-      'no given certificate of the issuer CN=root has the key that signed CN=leaf',
+      'no given certificate of the issuer CN=root has the key that signed the certificate of CN=leaf',
     );
     const middle = authority('middle', 'x');
     expect(ways(certificate({ issuer: 'middle' }), [root], [middle]).problem).toBe(

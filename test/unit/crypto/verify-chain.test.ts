@@ -93,7 +93,7 @@ describe('verifyChain', () => {
       {
         id: 'path',
         status: 'fail',
-        detail: 'no given certificate of the issuer CN=middle has the key that signed CN=leaf',
+        detail: 'no given certificate of the issuer CN=middle has the key that signed the certificate of CN=leaf',
       },
     ]);
   });
