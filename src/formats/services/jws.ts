@@ -89,7 +89,7 @@ export async function buildJws(given: JwsOptions): Promise<string> {
   const signature = await key.sign({ data: utf8(signingInput), ...options, signal });
   const jws = `${signingInput}.${toBase64Url(signature)}`;
   if (!verifyJws(parseJws(jws), key.publicKey, algorithm)) {
-    // r and s together have 64 or 96 bytes, and DER more than that.
+    // r and s together have 64 or 96 bytes, and a signature in DER almost never has.
     const isDer = algorithm.startsWith('ES') && signature[0] === 0x30 && ![64, 96].includes(signature.length);
     throw new TpmError('tpm-unsupported', `${algorithm}: the signature does not verify`, {
       ...(isDer && { remedy: "make the key's `sign` obey `format: 'raw'`: it returned DER" }),
